@@ -1,0 +1,8 @@
+"""``python -m QSMSeparationLib``: the same as the command ``qsmsep``."""
+
+import sys
+
+from QSMSeparationLib.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

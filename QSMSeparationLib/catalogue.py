@@ -1,0 +1,140 @@
+"""Every method of the package: what it needs, its parameters, weights and citation.
+
+This module imports no torch. The command line, the panel in Slicer, the report and the
+documentation read it, so a new method is one file plus one row here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from QSMSeparationLib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number that a user may set.
+
+    Parameters
+    ----------
+    name : str
+        Keyword of the method's function.
+    default, low, high : float
+        Default and allowed range.
+    unit : str
+        Its unit; empty for none.
+    help : str
+        One line.
+    """
+
+    name: str
+    default: float
+    low: float
+    high: float
+    unit: str
+    help: str
+
+    def checked(self, value: float) -> float:
+        """Return the value, or raise InputError with the allowed range."""
+        if not self.low <= value <= self.high:
+            raise InputError(
+                f"{self.name} = {value:g} is outside {self.low:g} to {self.high:g} {self.unit}".rstrip()
+            )
+        return value
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the catalogue.
+
+    Parameters
+    ----------
+    name : str
+        What the user types: ``closed-form``.
+    stage : str
+        ``inversion`` or ``separation``.
+    title : str
+        What the user reads.
+    needs : tuple of str
+        Maps it takes: ``field``, ``qsm``, ``r2prime``, ``r2star``, ``magnitude``.
+    function : str
+        ``module:function`` below QSMSeparationLib; imported when the method runs.
+    parameters : tuple of Parameter
+        What the user may set.
+    citation : str
+        Whom to cite.
+    weights : str
+        Name of the weight file, or empty.
+    any_orientation : bool
+        Whether it takes any B0 direction and voxel size as they are.
+    """
+
+    name: str
+    stage: str
+    title: str
+    needs: tuple[str, ...]
+    function: str
+    parameters: tuple[Parameter, ...] = ()
+    citation: str = ""
+    weights: str = ""
+    any_orientation: bool = True
+
+    def load(self) -> Callable[..., Any]:
+        """Import and return the method's function."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(f"QSMSeparationLib.{module}"), name)
+
+    def settings(self, given: dict[str, float] | None = None) -> dict[str, float]:
+        """Return all parameters: the defaults, overridden by checked ``given`` ones."""
+        given = dict(given or {})
+        values = {p.name: p.checked(given.pop(p.name, p.default)) for p in self.parameters}
+        if given:
+            known = ", ".join(p.name for p in self.parameters) or "none"
+            raise InputError(f"{self.name} has no parameter {', '.join(given)}; it has: {known}")
+        return values
+
+    def describe(self) -> dict[str, Any]:
+        """Return the row as plain data for ``qsmsep methods --json``."""
+        row = asdict(self)
+        del row["function"]
+        return row
+
+
+METHODS: tuple[Method, ...] = (
+    Method(
+        name="tkd",
+        stage="inversion",
+        title="Truncated k-space division",
+        needs=("field",),
+        function="inversion.tkd:tkd",
+        parameters=(
+            Parameter("threshold", 0.19, 0.02, 0.6, "", "smallest |D(k)| that is divided by"),
+        ),
+        citation="Shmueli et al., Magn Reson Med 2009;62:1510; scaling: Schweser et al. 2013;69:1581",
+    ),
+    Method(
+        name="closed-form",
+        stage="separation",
+        title="Closed form",
+        needs=("qsm", "r2prime"),
+        function="separation.closed_form:closed_form",
+        citation="Two linear equations per voxel; relaxivity model of Shin et al., NeuroImage 2021;240:118371",
+    ),
+)
+
+
+def methods(stage: str | None = None) -> tuple[Method, ...]:
+    """Return the methods of a stage, or all of them."""
+    return tuple(m for m in METHODS if stage in (None, m.stage))
+
+
+def find(name: str, stage: str) -> Method:
+    """Return a method by name, or raise InputError with the names there are."""
+    for method in methods(stage):
+        if method.name == name:
+            return method
+    known = ", ".join(m.name for m in methods(stage))
+    raise InputError(f"there is no {stage} method '{name}'; choose one of: {known}")

@@ -1,0 +1,60 @@
+"""What the methods of inversion and separation work on: :class:`Maps`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from QSMSeparationLib.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Maps of one head on one grid, as torch tensors on one device.
+
+    An inversion method is ``f(maps, *, report, **parameters) -> chi_net_ppm``; a separation
+    method is ``f(maps, *, report, **parameters) -> (chi_para_ppm, chi_dia_ppm)`` with
+    chi+ >= 0 and chi- <= 0. Both return 0 outside the mask.
+
+    Parameters
+    ----------
+    mask : Tensor
+        Brain mask, bool, shape (k, j, i).
+    spacing_kji : tuple of float
+        Voxel size in mm.
+    b0_kji : tuple of float
+        Unit vector of B0 in the axes of the array.
+    b0_tesla : float
+        Field strength.
+    field_ppm : Tensor, optional
+        Local field.
+    qsm_ppm : Tensor, optional
+        Net susceptibility.
+    r2prime_hz, r2star_hz : Tensor, optional
+        Relaxation rates.
+    weight : Tensor, optional
+        How far each voxel of the field can be trusted, 0 to 1.
+    dr_para, dr_dia : float
+        Relaxivities of chi+ and chi- in Hz/ppm at ``b0_tesla``.
+    """
+
+    mask: Tensor
+    spacing_kji: tuple[float, float, float]
+    b0_kji: tuple[float, float, float]
+    b0_tesla: float = 3.0
+    field_ppm: Tensor | None = None
+    qsm_ppm: Tensor | None = None
+    r2prime_hz: Tensor | None = None
+    r2star_hz: Tensor | None = None
+    weight: Tensor | None = None
+    dr_para: float = 114.0
+    dr_dia: float = 114.0
+
+    def need(self, *names: str) -> list[Tensor]:
+        """Return maps by name, or raise InputError that names the missing one."""
+        found = [getattr(self, name) for name in names]
+        for name, value in zip(names, found, strict=True):
+            if value is None:
+                raise InputError(f"the map '{name}' is needed by this method but was not given")
+        return found

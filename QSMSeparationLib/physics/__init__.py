@@ -1,0 +1,1 @@
+"""Forward models: dipole convolution, relaxation, signal equations."""

@@ -1,0 +1,252 @@
+"""Tissues of the digital head: labels, tabled values, and values drawn for one person.
+
+Label numbers are FreeSurfer's, as used by the SynthSeg label maps; numbers from 901
+on are ours, for structures which those maps lack.
+
+Sources of the values. chi+ and chi- of deep grey and white matter: normative atlas of
+106 adults (SNU-LIST/chi-separation-atlas, mean and SD). Cortex, CSF, dentate nucleus,
+venous blood, and all T2 at 3 T: Susceptibility-Separation-Phantom (Ridani et al. 2026,
+MIT). T1, proton density and the bulk susceptibility of air (+9.4), bone (-2.2) and fat
+(+0.6 ppm against water): textbook values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Values of one tissue.
+
+    Parameters
+    ----------
+    chi_para_ppb, chi_dia_ppb : float
+        Signed sources that also cause R2', in ppb.
+    chi_para_sd, chi_dia_sd : float
+        SD of these over people, in ppb.
+    t2_ms, t1_ms : float
+        Irreversible T2 and T1 at 3 T.
+    proton_density : float
+        Relative to water.
+    bulk_ppm : float
+        Susceptibility that shifts the field but causes no R2' (air, bone, fat).
+    """
+
+    chi_para_ppb: float = 0.0
+    chi_para_sd: float = 0.0
+    chi_dia_ppb: float = 0.0
+    chi_dia_sd: float = 0.0
+    t2_ms: float = 50.0
+    t1_ms: float = 1200.0
+    proton_density: float = 0.8
+    bulk_ppm: float = 0.0
+
+    @property
+    def net_ppm(self) -> float:
+        """Net susceptibility in ppm, bulk included."""
+        return (self.chi_para_ppb + self.chi_dia_ppb) / 1000 + self.bulk_ppm
+
+
+def _white(para: float, para_sd: float, dia: float, dia_sd: float) -> Tissue:
+    return Tissue(para, para_sd, -dia, dia_sd, t2_ms=70.0, t1_ms=850, proton_density=0.70)
+
+
+def _grey(para: float, para_sd: float, dia: float, dia_sd: float, t2_ms: float) -> Tissue:
+    return Tissue(para, para_sd, -dia, dia_sd, t2_ms=t2_ms, t1_ms=1250, proton_density=0.80)
+
+
+TISSUES: Mapping[str, Tissue] = {
+    "air": Tissue(proton_density=0.0, t2_ms=1.0, bulk_ppm=9.4),
+    "white matter": _white(16.8, 1.1, 28.8, 1.9),
+    "corpus callosum genu": _white(17.8, 2.0, 30.8, 3.0),
+    "corpus callosum body": _white(14.8, 2.0, 35.1, 3.0),
+    "corpus callosum splenium": _white(16.5, 2.0, 42.3, 3.5),
+    "anterior internal capsule": _white(14.5, 2.0, 41.3, 3.5),
+    "posterior internal capsule": _white(8.2, 2.0, 52.2, 4.0),
+    "retrolenticular capsule": _white(18.0, 2.0, 39.3, 3.5),
+    "anterior corona radiata": _white(13.9, 1.5, 27.1, 2.5),
+    "superior corona radiata": _white(14.1, 1.5, 31.7, 2.5),
+    "posterior corona radiata": _white(14.0, 1.5, 32.0, 2.5),
+    "optic radiation": _white(12.9, 1.5, 41.1, 3.0),
+    "sagittal stratum": _white(17.3, 1.5, 36.5, 3.0),
+    "superior longitudinal fasciculus": _white(22.6, 2.0, 32.7, 2.5),
+    "cerebral peduncle": _white(23.5, 2.5, 43.7, 4.0),
+    "cerebellar white matter": _white(16.8, 2.0, 30.0, 2.5),
+    "brain stem": _white(16.0, 2.0, 30.0, 3.0),
+    "cortex": replace(_grey(39.2, 5.0, 19.2, 3.0, 130.5), t1_ms=1450, proton_density=0.84),
+    "cerebellar cortex": replace(_grey(34.0, 5.0, 16.0, 3.0, 120.0), t1_ms=1400, proton_density=0.84),
+    "hippocampus": _grey(25.0, 4.0, 17.0, 3.0, 105.0),
+    "amygdala": _grey(25.0, 4.0, 15.0, 3.0, 105.0),
+    "caudate": _grey(47.7, 7.4, 8.2, 4.9, 88.4),
+    "putamen": _grey(77.1, 20.6, 10.3, 5.9, 77.6),
+    "globus pallidus": _grey(131.9, 10.4, 12.6, 7.3, 63.8),
+    "accumbens": _grey(45.4, 13.2, 23.4, 5.6, 88.0),
+    "thalamus": _grey(22.9, 4.1, 20.8, 3.6, 87.1),
+    "pulvinar": _grey(52.1, 7.0, 4.4, 3.0, 87.1),
+    "substantia nigra": _grey(115.7, 14.4, 11.1, 4.5, 72.7),
+    "red nucleus": _grey(112.0, 14.8, 10.1, 4.1, 67.8),
+    "subthalamic nucleus": _grey(112.1, 12.1, 15.3, 5.9, 70.0),
+    "dentate nucleus": _grey(168.4, 25.0, 16.4, 5.0, 110.3),
+    "ventral diencephalon": _grey(30.0, 4.0, 25.0, 4.0, 80.0),
+    "CSF": Tissue(27.5, 1.5, -8.5, 1.0, t2_ms=1584, t1_ms=4000, proton_density=1.0),
+    "choroid calcification": Tissue(10.0, 3.0, -700.0, 250.0, t2_ms=40, t1_ms=1500, proton_density=0.5),
+    "vein": Tissue(190.0, 25.0, 0.0, 0.0, t2_ms=40.0, t1_ms=1600, proton_density=0.85),
+    "artery": Tissue(5.0, 1.0, 0.0, 0.0, t2_ms=150.0, t1_ms=1650, proton_density=0.85),
+    "optic nerve": _white(15.0, 2.0, 30.0, 3.0),
+    "spinal cord": _white(16.0, 2.0, 28.0, 3.0),
+    "eye": Tissue(t2_ms=500, t1_ms=3500, proton_density=0.98),
+    "muscle": Tissue(t2_ms=32, t1_ms=1400, proton_density=0.78),
+    "mucosa": Tissue(t2_ms=60, t1_ms=1300, proton_density=0.8),
+    "soft tissue": Tissue(t2_ms=45, t1_ms=700, proton_density=0.8, bulk_ppm=0.2),
+    "fat": Tissue(t2_ms=65, t1_ms=380, proton_density=0.9, bulk_ppm=0.6),
+    "skin": Tissue(t2_ms=30, t1_ms=900, proton_density=0.7),
+    "cortical bone": Tissue(t2_ms=1.0, t1_ms=250, proton_density=0.15, bulk_ppm=-2.2),
+    "bone marrow": Tissue(t2_ms=40, t1_ms=400, proton_density=0.55, bulk_ppm=-0.4),
+}
+"""Population values of every tissue, by name."""
+
+_PAIRED = {
+    "white matter": (2, 41),
+    "cortex": (3, 42),
+    "cerebellar white matter": (7, 46),
+    "cerebellar cortex": (8, 47),
+    "thalamus": (10, 49),
+    "caudate": (11, 50),
+    "putamen": (12, 51),
+    "globus pallidus": (13, 52),
+    "hippocampus": (17, 53),
+    "amygdala": (18, 54),
+    "accumbens": (26, 58),
+    "ventral diencephalon": (28, 60),
+    "substantia nigra": (901, 951),
+    "red nucleus": (902, 952),
+    "subthalamic nucleus": (903, 953),
+    "dentate nucleus": (904, 954),
+    "pulvinar": (905, 955),
+    "choroid calcification": (906, 956),
+    "anterior internal capsule": (911, 961),
+    "posterior internal capsule": (912, 962),
+    "retrolenticular capsule": (913, 963),
+    "anterior corona radiata": (914, 964),
+    "superior corona radiata": (915, 965),
+    "posterior corona radiata": (916, 966),
+    "optic radiation": (917, 967),
+    "sagittal stratum": (918, 968),
+    "superior longitudinal fasciculus": (919, 969),
+    "cerebral peduncle": (920, 970),
+}
+
+_SINGLE = {
+    0: "air",
+    4: "CSF",
+    5: "CSF",
+    43: "CSF",
+    44: "CSF",
+    14: "CSF",
+    15: "CSF",
+    24: "CSF",
+    16: "brain stem",
+    25: "white matter",
+    57: "white matter",
+    30: "vein",
+    62: "vein",
+    85: "optic nerve",
+    502: "artery",
+    506: "eye",
+    507: "soft tissue",
+    508: "muscle",
+    509: "mucosa",
+    511: "skin",
+    512: "spinal cord",
+    514: "vein",
+    515: "cortical bone",
+    516: "bone marrow",
+    530: "optic nerve",
+    931: "corpus callosum genu",
+    932: "corpus callosum body",
+    933: "corpus callosum splenium",
+    940: "air",
+    941: "fat",
+}
+
+LABELS: Mapping[int, str] = dict(
+    sorted({**_SINGLE, **{n: name for name, pair in _PAIRED.items() for n in pair}}.items())
+)
+"""Tissue name of every label number. Paired structures: (left, right) = (n, n') in `label_of`."""
+
+
+def label_of(tissue: str, side: str = "left") -> int:
+    """Return the label number of a tissue; ``side`` is used for paired ones."""
+    if tissue in _PAIRED:
+        return _PAIRED[tissue][0 if side == "left" else 1]
+    return next(number for number, name in LABELS.items() if name == tissue)
+
+
+VENTRICLE_LABELS = (4, 5, 43, 44, 14, 15)
+EXTRACEREBRAL_CSF_LABEL = 24
+AIR_SINUS_LABEL = 940
+DEEP_GREY = (
+    "caudate",
+    "putamen",
+    "globus pallidus",
+    "substantia nigra",
+    "red nucleus",
+    "dentate nucleus",
+)
+"""Tissues over which deep-grey slope and error are reported."""
+
+WHITE_MATTER = tuple(
+    name for name, tissue in TISSUES.items() if tissue.t2_ms == 70.0 and tissue.t1_ms == 850
+)
+"""Tissues in which white-matter lesions may lie and myelin is measured."""
+
+_OUTSIDE_BRAIN = {
+    "air", "eye", "muscle", "mucosa", "soft tissue", "fat", "skin", "cortical bone",
+    "bone marrow", "optic nerve", "spinal cord",
+}  # fmt: skip
+
+PARENCHYMA_LABELS = tuple(
+    number
+    for number, name in LABELS.items()
+    if name not in _OUTSIDE_BRAIN | {"CSF", "vein", "artery"}
+)
+"""Labels of brain tissue, without CSF and vessels."""
+
+
+def draw_tissues(seed: int, age_years: float | None = None) -> dict[str, Tissue]:
+    """Draw the values of one person.
+
+    Regions vary by their tabled SD, together by a shared factor for chi+ and one for
+    chi- (people differ as a whole, not only region by region). Non-heme iron of deep
+    grey matter rises with age as 1 - exp(-0.04 age) (Hallgren and Sourander 1958);
+    the tabled values are taken as those at 62 years.
+
+    Parameters
+    ----------
+    seed : int
+        The person.
+    age_years : float, optional
+        Age; drawn between 20 and 75 when missing.
+    """
+    rng = np.random.default_rng([seed, 101])
+    age = float(rng.uniform(20, 75)) if age_years is None else float(age_years)
+    iron = (1 - np.exp(-0.04 * age)) / (1 - np.exp(-0.04 * 62.0))
+    shared_para, shared_dia = np.exp(rng.normal(0, 0.05, 2))
+    person = {}
+    for name, tissue in TISSUES.items():
+        draw_para, draw_dia, draw_t2 = rng.normal(0, 1, 3).clip(-2, 2)
+        para = shared_para * tissue.chi_para_ppb + draw_para * tissue.chi_para_sd
+        if name in DEEP_GREY or name in ("subthalamic nucleus", "pulvinar"):
+            para *= iron
+        dia = shared_dia * tissue.chi_dia_ppb + draw_dia * tissue.chi_dia_sd
+        person[name] = replace(
+            tissue,
+            chi_para_ppb=max(0.0, float(para)),
+            chi_dia_ppb=min(0.0, float(dia)),
+            t2_ms=tissue.t2_ms * float(np.exp(0.03 * draw_t2)),
+        )
+    return person
