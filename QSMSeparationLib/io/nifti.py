@@ -1,0 +1,93 @@
+"""NIfTI files (and what else SimpleITK reads) <-> :class:`~QSMSeparationLib.volume.Volume`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.volume import Volume, from_sitk, to_sitk
+
+MAX_VOXELS = 1_500_000_000
+"""A header that announces more voxels than this is taken for broken."""
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+
+def read_volume(path: Path | str) -> Volume:
+    """Read a three-dimensional image; its values keep their type.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, truncated, or not a three-dimensional image.
+    """
+    image = read_image(path)
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[..., 0]
+    return from_sitk(image, Path(path).name)
+
+
+def read_image(path: Path | str) -> sitk.Image:
+    """Read an image of any dimension, or raise InputError with the file's name."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; check the path")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        if np.prod(np.asarray(reader.GetSize(), dtype=float)) > MAX_VOXELS:
+            raise InputError(f"{path.name}: the header announces {reader.GetSize()} voxels; broken?")
+        return reader.Execute()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR:").strip()
+        raise InputError(f"{path.name} can't be read as an image ({reason[-160:]})") from None
+
+
+def read_map(path: Path | str) -> Volume:
+    """Read a map as float32; values that are not finite are kept for the caller to judge."""
+    volume = read_volume(path)
+    return volume.like(volume.array.astype(np.float32, copy=False))
+
+
+def read_labels(path: Path | str) -> Volume:
+    """Read a mask or segmentation as int32; refuse values that are no labels."""
+    volume = read_volume(path)
+    array = volume.array
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise InputError(f"{volume.source} holds NaN; a mask or segmentation needs whole numbers")
+        rounded = np.rint(array)
+        if np.abs(array - rounded).max(initial=0) > 1e-3:
+            raise InputError(f"{volume.source} holds fractions; a mask or segmentation needs labels")
+        array = rounded
+    if array.size and (array.min() < 0 or array.max() > 100_000):
+        raise InputError(f"{volume.source}: labels run from {array.min():g} to {array.max():g}; broken?")
+    return volume.like(array.astype(np.int32))
+
+
+def write_volume(volume: Volume, path: Path | str) -> None:
+    """Write an image; float64 becomes float32, bool and small labels become uint8."""
+    array = volume.array
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    elif array.dtype == bool:
+        array = array.astype(np.uint8)
+    image = to_sitk(volume.like(array))
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True, compressionLevel=1)
+    except RuntimeError:
+        raise InputError(f"{path} can't be written; check the disk and the permissions") from None
+
+
+def sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file, for the provenance."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
