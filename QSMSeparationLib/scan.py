@@ -77,7 +77,9 @@ class Scan:
         _require_echoes("magnitude", self.magnitude, self.echo_times_s, self.geometry)
         _require_echoes("phase", self.phase_rad, self.echo_times_s, self.geometry)
         if not 0.1 <= self.b0_tesla <= 25:
-            raise InputError(f"field strength of {self.b0_tesla} T is not plausible; give it in tesla")
+            raise InputError(
+                f"field strength of {self.b0_tesla} T is not plausible; give it in tesla"
+            )
 
 
 def _require_echoes(
@@ -94,4 +96,6 @@ def _require_echoes(
     if np.any(np.diff(times) <= 0):
         raise InputError(f"{what}: echo times must increase, got {echo_times_s} s")
     if times.max() > 1.0:
-        raise InputError(f"{what}: echo times look like milliseconds ({times.max():g}); give seconds")
+        raise InputError(
+            f"{what}: echo times look like milliseconds ({times.max():g}); give seconds"
+        )

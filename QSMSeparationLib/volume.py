@@ -224,7 +224,9 @@ def resample(volume: Volume, grid: Geometry, order: int = 1, outside: float = 0.
     return Volume(result.astype(volume.array.dtype, copy=False), grid, volume.source)
 
 
-def upright_grid(geometry: Geometry, spacing_mm: float | tuple[float, float, float] = 1.0) -> Geometry:
+def upright_grid(
+    geometry: Geometry, spacing_mm: float | tuple[float, float, float] = 1.0
+) -> Geometry:
     """Return a grid along the world axes (B0 along k) that covers all of ``geometry``."""
     spacing = np.broadcast_to(np.asarray(spacing_mm, dtype=np.float64), (3,))
     edges = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in geometry.shape])).reshape(3, -1).T
@@ -253,7 +255,9 @@ def reorient(volume: Volume) -> Volume:
             start[old_axis] = geometry.shape[old_axis] - 1
     matrix = geometry.direction_matrix[:, axis_of_world] * np.where(flip, -1.0, 1.0)
     spacing = np.asarray(geometry.spacing_mm)[axis_of_world]
-    grid = Geometry(array.shape, tuple(spacing), tuple(geometry.world(start)), tuple(matrix.ravel()))
+    grid = Geometry(
+        array.shape, tuple(spacing), tuple(geometry.world(start)), tuple(matrix.ravel())
+    )
     return Volume(np.ascontiguousarray(array), grid, volume.source)
 
 

@@ -41,7 +41,9 @@ def read_image(path: Path | str) -> sitk.Image:
     try:
         reader.ReadImageInformation()
         if np.prod(np.asarray(reader.GetSize(), dtype=float)) > MAX_VOXELS:
-            raise InputError(f"{path.name}: the header announces {reader.GetSize()} voxels; broken?")
+            raise InputError(
+                f"{path.name}: the header announces {reader.GetSize()} voxels; broken?"
+            )
         return reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR:").strip()
@@ -60,13 +62,19 @@ def read_labels(path: Path | str) -> Volume:
     array = volume.array
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
-            raise InputError(f"{volume.source} holds NaN; a mask or segmentation needs whole numbers")
+            raise InputError(
+                f"{volume.source} holds NaN; a mask or segmentation needs whole numbers"
+            )
         rounded = np.rint(array)
         if np.abs(array - rounded).max(initial=0) > 1e-3:
-            raise InputError(f"{volume.source} holds fractions; a mask or segmentation needs labels")
+            raise InputError(
+                f"{volume.source} holds fractions; a mask or segmentation needs labels"
+            )
         array = rounded
     if array.size and (array.min() < 0 or array.max() > 100_000):
-        raise InputError(f"{volume.source}: labels run from {array.min():g} to {array.max():g}; broken?")
+        raise InputError(
+            f"{volume.source}: labels run from {array.min():g} to {array.max():g}; broken?"
+        )
     return volume.like(array.astype(np.int32))
 
 

@@ -10,9 +10,7 @@ import torch
 ArrayT = TypeVar("ArrayT", np.ndarray, torch.Tensor)
 
 
-def r2prime_hz(
-    chi_para_ppm: ArrayT, chi_dia_ppm: ArrayT, dr_para: float, dr_dia: float
-) -> ArrayT:
+def r2prime_hz(chi_para_ppm: ArrayT, chi_dia_ppm: ArrayT, dr_para: float, dr_dia: float) -> ArrayT:
     """Return R2' in Hz of signed sources in ppm.
 
     Parameters

@@ -78,7 +78,9 @@ TISSUES: Mapping[str, Tissue] = {
     "cerebellar white matter": _white(16.8, 2.0, 30.0, 2.5),
     "brain stem": _white(16.0, 2.0, 30.0, 3.0),
     "cortex": replace(_grey(39.2, 5.0, 19.2, 3.0, 130.5), t1_ms=1450, proton_density=0.84),
-    "cerebellar cortex": replace(_grey(34.0, 5.0, 16.0, 3.0, 120.0), t1_ms=1400, proton_density=0.84),
+    "cerebellar cortex": replace(
+        _grey(34.0, 5.0, 16.0, 3.0, 120.0), t1_ms=1400, proton_density=0.84
+    ),
     "hippocampus": _grey(25.0, 4.0, 17.0, 3.0, 105.0),
     "amygdala": _grey(25.0, 4.0, 15.0, 3.0, 105.0),
     "caudate": _grey(47.7, 7.4, 8.2, 4.9, 88.4),
@@ -93,7 +95,9 @@ TISSUES: Mapping[str, Tissue] = {
     "dentate nucleus": _grey(168.4, 25.0, 16.4, 5.0, 110.3),
     "ventral diencephalon": _grey(30.0, 4.0, 25.0, 4.0, 80.0),
     "CSF": Tissue(27.5, 1.5, -8.5, 1.0, t2_ms=1584, t1_ms=4000, proton_density=1.0),
-    "choroid calcification": Tissue(10.0, 3.0, -700.0, 250.0, t2_ms=40, t1_ms=1500, proton_density=0.5),
+    "choroid calcification": Tissue(
+        10.0, 3.0, -700.0, 250.0, t2_ms=40, t1_ms=1500, proton_density=0.5
+    ),
     "vein": Tissue(190.0, 25.0, 0.0, 0.0, t2_ms=40.0, t1_ms=1600, proton_density=0.85),
     "artery": Tissue(5.0, 1.0, 0.0, 0.0, t2_ms=150.0, t1_ms=1650, proton_density=0.85),
     "optic nerve": _white(15.0, 2.0, 30.0, 3.0),

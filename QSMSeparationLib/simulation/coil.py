@@ -1,0 +1,90 @@
+"""What the scanner adds: shim, receive sensitivity, noise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from QSMSeparationLib.volume import Geometry
+
+
+def shim_(field_ppm: Tensor, brain: Tensor, seed: int, every: int = 8) -> None:
+    """Shim a field in place: subtract its second-order polynomial over the brain.
+
+    A random linear part of 0.05 ppm stays, as no shim is perfect.
+    """
+    shape = field_ppm.shape
+    k, j, i = (
+        torch.linspace(-1, 1, n).view([-1 if a == axis else 1 for a in range(3)])
+        for axis, n in enumerate(shape)
+    )
+    one = torch.ones(1, 1, 1)
+    terms = [one, k, j, i, k * j, k * i, j * i, k * k - j * j, j * j - i * i]
+    thin = (slice(None, None, every),) * 3
+    inside = brain[thin]
+    design = torch.stack([t.expand(shape)[thin][inside] for t in terms], dim=1).double()
+    target = field_ppm[thin][inside].double()[:, None]
+    fit = torch.linalg.lstsq(design, target).solution[:, 0]
+    fit[1:4] += torch.from_numpy(np.random.default_rng([seed, 77]).normal(0, 0.05, 3))
+    for weight, term in zip(fit.tolist(), terms, strict=True):
+        field_ppm -= weight * term
+
+
+class ReceiveField:
+    """Complex receive sensitivity: smooth in space, drawn from a seed.
+
+    Parameters
+    ----------
+    seed : int
+        Of the phase and the shading.
+    """
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng([seed, 57])
+        self.phase = rng.normal(0, 1, 7) * np.array([1.5, 0.8, 0.8, 0.8, 0.5, 0.5, 0.5])
+        self.shading = rng.normal(0, 0.12, 3)
+
+    def __call__(self, grid: Geometry) -> Tensor:
+        """Return the sensitivity on a grid; positions are scaled by 100 mm."""
+        axes = [torch.arange(n, dtype=torch.float32) for n in grid.shape]
+        corner = grid.world(np.zeros(3)) / 100
+        world = []
+        for w in range(3):
+            value = torch.full(grid.shape, float(corner[w]))
+            for a in range(3):
+                step = grid.direction_matrix[w, 2 - a] * grid.spacing_kji[a] / 100
+                value += float(step) * axes[a].view([-1 if n == a else 1 for n in range(3)])
+            world.append(value)
+        x, y, z = world
+        p = [float(v) for v in self.phase]
+        angle = p[0] + p[1] * x + p[2] * y + p[3] * z + p[4] * x * y + p[5] * y * z + p[6] * x * z
+        s = [float(v) for v in self.shading]
+        gain = torch.exp(0.12 * (x * x + y * y + z * z) + s[0] * x + s[1] * y + s[2] * z)
+        return torch.polar(gain, angle)
+
+
+def noise_sd(first_echo: Tensor, mask: NDArray[np.bool_], snr: float) -> float:
+    """Noise SD of one channel for an SNR of the first echo over the brain."""
+    if math.isinf(snr) or not mask.any():
+        return 0.0
+    return float(first_echo.abs()[torch.from_numpy(mask)].mean()) / snr
+
+
+def add_noise(
+    echoes: Tensor, sigma: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Add complex noise; returns magnitude and wrapped phase (echo, k, j, i)."""
+    magnitude = np.empty(tuple(echoes.shape), dtype=np.float32)
+    phase = np.empty_like(magnitude)
+    for echo in range(echoes.shape[0]):
+        wave = echoes[echo].numpy().astype(np.complex64)
+        if sigma > 0:
+            wave.real += np.float32(sigma) * rng.standard_normal(wave.shape, dtype=np.float32)
+            wave.imag += np.float32(sigma) * rng.standard_normal(wave.shape, dtype=np.float32)
+        magnitude[echo] = np.abs(wave)
+        phase[echo] = np.angle(wave)
+    return magnitude, phase
