@@ -1,0 +1,238 @@
+"""NIfTI files of echoes -> the arrays of a scan: what BIDS folders and plain sets share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.nifti import read_image, read_labels
+from QSMSeparationLib.io.phase_scaling import (
+    PhaseFacts,
+    phase_to_radians,
+    undo_alternating_slices,
+)
+from QSMSeparationLib.volume import Geometry, Volume
+
+_SAME_ECHO_S = 5e-5
+_MAX_INFLATION = 2000  # more than this and a compressed file is no image
+
+
+@dataclass(frozen=True)
+class EchoImage:
+    """One file: a single echo, or a 4-D image of several.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    values : ndarray
+        Shape (echo, k, j, i), as stored after the header's rescaling.
+    geometry : Geometry
+        Its grid.
+    slope, intercept : float
+        The header's rescaling.
+    echo_times_s : tuple of float
+        One a volume; filled in by the caller.
+    """
+
+    path: Path
+    values: NDArray
+    geometry: Geometry
+    slope: float = 1.0
+    intercept: float = 0.0
+    echo_times_s: tuple[float, ...] = ()
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a name is that of a NIfTI file."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def read_echo_image(path: Path) -> EchoImage:
+    """Read a 3-D or 4-D NIfTI file."""
+    if not is_nifti(path):
+        raise InputError(f"{path.name}: not a NIfTI file; give .nii or .nii.gz")
+    _require_plausible_size(path)
+    try:
+        image = read_image(path)
+        if image.GetDimension() not in (3, 4) or image.GetNumberOfComponentsPerPixel() != 1:
+            raise InputError(f"{path.name}: a 3-D image or a 4-D image of echoes is needed")
+        values = sitk.GetArrayFromImage(image)
+    except MemoryError:
+        raise InputError(f"{path.name}: too large for the memory of this computer") from None
+    values = values.reshape(-1, *values.shape[-3:])
+    n = image.GetDimension()
+    direction = np.asarray(image.GetDirection()).reshape(n, n)[:3, :3]
+    try:
+        geometry = Geometry(
+            values.shape[1:],
+            image.GetSpacing()[:3],
+            image.GetOrigin()[:3],
+            tuple(direction.ravel()),
+        )
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from None
+    slope, intercept = _rescaling(image)
+    return EchoImage(path, values, geometry, slope, intercept)
+
+
+def join(images: Sequence[EchoImage], what: str) -> tuple[NDArray, tuple[float, ...]]:
+    """Put the echoes of several files in the order of their times.
+
+    Raises
+    ------
+    InputError
+        When grids differ or two echoes have one time.
+    """
+    first = images[0]
+    for image in images[1:]:
+        difference = first.geometry.difference(image.geometry)
+        if difference:
+            raise InputError(
+                f"{image.path.name} does not lie on the grid of {first.path.name}: {difference}; "
+                f"give the echoes of one scan"
+            )
+    planes = [
+        (time, image.path.name, image.values[n])
+        for image in images
+        for n, time in enumerate(image.echo_times_s)
+    ]
+    planes.sort(key=lambda plane: plane[0])
+    for (early, _, _), (late, name, _) in itertools.pairwise(planes):
+        if late - early < _SAME_ECHO_S:
+            raise InputError(
+                f"{name}: {what} has two echoes at {1000 * late:g} ms; correct the EchoTime"
+            )
+    return np.stack([values for _, _, values in planes]), tuple(time for time, _, _ in planes)
+
+
+def clean_magnitude(values: NDArray, source: str) -> tuple[NDArray[np.float32], str | None]:
+    """Return magnitude as float32 >= 0; values that are not finite become 0, with a note."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        magnitude = values.astype(np.float32)
+    finite = np.isfinite(magnitude)
+    note = None
+    if not finite.all():
+        magnitude[~finite] = 0
+        note = f"{source}: {1 - finite.mean():.2%} of the values were not finite and set to 0"
+    np.maximum(magnitude, 0, out=magnitude)
+    if magnitude.max(initial=0) <= 0:
+        raise InputError(f"{source}: the magnitude is zero everywhere; export it again")
+    if magnitude.max() > 1e18:  # its square would overflow
+        raise InputError(
+            f"{source}: magnitude of {magnitude.max():.3g} is implausible; broken file?"
+        )
+    return magnitude, note
+
+
+def from_complex(
+    real: NDArray, imaginary: NDArray, source: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
+    """Magnitude and phase of real and imaginary parts."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        real, imaginary = real.astype(np.float32), imaginary.astype(np.float32)
+    broken = ~(np.isfinite(real) & np.isfinite(imaginary))
+    real[broken] = 0
+    imaginary[broken] = 0
+    if real.min() >= 0 or imaginary.min() >= 0:
+        raise InputError(f"{source}: real or imaginary part without negative values; export signed")
+    if max(np.abs(real).max(), np.abs(imaginary).max()) > 1e18:
+        raise InputError(f"{source}: values above 1e18 are implausible; broken file?")
+    note = "phase from real and imaginary parts"
+    if broken.any():
+        note += f"; {broken.mean():.2%} of the values were not finite and set to 0"
+    return np.hypot(real, imaginary), np.arctan2(imaginary, real), note
+
+
+def magnitude_and_phase(
+    first: Sequence[EchoImage],
+    second: Sequence[EchoImage],
+    complex_parts: bool,
+    facts: PhaseFacts,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[float, ...], list[str]]:
+    """Return magnitude, phase in radians, echo times and notes of matching files."""
+    names = ("real", "imaginary") if complex_parts else ("magnitude", "phase")
+    a, times = join(first, names[0])
+    b, other_times = join(second, names[1])
+    require_same_times(times, other_times, names, facts.source)
+    difference = first[0].geometry.difference(second[0].geometry)
+    if difference:
+        raise InputError(
+            f"{second[0].path.name} does not lie on the grid of {first[0].path.name}: {difference}; "
+            f"give {names[0]} and {names[1]} of one scan"
+        )
+    notes: list[str | None] = []
+    if complex_parts:
+        magnitude, phase, note = from_complex(a, b, facts.source)
+        magnitude, _ = clean_magnitude(magnitude, facts.source)
+        notes.append(note)
+    else:
+        magnitude, note = clean_magnitude(a, facts.source)
+        phase, phase_note = phase_to_radians(b, facts)
+        notes += [note, phase_note]
+    phase, flipped = undo_alternating_slices(magnitude, phase)
+    return magnitude, phase, times, [note for note in (*notes, flipped) if note]
+
+
+def require_same_times(
+    times: Sequence[float], other: Sequence[float], names: tuple[str, str], source: str
+) -> None:
+    """Refuse parts that don't have the same echoes, and a single echo."""
+    if len(times) >= 2 and len(other) == 1 and other[0] > times[0] and names[1] == "phase":
+        raise InputError(
+            f"{source}: one phase image beside {len(times)} magnitude echoes, a phase difference "
+            f"(field map)?; give the phase of every echo"
+        )
+    for mine, their, missing in ((times, other, names[1]), (other, times, names[0])):
+        for time in mine:
+            if not any(abs(time - t) < _SAME_ECHO_S for t in their):
+                raise InputError(
+                    f"{source}: the echo at {1000 * time:g} ms has no {missing} "
+                    f"({len(times)} {names[0]} and {len(other)} {names[1]} echoes); add it"
+                )
+    if len(times) < 2:
+        raise InputError(f"{source}: a single echo; R2* and the separation need a multi-echo scan")
+
+
+def read_mask(path: Path, grid: Volume) -> Volume:
+    """Read a brain mask that must lie on the grid of a scan."""
+    labels = read_labels(path)
+    grid.require_same_grid(labels)
+    mask = (labels.array > 0).astype(np.uint8)
+    if not mask.any():
+        raise InputError(f"{path.name}: the mask is empty; draw the brain or leave the mask out")
+    return labels.like(mask)
+
+
+def _require_plausible_size(path: Path) -> None:
+    """Refuse a header that announces more than the file can hold."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        stored = path.stat().st_size
+        reader.ReadImageInformation()
+        voxels = float(np.prod(np.asarray(reader.GetSize(), dtype=np.float64)))
+    except (RuntimeError, MemoryError, OSError):
+        return  # read_image says what is wrong
+    inflation = _MAX_INFLATION if path.name.lower().endswith(".gz") else 1
+    if voxels > stored * inflation:
+        raise InputError(f"{path.name}: shorter than its header says; the copy is cut off")
+
+
+def _rescaling(image: sitk.Image) -> tuple[float, float]:
+    """Slope and intercept of the NIfTI header, (1, 0) when absent or senseless."""
+    try:
+        slope = float(image.GetMetaData("scl_slope"))
+        intercept = float(image.GetMetaData("scl_inter"))
+    except (RuntimeError, ValueError):
+        return 1.0, 0.0
+    if not np.isfinite([slope, intercept]).all() or slope == 0:
+        return 1.0, 0.0
+    return slope, intercept

@@ -1,0 +1,119 @@
+"""JSON sidecars: read them, and take the facts of an acquisition from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from QSMSeparationLib.errors import InputError
+
+_MAX_BYTES = 16 << 20
+_PROTON_MHZ_PER_TESLA = 42.577
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or raise InputError with the file's name and what is wrong."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{path.name}: too large for a sidecar; check the file")
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name}: not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path.name}: can't be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path.name}: not valid JSON; correct it") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path.name}: a JSON object is needed ({{...}}), not a list or a value")
+    return content
+
+
+def numbers(value: Any) -> tuple[float, ...] | None:
+    """A JSON number or list of numbers as finite floats; None for anything else."""
+    values = value if isinstance(value, list) else [value]
+    result = []
+    for item in values:
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            return None
+        try:
+            number = float(item)
+        except OverflowError:
+            return None
+        if not math.isfinite(number):
+            return None
+        result.append(number)
+    return tuple(result) or None
+
+
+def echo_times(sidecar: dict[str, Any], count: int, source: str) -> tuple[float, ...]:
+    """Echo times as the sidecar gives them, one for each of ``count`` echoes in a file."""
+    if "EchoTime" not in sidecar:
+        raise InputError(f"{source}: no EchoTime in its sidecar; add it in seconds")
+    found = numbers(sidecar["EchoTime"])
+    if found is None:
+        raise InputError(f"{source}: EchoTime in its sidecar is no number; give it in seconds")
+    if any(time <= 0 for time in found):
+        raise InputError(f"{source}: EchoTime is {min(found):g}; give the true time in seconds")
+    if len(found) != count:
+        raise InputError(
+            f"{source}: {count} echoes in the image but {len(found)} EchoTime in its sidecar; "
+            f"give one for each echo"
+        )
+    return found
+
+
+def times_in_seconds(times: Iterable[float], source: str) -> tuple[tuple[float, ...], str | None]:
+    """Return echo times in seconds, and a note when they were milliseconds.
+
+    Times of 0.5 s or less are seconds; all from 0.5 to 1000 with one above 1 are
+    milliseconds. Nothing else is accepted, since it might be either.
+    """
+    values = tuple(float(t) for t in times)
+    if not values or not all(math.isfinite(t) for t in values) or min(values) <= 0:
+        raise InputError(f"{source}: echo times must be positive numbers in seconds")
+    if max(values) <= 0.5 and min(values) >= 1e-4:
+        return values, None
+    if max(values) > 1 and min(values) >= 0.5 and max(values) <= 1000:
+        return tuple(t / 1000 for t in values), "echo times were given in ms; taken as such"
+    listed = ", ".join(f"{t:g}" for t in values)
+    raise InputError(f"{source}: echo times of {listed} are neither s nor ms; give seconds")
+
+
+def field_strength(sidecars: Iterable[tuple[dict[str, Any], str]]) -> float:
+    """Field strength in tesla on which all sidecars agree."""
+    found: dict[float, str] = {}
+    source = "the scan"
+    for sidecar, source in sidecars:
+        value = numbers(sidecar.get("MagneticFieldStrength"))
+        if value is None:
+            frequency = numbers(sidecar.get("ImagingFrequency"))
+            value = frequency and (round(frequency[0] / _PROTON_MHZ_PER_TESLA, 2),)
+        if value:
+            found.setdefault(round(value[0], 2), source)
+    if not found:
+        raise InputError(f"{source}: no MagneticFieldStrength in its sidecar; add it in tesla")
+    if len(found) > 1:
+        listed = " and ".join(f"{tesla:g} T ({name})" for tesla, name in list(found.items())[:2])
+        raise InputError(f"MagneticFieldStrength differs: {listed}; correct the sidecars")
+    tesla = next(iter(found))
+    if not 0.1 <= tesla <= 25:
+        raise InputError(f"{source}: MagneticFieldStrength of {tesla:g} is implausible; give tesla")
+    return tesla
+
+
+def text(sidecar: dict[str, Any], key: str) -> str:
+    """A short text value, or an empty string."""
+    value = sidecar.get(key)
+    return value.strip()[:64] if isinstance(value, str) else ""
+
+
+def vendor(sidecar: dict[str, Any]) -> str:
+    """Short name of a known manufacturer, or an empty string."""
+    name = text(sidecar, "Manufacturer").lower()
+    for known in ("Siemens", "Philips", "GE", "Canon", "United Imaging"):
+        if name.startswith(known.lower()):
+            return known
+    return ""

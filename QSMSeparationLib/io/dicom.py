@@ -1,0 +1,317 @@
+"""A folder of DICOM files -> :class:`~QSMSeparationLib.scan.Scan`.
+
+Files may lie in any order and depth, and several series in one folder. The role of each
+image (magnitude, phase, real, imaginary; echo time; gradient or spin echo) is taken from
+the standard tags, classic and enhanced multi-frame. Nothing that could name a patient
+enters a scan, a message or a log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io._dicom_frames import Frame, is_dicom, quiet_pydicom, read_frames
+from QSMSeparationLib.io._dicom_stack import (
+    Acquisition,
+    echoes_of,
+    grid_difference,
+    group_series,
+    load,
+    sort_slices,
+)
+from QSMSeparationLib.io._echoes import clean_magnitude, from_complex
+from QSMSeparationLib.io._folders import regular_files
+from QSMSeparationLib.io.nifti import sha256
+from QSMSeparationLib.io.phase_scaling import (
+    PhaseFacts,
+    phase_to_radians,
+    undo_alternating_slices,
+)
+from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.scan import Scan, SpinEcho
+from QSMSeparationLib.volume import Geometry
+
+Echoes = dict[float, list[Frame]]
+
+
+def read_dicom(folder: Path | str, name: str = "sub-01", report: Report = silent) -> list[Scan]:
+    """Read every multi-echo gradient-echo scan below a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of one patient.
+    name : str
+        BIDS name that the scans get; ``_ses-01`` and ``_run-01`` are added when there
+        are several studies or several scans in a study.
+    report : callable
+        Told how far the reading is.
+
+    Returns
+    -------
+    list of Scan
+        A multi-echo spin-echo series of the same study is attached to each.
+
+    Raises
+    ------
+    InputError
+        When no scan can be used, with the reason of the one that came nearest.
+    """
+    folder = Path(folder)
+    if not re.fullmatch(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*", name):
+        raise InputError(f"'{name}' is no BIDS name; give one such as sub-01")
+    with quiet_pydicom():
+        frames, skipped = _all_frames(folder, report)
+        acquisitions = group_series(frames)
+        gradient = [a for a in acquisitions if not a.frames[0].spin_echo]
+        if not gradient:
+            raise InputError("the folder holds spin-echo images only; add the gradient-echo scan")
+        scans, refused = _read_each(gradient, name, report)
+        if not scans:
+            raise InputError(_reason(refused))
+        spin_echoes = [a for a in acquisitions if a.frames[0].spin_echo]
+        scans = [_with_spin_echo(scan, own, spin_echoes) for own, scan in scans]
+    notes = [f"{skipped} files that hold no MR image were skipped"] if skipped else []
+    notes += [f"not used: {error}" for _, error in refused]
+    return [replace(scan, notes=(*scan.notes, *notes)) for scan in scans]
+
+
+def _all_frames(folder: Path, report: Report) -> tuple[list[Frame], int]:
+    """Frames of all files below a folder, and how many files hold none."""
+    files = regular_files(folder)
+    frames: list[Frame] = []
+    skipped = 0
+    dicom = 0
+    for n, path in enumerate(files):
+        report(n, 2 * len(files))
+        if not is_dicom(path):
+            skipped += 1
+            continue
+        dicom += 1
+        found = read_frames(path)
+        skipped += not found
+        frames += found
+    if not frames:
+        what = f"{dicom} DICOM files but no usable MR image" if dicom else "no DICOM files"
+        raise InputError(f"the folder holds {what}; give the folder of the gradient-echo scan")
+    patients = len({frame.patient for frame in frames})
+    if patients > 1:
+        raise InputError(f"the folder holds {patients} patients; give the folder of one")
+    return frames, skipped
+
+
+def _read_each(
+    acquisitions: Sequence[Acquisition], name: str, report: Report
+) -> tuple[list[tuple[Acquisition, Scan]], list[tuple[Acquisition, InputError]]]:
+    """Try every acquisition; return the scans and the reasons of those that are none."""
+    total = sum(len({f.path for f in a.frames}) for a in acquisitions)
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        report(min(total + done, 2 * total), 2 * total)
+
+    scans: list[tuple[Acquisition, Scan]] = []
+    refused: list[tuple[Acquisition, InputError]] = []
+    for acquisition in acquisitions:
+        try:
+            scans.append((acquisition, _scan(acquisition, advance)))
+        except InputError as error:
+            refused.append((acquisition, error))
+    names = _names([acquisition for acquisition, _ in scans], name)
+    scans = [(own, replace(scan, name=n)) for (own, scan), n in zip(scans, names, strict=True)]
+    return scans, refused
+
+
+def _names(acquisitions: Sequence[Acquisition], name: str) -> list[str]:
+    """BIDS names that tell studies and scans apart."""
+    studies = [a.frames[0].study for a in acquisitions]
+    order = list(dict.fromkeys(studies))
+    names = []
+    for n, study in enumerate(studies):
+        session = f"_ses-{order.index(study) + 1:02d}" if len(order) > 1 else ""
+        run = f"_run-{studies[:n].count(study) + 1:02d}" if studies.count(study) > 1 else ""
+        names.append(f"{name}{session}{run}")
+    return names
+
+
+def _reason(refused: Sequence[tuple[Acquisition, InputError]]) -> str:
+    """The reason of the acquisition that came nearest to a scan."""
+    phase_only = [a for a, _ in refused if a.kinds == {"phase"}]
+    magnitude_only = [a for a, _ in refused if a.kinds == {"magnitude"}]
+    complete = [(a, e) for a, e in refused if len(a.kinds) > 1]
+    if phase_only and magnitude_only and not complete:
+        a = max(magnitude_only, key=lambda a: len(a.frames))
+        b = max(phase_only, key=lambda a: len(a.frames))
+        difference = grid_difference(a.frames[0], b.frames[0]) or "different study or protocol"
+        return (
+            f"magnitude ({a.label}) and phase ({b.label}) do not belong together: {difference}; "
+            f"give magnitude and phase of one scan"
+        )
+    _, error = max(complete or refused, key=lambda pair: len(pair[0].frames))
+    return str(error)
+
+
+def _scan(acquisition: Acquisition, advance: Callable[[int], None]) -> Scan:
+    """Read one gradient-echo acquisition."""
+    label = acquisition.label
+    if "difference" in acquisition.kinds:
+        raise InputError(f"{label}: {_DIFFERENCE}")
+    echoes = echoes_of(acquisition)
+    complex_parts = "real" in echoes and "imaginary" in echoes
+    first, second = ("real", "imaginary") if complex_parts else ("magnitude", "phase")
+    _require_pairs(echoes.get(first, {}), echoes.get(second, {}), first, second, label)
+    ordered, geometry = _sort_all({k: echoes[k] for k in (first, second)}, label)
+    b0_tesla = _field_strength(acquisition)
+    a = load(ordered[first], geometry, advance)
+    b = load(ordered[second], geometry, advance)
+    vendor = acquisition.frames[0].vendor
+    if complex_parts:
+        magnitude, phase, note = from_complex(a, b, label)
+    else:
+        magnitude = a
+        facts = PhaseFacts(label, vendor, header_span=_header_span(ordered[second]))
+        phase, note = phase_to_radians(b, facts)
+    magnitude, _ = clean_magnitude(magnitude, label)
+    phase, flipped = undo_alternating_slices(magnitude, phase)
+    times = tuple(echoes[first])
+    notes = [f"read from DICOM {label}: {len(times)} echoes, {vendor or 'unknown vendor'}", note]
+    used = [frame for stack in (*ordered[first], *ordered[second]) for frame in stack]
+    return Scan(
+        magnitude=magnitude,
+        phase_rad=phase,
+        echo_times_s=times,
+        b0_tesla=b0_tesla,
+        geometry=geometry,
+        notes=tuple(notes + ([flipped] if flipped else [])),
+        inputs=_hashes(used),
+    )
+
+
+_DIFFERENCE = (
+    "the phase image is a phase difference (field map), not the phase of each echo; "
+    "export magnitude and phase of every echo of a multi-echo gradient-echo scan"
+)
+
+
+def _require_pairs(a: Echoes, b: Echoes, first: str, second: str, label: str) -> None:
+    """Refuse echoes that are not there as both parts, with the likely cause."""
+    if not a or not b:
+        missing, present = (second, first) if a else (first, second)
+        if not a and not b:
+            missing, present = "magnitude and phase", "incomplete real or imaginary"
+        raise InputError(
+            f"{label}: {present} images but no {missing} images; export magnitude and phase"
+        )
+    if len(a) >= 2 and len(b) == 1 and next(iter(b)) > min(a):
+        raise InputError(f"{label}: {_DIFFERENCE}")
+    lone = sorted(set(a) ^ set(b))
+    if lone:
+        times = ", ".join(f"{1000 * t:g}" for t in lone)
+        missing = second if lone[0] in a else first
+        raise InputError(
+            f"{label}: the echo at {times} ms has no {missing} image; copy all files of the scan"
+        )
+    if len(a) == 1:
+        raise InputError(
+            f"{label}: a single echo ({1000 * next(iter(a)):g} ms); R2* and the separation need a "
+            f"multi-echo gradient-echo scan"
+        )
+
+
+def _sort_all(
+    echoes: dict[str, Echoes], label: str
+) -> tuple[dict[str, list[list[Frame]]], Geometry]:
+    """Sort the slices of every echo, and require that all have one grid."""
+    ordered: dict[str, list[list[Frame]]] = {}
+    reference: Geometry | None = None
+    for kind, stacks in echoes.items():
+        for time, frames in stacks.items():
+            what = f"{label}, {kind} at {1000 * time:g} ms"
+            if reference and len(frames) != reference.shape[0]:
+                raise InputError(
+                    f"{what}: {len(frames)} slices but {reference.shape[0]} in the first echo; "
+                    f"copy all files of the scan"
+                )
+            stack, geometry = sort_slices(frames, what)
+            reference = reference or geometry
+            difference = reference.difference(geometry)
+            if difference:
+                raise InputError(f"{what} differs from the first echo: {difference}")
+            ordered.setdefault(kind, []).append(stack)
+    assert reference is not None
+    return ordered, reference
+
+
+def _field_strength(acquisition: Acquisition) -> float:
+    strengths = {round(f.b0_tesla, 2) for f in acquisition.frames if f.b0_tesla}
+    if len(strengths) != 1:
+        found = "is missing" if not strengths else "differs between files"
+        raise InputError(
+            f"{acquisition.label}: MagneticFieldStrength {found}; export the scan again"
+        )
+    return strengths.pop()
+
+
+def _header_span(stacks: Sequence[Sequence[Frame]]) -> tuple[float, float] | None:
+    """Lowest and highest phase that the headers allow, where that tells the unit."""
+    spans = {(f.stored_limits, f.slope, f.intercept) for stack in stacks for f in stack}
+    if len(spans) != 1 or stacks[0][0].vendor not in ("Siemens", "Philips"):
+        return None
+    limits, slope, intercept = spans.pop()
+    low, high = sorted(limit * slope + intercept for limit in limits)
+    return low, high
+
+
+def _hashes(frames: Sequence[Frame]) -> dict[str, str]:
+    """One SHA-256 a series, over the sorted digests of its files; names do not enter."""
+    series: dict[str, set[Path]] = {}
+    numbers: dict[str, int] = {}
+    for frame in frames:
+        series.setdefault(frame.series, set()).add(frame.path)
+        numbers[frame.series] = frame.series_number
+    result: dict[str, str] = {}
+    for key, paths in series.items():
+        digests = "".join(sorted(sha256(path) for path in paths))
+        label = f"series-{numbers[key]:03d}"
+        while label in result:
+            label += "b"
+        result[label] = hashlib.sha256(digests.encode()).hexdigest()
+    return result
+
+
+def _with_spin_echo(scan: Scan, own: Acquisition, candidates: Sequence[Acquisition]) -> Scan:
+    """Attach the multi-echo spin-echo series of the same study, if there is one."""
+    best: tuple[Acquisition, Echoes] | None = None
+    for acquisition in candidates:
+        if acquisition.frames[0].study != own.frames[0].study:
+            continue
+        try:
+            echoes = echoes_of(acquisition).get("magnitude", {})
+        except InputError:
+            continue
+        if len(echoes) > max(1, len(best[1]) if best else 0):
+            best = acquisition, echoes
+    if best is None:
+        return scan
+    acquisition, echoes = best
+    try:
+        ordered, geometry = _sort_all({"magnitude": echoes}, acquisition.label)
+        magnitude = load(ordered["magnitude"], geometry, lambda _: None)
+        magnitude, _ = clean_magnitude(magnitude, acquisition.label)
+    except InputError as error:
+        return replace(scan, notes=(*scan.notes, f"spin echo not used: {error}"))
+    note = f"spin echo from DICOM {acquisition.label}: {len(echoes)} echoes"
+    used = [frame for stack in ordered["magnitude"] for frame in stack]
+    return replace(
+        scan,
+        spin_echo=SpinEcho(magnitude, tuple(echoes), geometry),
+        notes=(*scan.notes, note),
+        inputs={**scan.inputs, **_hashes(used)},
+    )
