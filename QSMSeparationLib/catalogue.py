@@ -126,6 +126,10 @@ METHODS: tuple[Method, ...] = (
 )
 
 
+DEFAULT_INVERSION = "tkd"
+"""Inversion that is used when the user names none."""
+
+
 def methods(stage: str | None = None) -> tuple[Method, ...]:
     """Return the methods of a stage, or all of them."""
     return tuple(m for m in METHODS if stage in (None, m.stage))

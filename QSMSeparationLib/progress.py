@@ -155,6 +155,12 @@ class Progress:
         self.seconds: dict[str, float] = {}
         self._stop = threading.Event()
 
+    def part(self) -> Progress:
+        """Return the progress of one of many runs: its own seconds, all else shared."""
+        part = Progress(self.sink)
+        part._stop = self._stop
+        return part
+
     def cancel(self) -> None:
         """Ask the run to stop at its next report; safe from any thread."""
         self._stop.set()

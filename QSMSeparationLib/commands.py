@@ -1,0 +1,201 @@
+"""What each command of the command line does: files in, pipeline, files out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from QSMSeparationLib import catalogue, pipeline
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.dataset import PHASE_UNITS, write_dataset
+from QSMSeparationLib.io.derivatives import planned_names, write_result
+from QSMSeparationLib.io.nifti import read_labels, read_map, sha256
+from QSMSeparationLib.io.outputs import Outputs
+from QSMSeparationLib.pipeline import Options
+from QSMSeparationLib.progress import Progress
+from QSMSeparationLib.scan import Scan
+from QSMSeparationLib.simulation.protocol import Protocol
+from QSMSeparationLib.simulation.scanner import Truth
+from QSMSeparationLib.volume import Volume
+
+STANDARD_SPIN_ECHO_S = tuple(round(0.012 * n, 3) for n in range(1, 9))
+
+
+def methods(args: argparse.Namespace, progress: Progress) -> None:
+    """List the catalogue."""
+    rows = [m.describe() for m in catalogue.methods()]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(
+            f"{row['stage']:<11} {row['name']:<22} {row['title']}; needs {', '.join(row['needs'])}"
+        )
+        for p in row["parameters"]:
+            unit = f" {p['unit']}" if p["unit"] else ""
+            print(
+                f"{'':<34} {p['name']} = {p['default']:g}{unit} ({p['low']:g} to {p['high']:g}): {p['help']}"
+            )
+
+
+def separate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Maps made elsewhere to chi+, chi- and net chi."""
+    options = _options(args)
+    given_paths = {
+        name: getattr(args, name)
+        for name in ("field", "qsm", "r2prime", "r2star", "r2")
+        if getattr(args, name) is not None
+    }
+    if "field" not in given_paths and "qsm" not in given_paths:
+        raise InputError("give the local field with --field, or net chi with --qsm")
+    if "r2prime" not in given_paths and "r2star" not in given_paths:
+        raise InputError("give R2' with --r2prime, or R2* with --r2star (and R2 with --r2)")
+    prefix = _name(args.name)
+    outputs = Outputs(args.out, args.overwrite)
+    outputs.refuse_existing(planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"]))
+    mask = read_labels(args.mask)
+    given = {name: read_map(path) for name, path in given_paths.items()}
+    result = pipeline.separate(given, mask, options, progress)
+    with outputs, progress.stage("writing"):
+        write_result(
+            result, outputs, prefix, _hashes([*given_paths.values(), args.mask]), args.keep
+        )
+    return outputs.written
+
+
+def invert(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Local field to net chi."""
+    options = _options(args)
+    prefix = _name(args.name)
+    outputs = Outputs(args.out, args.overwrite)
+    outputs.refuse_existing(planned_names(prefix, ["net", "mask"]))
+    result = pipeline.invert(read_map(args.field), read_labels(args.mask), options, progress)
+    with outputs, progress.stage("writing"):
+        write_result(result, outputs, prefix, _hashes([args.field, args.mask]), args.keep)
+    return outputs.written
+
+
+def simulate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Write a simulated scan with its truth."""
+    protocol = _protocol(args)
+    if args.phase not in PHASE_UNITS or not 0 <= args.lesion_count <= 200:
+        raise InputError(f"--lesion-count {args.lesion_count}: choose 0 to 200")
+    labels = None if args.labels is None else read_labels(args.labels)
+    masks = [read_labels(path) for path in args.lesion_masks]
+    outputs = Outputs(args.out, args.overwrite)
+    name = _name(args.name)
+    outputs.refuse_existing(["dataset_description.json", name])
+    scan, truth, rows = scan_person(
+        args.seed, protocol, name, progress, args.lesion_count, args.age, labels, masks
+    )
+    with outputs, progress.stage("writing"):
+        write_dataset(scan, truth, rows, outputs, args.phase)
+    return {"dataset": str(outputs.folder)}
+
+
+def scan_person(
+    seed: int,
+    protocol: Protocol,
+    name: str,
+    progress: Progress,
+    lesion_count: int = 16,
+    age_years: float | None = None,
+    labels: Volume | None = None,
+    lesion_masks: list[Volume] | tuple[Volume, ...] = (),
+) -> tuple[Scan, Truth, list[dict]]:
+    """Draw a person and scan it; returns the scan, the truth and the lesions' truth rows."""
+    from QSMSeparationLib.simulation.lesions import lesion_table
+    from QSMSeparationLib.simulation.person import draw_head
+    from QSMSeparationLib.simulation.rasterise import rasterise
+    from QSMSeparationLib.simulation.scanner import simulate_scan
+
+    with progress.stage("anatomy and lesions"):
+        head = draw_head(seed, lesion_count, age_years, labels, lesion_masks)
+    with progress.stage("tissue maps") as report:
+        fine = rasterise(head, protocol.fine_spacing_mm, report)
+    rows = lesion_table(head.lesions)
+    del head
+    with progress.stage("field and signal") as report:
+        scan, truth = simulate_scan(fine, protocol, name, report)
+    return scan, truth, rows
+
+
+def demo(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Simulate, reconstruct, separate, measure, draw."""
+    from QSMSeparationLib.demo import run_demo
+
+    outputs = Outputs(args.out, args.overwrite)
+    return run_demo(args.seed, args.voxel, _options(args), outputs, _name(args.name), progress)
+
+
+def evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Score methods over simulated cases."""
+    from QSMSeparationLib import evaluation
+    from QSMSeparationLib.io.cases import find_cases
+
+    plan = evaluation.Plan(
+        methods=tuple(args.methods or [m.name for m in catalogue.methods("separation")]),
+        inversions=tuple(args.inversions or [m.name for m in catalogue.methods("inversion")]),
+        inputs=args.inputs,
+        r2prime_sd_hz=args.r2prime_sd,
+        field_sd_ppm=args.field_sd / 1000,
+        seed=args.seed,
+    )
+    outputs = Outputs(args.out, args.overwrite)
+    outputs.refuse_existing(["scores.csv", "scores.md", "scores.png"])
+    rows, example = evaluation.evaluate(find_cases(args.cases), plan, _options(args), progress)
+    with outputs, progress.stage("writing"):
+        evaluation.write_scores(rows, example, outputs)
+    return outputs.written
+
+
+def _options(args: argparse.Namespace) -> Options:
+    """Collect what the user chose."""
+    parameters = {}
+    for item in args.set:
+        name, _, value = item.partition("=")
+        try:
+            parameters[name.strip()] = float(value)
+        except ValueError:
+            raise InputError(f"--set {item}: give PARAMETER=VALUE with a number") from None
+    defaults = Options()
+    return Options(
+        method=getattr(args, "method", defaults.method),
+        inversion=args.inversion,
+        dr_para=args.dr_para,
+        dr_dia=args.dr_dia,
+        b0_tesla=getattr(args, "b0", defaults.b0_tesla),
+        device=args.device,
+        parameters=parameters,
+    )
+
+
+def _protocol(args: argparse.Namespace) -> Protocol:
+    if len(args.voxel) not in (1, 3):
+        raise InputError(f"--voxel takes one size or three, got {len(args.voxel)}")
+    voxel = tuple(args.voxel * 3 if len(args.voxel) == 1 else args.voxel)
+    spin_echo = args.spin_echo
+    return Protocol(
+        voxel_mm=voxel,
+        echo_times_s=tuple(args.te) if args.te else Protocol.echo_times_s,
+        spin_echo_times_s=() if spin_echo is None else tuple(spin_echo) or STANDARD_SPIN_ECHO_S,
+        b0_tesla=args.b0,
+        snr=args.snr,
+        oblique_deg=args.oblique,
+        dr_para=args.dr_para,
+        dr_dia=args.dr_dia,
+        seed=args.seed,
+    )
+
+
+def _name(name: str) -> str:
+    """Check the BIDS name of a subject, which becomes part of file names."""
+    if not re.fullmatch(r"sub-[A-Za-z0-9]{1,64}(_ses-[A-Za-z0-9]{1,64})?", name):
+        raise InputError(f"--name {name!r}: write it as sub-01 (letters and digits only)")
+    return name
+
+
+def _hashes(paths: list[Path]) -> dict[str, str]:
+    return {path.name: sha256(path) for path in paths}

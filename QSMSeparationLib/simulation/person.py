@@ -1,0 +1,42 @@
+"""One person with MS: anatomy, tissue values and lesions from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from QSMSeparationLib.simulation.anatomy import Head
+from QSMSeparationLib.simulation.label_map import anatomy_from_labels
+from QSMSeparationLib.simulation.lesions import draw_lesions
+from QSMSeparationLib.simulation.procedural import procedural_anatomy
+from QSMSeparationLib.simulation.tissues import draw_tissues
+from QSMSeparationLib.volume import Volume
+
+
+def draw_head(
+    seed: int,
+    lesion_count: int = 16,
+    age_years: float | None = None,
+    labels: Volume | None = None,
+    lesion_masks: Sequence[Volume] = (),
+) -> Head:
+    """Return the head of one person.
+
+    Parameters
+    ----------
+    seed : int
+        The person: another seed, another head, other values, other lesions.
+    lesion_count : int
+        Number of MS lesions wanted.
+    age_years : float, optional
+        Age; drawn when missing.
+    labels : Volume, optional
+        Label map of a real head (SynthSeg numbers); without it the anatomy is drawn too.
+    lesion_masks : sequence of Volume
+        Lesion masks of patients, whose shapes are used instead of drawn ones.
+    """
+    anatomy = procedural_anatomy(seed) if labels is None else anatomy_from_labels(labels, seed)
+    tissues = draw_tissues(seed, age_years)
+    lesions = (
+        draw_lesions(anatomy, tissues, seed, lesion_count, lesion_masks) if lesion_count else ()
+    )
+    return Head(anatomy, tissues, tuple(lesions), seed)
