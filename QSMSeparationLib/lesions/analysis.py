@@ -1,0 +1,296 @@
+"""Measure and classify every lesion: :func:`analyse_lesions`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.lesions import instances as inst
+from QSMSeparationLib.lesions.classify import Call, Thresholds, call, call_rim, is_rim
+from QSMSeparationLib.lesions.classify import not_classified as small_call
+from QSMSeparationLib.lesions.compartments import Compartments, compartments
+from QSMSeparationLib.lesions.results import CHI, COMPARTMENTS, MAPS, LesionReport, LesionResult
+from QSMSeparationLib.lesions.rim import RimCoverage, RimReference, rim_coverage, slice_axis
+from QSMSeparationLib.lesions.statistics import (
+    Interval,
+    Statistics,
+    blocks,
+    bootstrap_means,
+    contrast,
+    equivalent_diameter_mm,
+    largest_diameter_mm,
+    statistics,
+)
+from QSMSeparationLib.lesions.survey import Brain, survey
+from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.volume import Geometry, Volume
+
+
+def analyse_lesions(
+    maps: Mapping[str, Volume],
+    lesions: Volume | Sequence[Volume],
+    mask: Volume,
+    tissue: Volume | None = None,
+    thresholds: Thresholds | None = None,
+    veins: Volume | None = None,
+    dr_para: float = 114.0,
+    dr_dia: float = 114.0,
+    report: Report = silent,
+) -> LesionReport:
+    """Measure and classify every lesion of one examination.
+
+    Parameters
+    ----------
+    maps : mapping of str to Volume
+        ``chi_para`` (>= 0) and ``chi_dia`` (<= 0) in ppm, needed; ``net`` in ppm (their
+        sum without it); ``r2star``, ``r2prime``, ``r2`` in Hz. All on one grid.
+    lesions : Volume or sequence of Volume
+        A binary segmentation, a label map, or one mask a lesion (these may overlap).
+        On another grid they are resampled, and a note says so.
+    mask : Volume
+        The brain.
+    tissue : Volume, optional
+        Tissue map with the codes of :class:`~QSMSeparationLib.lesions.location.Tissue`;
+        estimated from the maps without it.
+    thresholds : Thresholds, optional
+        What decides the classes.
+    veins : Volume, optional
+        Vein mask; found from chi+ without it.
+    dr_para, dr_dia : float
+        Relaxivities in Hz/ppm.
+    report : callable
+        ``report(done, of)``.
+    """
+    thresholds = thresholds or Thresholds()
+    given = [lesions] if isinstance(lesions, Volume) else list(lesions)
+    arrays, geometry = _arrays(maps, mask)
+    placed, notes = _placed(given, geometry)
+    found = inst.split_segments(placed) if placed else ()
+    inside = (mask.array > 0) & np.isfinite(arrays["chi_para"] + arrays["chi_dia"])
+    kept, more = _within_mask(found, inside)
+    box = _bounding_box(inside)
+    small = _cropped(geometry, box)
+    shifted = [one.shifted([-s.start for s in box]) for one in kept]
+    brain, tissue_source = survey(
+        {name: array[box] for name, array in arrays.items()},
+        small,
+        inside[box],
+        inst.union(shifted, small.shape),
+        tissue,
+        veins,
+        thresholds,
+        (dr_para, dr_dia),
+    )
+    results = []
+    for done, one in enumerate(shifted):
+        report(done, len(kept))
+        results.append(_measure(one, brain))
+    labels = Volume(inst.label_map(kept, geometry.shape), geometry, "lesions")
+    return LesionReport(
+        tuple(results), labels, brain.nawm, thresholds, dr_para, dr_dia, tissue_source, notes + more
+    )
+
+
+def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """Box around the brain; everything outside it costs time and says nothing."""
+    if not inside.any():
+        raise InputError("the mask is empty; give a brain mask on the grid of the maps")
+    box = []
+    for axis in range(3):
+        used = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(int(used[0]), int(used[-1]) + 1))
+    return tuple(box)
+
+
+def _cropped(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+    corner = geometry.world(np.array([s.start for s in box]))
+    shape = tuple(s.stop - s.start for s in box)
+    return Geometry(shape, geometry.spacing_mm, tuple(corner), geometry.direction)
+
+
+def _arrays(
+    maps: Mapping[str, Volume], mask: Volume
+) -> tuple[dict[str, NDArray[np.float32]], Geometry]:
+    """Check grids and signs; chi in ppb with |chi-|, relaxation in Hz."""
+    for name in ("chi_para", "chi_dia"):
+        if name not in maps:
+            raise InputError(f"the map '{name}' is needed to classify lesions")
+    if unknown := set(maps) - set(MAPS):
+        raise InputError(f"unknown map {sorted(unknown)[0]}; known: {', '.join(MAPS)}")
+    first = maps["chi_para"]
+    for other in (*maps.values(), mask):
+        first.require_same_grid(other)
+    inside = mask.array > 0
+    dia = maps["chi_dia"].array
+    if inside.any() and np.nanmedian(dia[inside]) > 0:
+        raise InputError(
+            f"{maps['chi_dia'].source}: chi- must be negative or 0; multiply the map by -1"
+        )
+    arrays = {
+        "chi_para": first.array.astype(np.float32) * np.float32(1000),
+        "chi_dia": dia.astype(np.float32) * np.float32(-1000),
+    }
+    for name in MAPS[2:]:
+        if name in maps:
+            scale = np.float32(1000 if name == "net" else 1)
+            arrays[name] = maps[name].array.astype(np.float32) * scale
+    arrays.setdefault("net", arrays["chi_para"] - arrays["chi_dia"])
+    return arrays, first.geometry
+
+
+def _placed(given: list[Volume], grid: Geometry) -> tuple[list[Volume], tuple[str, ...]]:
+    placed, notes = [], []
+    for one in given:
+        volume, said = inst.place(one, grid)
+        placed.append(volume)
+        notes += said
+    return placed, tuple(notes)
+
+
+def _within_mask(
+    found: Sequence[inst.Instance], inside: NDArray[np.bool_]
+) -> tuple[list[inst.Instance], tuple[str, ...]]:
+    """Cut lesions to the mask; leave out and name those that lie outside it."""
+    kept, lost, cut = [], [], []
+    for one in found:
+        mask = one.mask & inside[one.box]
+        if not mask.any():
+            lost.append(one.name)
+            continue
+        if mask.sum() < 0.8 * one.n_voxels:
+            cut.append(one.name)
+        kept.append(inst.Instance(one.id, one.name, one.box, mask).trimmed())
+    if found and not kept:
+        raise InputError(
+            "no lesion lies within the mask; check that segmentation and maps are of one patient"
+        )
+    notes = []
+    if lost:
+        notes.append(f"outside the mask and left out: {', '.join(lost)}")
+    if cut:
+        notes.append(f"more than a fifth outside the mask, cut: {', '.join(cut)}")
+    return kept, tuple(notes)
+
+
+def _measure(lesion: inst.Instance, brain: Brain) -> LesionResult:
+    """Measure one lesion."""
+    thresholds, spacing = brain.thresholds, brain.geometry.spacing_kji
+    margin = [int(np.ceil(thresholds.shell_far_mm / s)) + 1 for s in spacing]
+    one = lesion.grown(margin, brain.mask.shape)
+    veins = brain.veins[one.box]
+    allowed = brain.mask[one.box] & ~brain.lesions[one.box] & ~veins
+    parts = compartments(
+        one.mask, spacing, brain.white[one.box], allowed, thresholds.rim_mm,
+        (thresholds.shell_near_mm, thresholds.shell_far_mm),
+    )  # fmt: skip
+    maps = {name: array[one.box] for name, array in brain.maps.items()}
+    contrasts, use_shell = _contrasts(maps, parts, brain, lesion.id)
+    edge_clear = brain.mask[one.box] & ~veins
+    rim = _rim(maps["chi_para"], parts, edge_clear, brain, use_shell)
+    para, dia = _calls(one, brain, contrasts, rim)
+    volume = lesion.n_voxels * brain.geometry.voxel_volume_mm3
+    centre = np.argwhere(one.mask).mean(axis=0) + [s.start for s in one.box]
+    infeasible = None if brain.infeasible is None else brain.infeasible[one.box]
+    return LesionResult(
+        id=lesion.id,
+        name=lesion.name,
+        centre_mm=tuple(float(v) for v in brain.geometry.world(centre)),
+        n_voxels=lesion.n_voxels,
+        volume_mm3=volume,
+        diameter_mm=equivalent_diameter_mm(volume),
+        largest_mm=largest_diameter_mm(lesion.mask, spacing),
+        place=brain.places.of(lesion, thresholds),
+        para=para,
+        dia=dia,
+        reference="shell" if use_shell else "patient",
+        statistics=_statistics(maps, parts),
+        contrasts=contrasts,
+        rim=rim,
+        vein_share=float(veins[one.mask].mean()),
+        infeasible_share=float("nan") if infeasible is None else float(infeasible[one.mask].mean()),
+        clipped_share=float(
+            ((maps["chi_para"] <= 0) | (maps["chi_dia"] <= 0))[one.mask].mean()
+        ),
+    )  # fmt: skip
+
+
+def _statistics(
+    maps: dict[str, NDArray[np.float32]], parts: Compartments
+) -> dict[str, dict[str, Statistics]]:
+    return {
+        name: {part: statistics(values[getattr(parts, part)]) for part in COMPARTMENTS}
+        for name, values in maps.items()
+    }
+
+
+def _contrasts(
+    maps: dict[str, NDArray[np.float32]], parts: Compartments, brain: Brain, number: int
+) -> tuple[dict[str, dict[str, Interval]], bool]:
+    """Contrasts of core, rim and reference; and whether the shell serves as reference."""
+    thresholds = brain.thresholds
+    rng = np.random.default_rng([thresholds.seed, number])
+    edge = tuple(max(1, round(thresholds.block_mm / s)) for s in brain.geometry.spacing_kji)
+    stack = np.stack([maps[name] for name in CHI])
+    drawn = {
+        part: bootstrap_means(
+            blocks(stack, getattr(parts, part), edge), int(thresholds.bootstrap_draws), rng
+        )
+        for part in ("core", "rim", "shell")
+    }
+    use_shell = bool(parts.shell.sum() >= thresholds.shell_voxels)
+    patient = np.array([brain.nawm.para_ppb, brain.nawm.dia_ppb, brain.nawm.net_ppb])
+    nawm = drawn["shell"] if use_shell else (patient, np.zeros((1, 3)) + patient)
+    pairs = {
+        "core-nawm": (drawn["core"], nawm),
+        "core-shell": (drawn["core"], drawn["shell"]),
+        "rim-core": (drawn["rim"], drawn["core"]),
+    }
+    contrasts = {
+        name: {
+            label: contrast(a[0][m] - b[0][m], a[1][:, m] - b[1][:, m])
+            for label, (a, b) in pairs.items()
+        }
+        for m, name in enumerate(CHI)
+    }
+    return contrasts, use_shell
+
+
+def _rim(
+    para_ppb: NDArray[np.float32],
+    parts: Compartments,
+    usable: NDArray[np.bool_],
+    brain: Brain,
+    use_shell: bool,
+) -> RimCoverage:
+    white = float(para_ppb[parts.shell].mean()) if use_shell else brain.nawm.para_ppb
+    reference = RimReference(
+        core_ppb=float(para_ppb[parts.core].mean()),
+        white_ppb=white,
+        step_ppb=brain.nawm.rim_limit_ppb(brain.thresholds),
+    )
+    return rim_coverage(
+        para_ppb, parts, usable, brain.geometry.spacing_kji,
+        slice_axis(brain.geometry.b0_kji), reference, brain.thresholds.rim_arc_deg,
+    )  # fmt: skip
+
+
+def _calls(
+    lesion: inst.Instance,
+    brain: Brain,
+    contrasts: dict[str, dict[str, Interval]],
+    rim: RimCoverage,
+) -> tuple[Call, Call]:
+    """Classes in chi+ and |chi-|."""
+    nawm, thresholds = brain.nawm, brain.thresholds
+    para, dia = contrasts["chi_para"]["core-nawm"], contrasts["chi_dia"]["core-nawm"]
+    volume = lesion.n_voxels * brain.geometry.voxel_volume_mm3
+    if equivalent_diameter_mm(volume) < thresholds.small_mm:
+        return small_call(para, nawm.para_sd_ppb), small_call(dia, nawm.dia_sd_ppb)
+    if is_rim(rim, thresholds):
+        para_call = call_rim(rim, para, nawm.rim_limit_ppb(thresholds), nawm.para_sd_ppb)
+    else:
+        para_call = call(para, nawm.para_limit_ppb(thresholds), nawm.para_sd_ppb)
+    return para_call, call(dia, nawm.dia_limit_ppb(thresholds), nawm.dia_sd_ppb)

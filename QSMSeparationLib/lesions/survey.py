@@ -1,0 +1,121 @@
+"""What all lesions of an examination share: white matter, veins, the patient's reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from QSMSeparationLib.lesions import instances as inst
+from QSMSeparationLib.lesions.classify import Nawm, Thresholds
+from QSMSeparationLib.lesions.location import WHITE_TISSUES, Places, estimate_tissue, find_veins
+from QSMSeparationLib.lesions.reference import measure_nawm, nawm_mask
+from QSMSeparationLib.lesions.results import CHI
+from QSMSeparationLib.volume import Geometry, Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """A brain on the grid of its maps.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The grid.
+    maps : dict
+        chi in ppb with |chi-|, relaxation in Hz.
+    mask, lesions, veins, white : ndarray of bool
+        The brain, all lesions, veins, and white matter without lesions and veins.
+    infeasible : ndarray of bool, optional
+        Voxels where R2' is smaller than the net source alone would cause.
+    nawm : Nawm
+        The patient's normal-appearing white matter.
+    places : Places
+        Tells where a lesion lies.
+    thresholds : Thresholds
+        What decides the classes.
+    """
+
+    geometry: Geometry
+    maps: dict[str, NDArray[np.float32]]
+    mask: NDArray[np.bool_]
+    lesions: NDArray[np.bool_]
+    veins: NDArray[np.bool_]
+    white: NDArray[np.bool_]
+    infeasible: NDArray[np.bool_] | None
+    nawm: Nawm
+    places: Places
+    thresholds: Thresholds
+
+
+def survey(
+    arrays: dict[str, NDArray[np.float32]],
+    geometry: Geometry,
+    inside: NDArray[np.bool_],
+    everywhere: NDArray[np.bool_],
+    tissue: Volume | None,
+    veins: Volume | None,
+    thresholds: Thresholds,
+    relaxivity: tuple[float, float],
+) -> tuple[Brain, str]:
+    """Find white matter, veins and the patient's reference.
+
+    Parameters
+    ----------
+    arrays : dict
+        chi in ppb with |chi-|, relaxation in Hz.
+    geometry : Geometry
+        Their grid.
+    inside, everywhere : ndarray of bool
+        The brain, and all lesions.
+    tissue, veins : Volume, optional
+        Estimated from the maps without them.
+    thresholds : Thresholds
+        What decides the classes.
+    relaxivity : tuple of float
+        Dr+ and Dr- in Hz/ppm.
+
+    Returns
+    -------
+    Brain, str
+        What was found, and where the tissue map came from.
+    """
+    spacing = geometry.spacing_kji
+    para_ppm, dia_ppm = arrays["chi_para"] / 1000, arrays["chi_dia"] / -1000
+    if veins is None:
+        vein_mask = find_veins(para_ppm, inside, spacing, thresholds.vein_ppb)
+    else:
+        vein_mask = inst.place(veins, geometry)[0].array > 0
+    if tissue is None:
+        codes = estimate_tissue(
+            para_ppm, dia_ppm, arrays.get("r2star"), inside, everywhere, spacing
+        )
+    else:
+        codes = inst.place(tissue, geometry)[0].array
+    normal = np.isin(codes, WHITE_TISSUES) & ~everywhere & ~vein_mask & inside
+    reference = nawm_mask(normal, inside, everywhere, vein_mask, spacing, thresholds.nawm_gap_mm)
+    brain = Brain(
+        geometry=geometry,
+        maps=arrays,
+        mask=inside,
+        lesions=everywhere,
+        veins=vein_mask,
+        white=normal,
+        infeasible=_infeasible(arrays, relaxivity),
+        nawm=measure_nawm({n: arrays[n] for n in CHI}, reference, spacing),
+        places=Places(Volume(codes, geometry), tissue is not None),
+        thresholds=thresholds,
+    )
+    return brain, "estimated from the maps" if tissue is None else tissue.source
+
+
+def _infeasible(
+    arrays: dict[str, NDArray[np.float32]], relaxivity: tuple[float, float]
+) -> NDArray[np.bool_] | None:
+    """Voxels where R2' is smaller than the net source alone would cause."""
+    if "r2prime" not in arrays:
+        return None
+    net_ppm = arrays["net"] / 1000
+    least = np.where(net_ppm > 0, relaxivity[0] * net_ppm, -relaxivity[1] * net_ppm)
+    return arrays["r2prime"] < least - 1e-4

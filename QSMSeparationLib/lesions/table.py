@@ -1,0 +1,180 @@
+"""The lesion table, ``lesions.csv``: comment lines with all parameters, then one row a lesion.
+
+The first columns are ``id, volume_mm3, class_para, class_dia``. Lines that begin with
+``#`` hold what the numbers rest on, one ``key = value`` each, so that the table can be
+made again from the same maps. Text is UTF-8, numbers use a point, missing values are empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from QSMSeparationLib import __version__
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.lesions.classify import Thresholds
+from QSMSeparationLib.lesions.results import COMPARTMENTS, LesionReport, LesionResult
+
+FIRST_COLUMNS = ("id", "volume_mm3", "class_para", "class_dia")
+_SHORT = {"chi_para": "para", "chi_dia": "dia", "net": "net"}
+_UNITS = {"chi_para": "ppb", "chi_dia": "ppb", "net": "ppb"}
+_NUMBERS = ("mean", "sd", "median", "p5", "p95")
+
+
+def lesion_rows(report: LesionReport) -> list[dict[str, Any]]:
+    """Return one flat row a lesion, columns in the order of the table."""
+    return [_row(lesion) for lesion in report.lesions]
+
+
+def lesion_table(report: LesionReport, about: Mapping[str, str] | None = None) -> str:
+    """Return the text of ``lesions.csv``.
+
+    Parameters
+    ----------
+    report : LesionReport
+        What was measured.
+    about : mapping of str to str, optional
+        More lines for the header: methods, input files and their hashes.
+    """
+    lines = [f"# {key} = {_one_line(value)}" for key, value in _header(report, about or {})]
+    text = io.StringIO()
+    rows = lesion_rows(report)
+    columns = list(rows[0]) if rows else list(FIRST_COLUMNS)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[column]) for column in columns])
+    return "\n".join(lines) + "\n" + text.getvalue()
+
+
+def read_header(text: str) -> dict[str, str]:
+    """Return the ``key = value`` lines of a table's header."""
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        key, mark, value = line[1:].partition("=")
+        if mark:
+            found[key.strip()] = value.strip()
+    return found
+
+
+def thresholds_from_header(header: Mapping[str, str]) -> Thresholds:
+    """Return the thresholds that a table was made with."""
+    known = {one.name: type(one.default) for one in fields(Thresholds)}
+    values = {}
+    for name, kind in known.items():
+        text = header.get(f"threshold.{name}")
+        if text is None:
+            continue
+        try:
+            values[name] = kind(text)
+        except ValueError:
+            raise InputError(
+                f"threshold.{name} in the table's header is no number: {text}"
+            ) from None
+    return Thresholds(**values)
+
+
+def read_rows(text: str) -> list[dict[str, str]]:
+    """Return the rows of a table as text by column."""
+    body = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return list(csv.DictReader(body))
+
+
+def _header(report: LesionReport, about: Mapping[str, str]) -> list[tuple[str, Any]]:
+    geometry = report.labels.geometry
+    nawm = {f"nawm.{key}": value for key, value in asdict(report.nawm).items()}
+    limits = {
+        "limit.para_ppb": report.nawm.para_limit_ppb(report.thresholds),
+        "limit.dia_ppb": report.nawm.dia_limit_ppb(report.thresholds),
+        "limit.rim_ppb": report.nawm.rim_limit_ppb(report.thresholds),
+    }
+    thresholds = {f"threshold.{key}": value for key, value in asdict(report.thresholds).items()}
+    facts = {
+        "QSMSeparation": __version__,
+        "use": "research only, not for diagnosis",
+        "convention": "chi in ppb; dia columns are |chi-|; contrasts are differences of means "
+        "with 95 % block-bootstrap intervals; SD with n - 1",
+        "grid": f"{geometry.shape[::-1]} voxels of {geometry.spacing_mm} mm",
+        "tissue": report.tissue_source,
+        "dr_para_hz_per_ppm": report.dr_para,
+        "dr_dia_hz_per_ppm": report.dr_dia,
+    }
+    notes = {f"note.{n}": note for n, note in enumerate(report.notes, start=1)}
+    return [
+        (key, value)
+        for part in (facts, about, thresholds, nawm, limits, notes)
+        for key, value in part.items()
+    ]
+
+
+def _row(lesion: LesionResult) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": lesion.id,
+        "volume_mm3": lesion.volume_mm3,
+        "class_para": lesion.para.name,
+        "class_dia": lesion.dia.name,
+        "confidence_para": lesion.para.confidence,
+        "confidence_dia": lesion.dia.confidence,
+        "z_para": lesion.para.z,
+        "z_dia": lesion.dia.z,
+        "distance_to_threshold_para_ppb": lesion.para.distance_ppb,
+        "distance_to_threshold_dia_ppb": lesion.dia.distance_ppb,
+        "name": lesion.name,
+        "location": lesion.place.location,
+        "to_ventricle_mm": lesion.place.to_ventricle_mm,
+        "to_cortex_mm": lesion.place.to_cortex_mm,
+        "diameter_mm": lesion.diameter_mm,
+        "largest_diameter_mm": lesion.largest_mm,
+        "n_voxels": lesion.n_voxels,
+    }
+    for axis, value in zip("xyz", lesion.centre_mm, strict=True):
+        row[f"centre_{axis}_lps_mm"] = value
+    row["reference"] = lesion.reference
+    row.update(_rim_columns(lesion))
+    for name, by_label in lesion.contrasts.items():
+        for label, interval in by_label.items():
+            start = f"{_SHORT[name]}_{label.replace('-', '_minus_')}"
+            row[f"{start}_ppb"] = interval.value
+            row[f"{start}_low"] = interval.low
+            row[f"{start}_high"] = interval.high
+    for name, by_part in lesion.statistics.items():
+        for part in COMPARTMENTS:
+            start = f"{_SHORT.get(name, name)}_{part}"
+            row[f"{start}_n"] = by_part[part].n
+            for number in _NUMBERS:
+                row[f"{start}_{number}_{_UNITS.get(name, 'hz')}"] = getattr(by_part[part], number)
+    return row
+
+
+def _rim_columns(lesion: LesionResult) -> dict[str, Any]:
+    rim = lesion.rim
+    return {
+        "rim_coverage": rim.coverage,
+        "rim_judged": rim.judged,
+        "rim_longest_arc_deg": rim.longest_arc_deg,
+        "rim_consecutive_slices": rim.slices,
+        "rim_contrast_ppb": rim.contrast_ppb,
+        "vein_share": lesion.vein_share,
+        "infeasible_share": lesion.infeasible_share,
+        "clipped_share": lesion.clipped_share,
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        return "" if not np.isfinite(value) else f"{value:.6g}"
+    text = _one_line(value)
+    # A spreadsheet would run a cell that begins like a formula; a quote keeps it text.
+    return f"'{text}" if isinstance(value, str) and text[:1] in "=+-@" and text else text
+
+
+def _one_line(value: Any) -> str:
+    """Text without line breaks or control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
