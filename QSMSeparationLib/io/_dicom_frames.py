@@ -128,13 +128,13 @@ def read_frames(path: Path) -> list[Frame]:
         When it should hold one but is broken.
     """
     header = _read(path, _TAGS, stop_before_pixels=True)
-    is_mr = str(header.get("SOPClassUID", "")) in _MR_CLASSES or text(header, "Modality") == "MR"
-    if not is_mr:
-        return []
+    storage = text(header, "SOPClassUID")
+    if storage not in _MR_CLASSES and (storage or text(header, "Modality") != "MR"):
+        return []  # screen shots, spectroscopy, raw data, other modalities
     if header.get("Rows") is None:
-        if str(header.get("SOPClassUID", "")) in _MR_CLASSES:
-            raise InputError(f"{path.name}: the header is cut off; copy the file again")
-        return []  # spectroscopy, raw data, presentation states
+        raise InputError(f"{path.name}: the header is cut off; copy the file again")
+    if (number(header, "SamplesPerPixel") or 1) != 1:
+        return []  # a map in colours
     count = _check_size(header, path)
     try:
         return [frame for n in range(count) if (frame := _frame(header, path, n))]

@@ -66,12 +66,13 @@ def read_dicom(folder: Path | str, name: str = "sub-01", report: Report = silent
     if not re.fullmatch(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*", name):
         raise InputError(f"'{name}' is no BIDS name; give one such as sub-01")
     with quiet_pydicom():
-        frames, skipped = _all_frames(folder, report)
+        files = regular_files(folder)
+        frames, skipped = _all_frames(files, report)
         acquisitions = group_series(frames)
         gradient = [a for a in acquisitions if not a.frames[0].spin_echo]
         if not gradient:
             raise InputError("the folder holds spin-echo images only; add the gradient-echo scan")
-        scans, refused = _read_each(gradient, name, report)
+        scans, refused = _read_each(gradient, name, len(files), report)
         if not scans:
             raise InputError(_reason(refused))
         spin_echoes = [a for a in acquisitions if a.frames[0].spin_echo]
@@ -81,9 +82,8 @@ def read_dicom(folder: Path | str, name: str = "sub-01", report: Report = silent
     return [replace(scan, notes=(*scan.notes, *notes)) for scan in scans]
 
 
-def _all_frames(folder: Path, report: Report) -> tuple[list[Frame], int]:
-    """Frames of all files below a folder, and how many files hold none."""
-    files = regular_files(folder)
+def _all_frames(files: Sequence[Path], report: Report) -> tuple[list[Frame], int]:
+    """Frames of all files, and how many files hold none."""
     frames: list[Frame] = []
     skipped = 0
     dicom = 0
@@ -106,7 +106,7 @@ def _all_frames(folder: Path, report: Report) -> tuple[list[Frame], int]:
 
 
 def _read_each(
-    acquisitions: Sequence[Acquisition], name: str, report: Report
+    acquisitions: Sequence[Acquisition], name: str, headers: int, report: Report
 ) -> tuple[list[tuple[Acquisition, Scan]], list[tuple[Acquisition, InputError]]]:
     """Try every acquisition; return the scans and the reasons of those that are none."""
     total = sum(len({f.path for f in a.frames}) for a in acquisitions)
@@ -115,7 +115,7 @@ def _read_each(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        report(min(total + done, 2 * total), 2 * total)
+        report(headers + headers * min(done, total) // total, 2 * headers)
 
     scans: list[tuple[Acquisition, Scan]] = []
     refused: list[tuple[Acquisition, InputError]] = []
