@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io._folders import is_regular
 from QSMSeparationLib.io.nifti import read_image, read_labels
 from QSMSeparationLib.io.phase_scaling import (
     PhaseFacts,
@@ -21,7 +22,6 @@ from QSMSeparationLib.io.phase_scaling import (
 from QSMSeparationLib.volume import Geometry, Volume
 
 _SAME_ECHO_S = 5e-5
-_MAX_INFLATION = 2000  # more than this and a compressed file is no image
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def read_echo_image(path: Path) -> EchoImage:
     """Read a 3-D or 4-D NIfTI file."""
     if not is_nifti(path):
         raise InputError(f"{path.name}: not a NIfTI file; give .nii or .nii.gz")
-    _require_plausible_size(path)
+    if not is_regular(path):
+        raise InputError(f"{path.name} does not exist; check the path")
     try:
         image = read_image(path)
         if image.GetDimension() not in (3, 4) or image.GetNumberOfComponentsPerPixel() != 1:
@@ -209,21 +210,6 @@ def read_mask(path: Path, grid: Volume) -> Volume:
     if not mask.any():
         raise InputError(f"{path.name}: the mask is empty; draw the brain or leave the mask out")
     return labels.like(mask)
-
-
-def _require_plausible_size(path: Path) -> None:
-    """Refuse a header that announces more than the file can hold."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        stored = path.stat().st_size
-        reader.ReadImageInformation()
-        voxels = float(np.prod(np.asarray(reader.GetSize(), dtype=np.float64)))
-    except (RuntimeError, MemoryError, OSError):
-        return  # read_image says what is wrong
-    inflation = _MAX_INFLATION if path.name.lower().endswith(".gz") else 1
-    if voxels > stored * inflation:
-        raise InputError(f"{path.name}: shorter than its header says; the copy is cut off")
 
 
 def _rescaling(image: sitk.Image) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io._complete import require_complete
 from QSMSeparationLib.volume import Volume, from_sitk, to_sitk
 
 MAX_VOXELS = 1_500_000_000
@@ -36,6 +37,7 @@ def read_image(path: Path | str) -> sitk.Image:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; check the path")
+    require_complete(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
