@@ -1,0 +1,46 @@
+"""Smoothing of volumes by a Gaussian, on any device and at any voxel size."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+
+def gaussian(volume: Tensor, sigma_mm: float, spacing_kji: tuple[float, float, float]) -> Tensor:
+    """Convolve a real (k, j, i) volume with a Gaussian; beyond the border lies 0.
+
+    A Gaussian much wider than a voxel is applied on a coarser grid (blocks of at most half
+    a sigma), which changes the result by less than a per cent and costs a fraction.
+    """
+    block = [max(1, int(sigma_mm / (2 * step))) for step in spacing_kji]
+    shape = volume.shape
+    margin = [-(-n // b) * b - n for n, b in zip(shape, block, strict=True)]
+    work = functional.pad(volume, (0, margin[2], 0, margin[1], 0, margin[0]))[None, None]
+    if max(block) > 1:
+        work = functional.avg_pool3d(work, block)
+    for axis in range(3):
+        kernel = _kernel(sigma_mm, spacing_kji[axis] * block[axis], block[axis], volume)
+        view = [1, 1, 1, 1, 1]
+        view[axis + 2] = -1
+        pad = [0, 0, 0]
+        pad[axis] = len(kernel) // 2
+        work = functional.conv3d(work, kernel.view(view), padding=pad)
+    if max(block) > 1:
+        work = functional.interpolate(
+            work, scale_factor=[float(b) for b in block], mode="trilinear", align_corners=False
+        )
+    k, j, i = shape
+    return work[0, 0, :k, :j, :i].contiguous()
+
+
+def _kernel(sigma_mm: float, step_mm: float, block: int, like: Tensor) -> Tensor:
+    """Sampled Gaussian; the variance that block averaging already brought is taken off."""
+    averaged = (block**2 - 1) / 12 * (step_mm / block) ** 2
+    variance = max(sigma_mm**2 - averaged, (0.1 * step_mm) ** 2)
+    reach = max(1, math.ceil(3.0 * math.sqrt(variance) / step_mm))
+    x = torch.arange(-reach, reach + 1, device=like.device, dtype=torch.float32) * step_mm
+    kernel = torch.exp(-0.5 * x * x / variance)
+    return kernel / kernel.sum()
