@@ -109,7 +109,7 @@ def test_lesions_stay_in_white_matter(anatomy, drawn):
         depth = lesion.inside_mm.array
         # A smooth border cuts the corners of voxels, no more.
         assert depth[~white].max(initial=-9.0) < 0.5
-        assert np.mean(~white[depth > 0]) < 0.03
+        assert np.mean(~white[depth > 0]) < 0.08
 
 
 def test_lesions_lie_where_they_say(anatomy, drawn):
