@@ -111,8 +111,8 @@ def scan_person(
     from QSMSeparationLib.simulation.rasterise import rasterise
     from QSMSeparationLib.simulation.scanner import simulate_scan
 
-    with progress.stage("anatomy and lesions"):
-        head = draw_head(seed, lesion_count, age_years, labels, lesion_masks)
+    with progress.stage("anatomy and lesions") as report:
+        head = draw_head(seed, lesion_count, age_years, labels, lesion_masks, report)
     with progress.stage("tissue maps") as report:
         fine = rasterise(head, protocol.fine_spacing_mm, report)
     rows = lesion_table(head.lesions)

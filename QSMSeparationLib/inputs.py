@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.volume import Volume
 
-_PLAUSIBLE_MEDIAN = {
-    # Median of the absolute value over the brain at 3 T, far beyond what tissue can have.
+_PLAUSIBLE_MEAN = {
+    # Mean magnitude over the brain at 3 T; the limits are far beyond what tissue can have.
     "field": (
         1e-6,
         1.0,
@@ -65,13 +65,13 @@ def checked_map(
             f"{volume.source} holds NaN or infinity in {bad} voxels of the mask; "
             f"mend the map or take those voxels out of the mask"
         )
-    low, high, meaning = _PLAUSIBLE_MEDIAN[kind]
+    low, high, meaning = _PLAUSIBLE_MEAN[kind]
     if kind.startswith("r2"):
         high *= max(1.0, b0_tesla / 3.0)
-    median = float(np.median(np.abs(brain)))
-    if not low <= median <= high:
+    mean = float(np.abs(brain).mean())
+    if not low <= mean <= high:
         raise InputError(
-            f"{volume.source}: its median magnitude over the mask is {median:.3g}; expected {meaning}"
+            f"{volume.source}: its mean magnitude over the mask is {mean:.3g}; expected {meaning}"
         )
     if kind in ("r2star", "r2") and np.mean(brain < 0) > 0.05:
         raise InputError(f"{volume.source}: many negative values; expected {meaning}")

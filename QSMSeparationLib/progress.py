@@ -66,12 +66,14 @@ class TextSink(NullSink):
         self._live = self._stream.isatty()
         self._last = 0.0
         self._open = False
+        self._stage = ""
 
     def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
         """Redraw the bar at most ten times a second."""
         if not self._live:
-            if done == 0:
+            if stage != self._stage:
                 print(f"  {stage} ...", file=self._stream, flush=True)
+            self._stage = "" if done >= of else stage
             return
         now = time.monotonic()
         if done not in (0, of) and now - self._last < 0.1:

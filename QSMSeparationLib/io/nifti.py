@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io._complete import require_complete
@@ -55,7 +58,36 @@ def read_image(path: Path | str) -> sitk.Image:
 def read_map(path: Path | str) -> Volume:
     """Read a map as float32; values that are not finite are kept for the caller to judge."""
     volume = read_volume(path)
-    return volume.like(volume.array.astype(np.float32, copy=False))
+    array = volume.array.astype(np.float32, copy=False)
+    lost = _not_finite(Path(path), array.shape)
+    if lost is not None:
+        array[lost] = np.nan
+    return volume.like(array)
+
+
+def _not_finite(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Where a NIfTI file stores NaN or infinity, or None.
+
+    The NIfTI reader of ITK replaces them by 0 without a word, so a hole in a map would
+    pass for a value.
+    """
+    opener = gzip.open if path.name.endswith(".gz") else open
+    if not path.name.endswith((".nii", ".nii.gz")):
+        return None
+    with opener(path, "rb") as stream:
+        header = stream.read(352)
+        order = "<" if struct.unpack("<i", header[:4])[0] == 348 else ">"
+        kind = struct.unpack(f"{order}h", header[70:72])[0]
+        if kind not in (16, 64):  # float32, float64
+            return None
+        item = 4 if kind == 16 else 8
+        offset = int(struct.unpack(f"{order}f", header[108:112])[0])
+        stream.seek(max(352, offset))
+        values = np.frombuffer(stream.read(int(np.prod(shape)) * item), dtype=f"{order}f{item}")
+    if values.size != np.prod(shape):
+        return None
+    lost = ~np.isfinite(values)
+    return lost.reshape(shape) if lost.any() else None
 
 
 def read_labels(path: Path | str) -> Volume:

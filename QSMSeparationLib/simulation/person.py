@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.simulation.anatomy import Head
 from QSMSeparationLib.simulation.label_map import anatomy_from_labels
 from QSMSeparationLib.simulation.lesions import draw_lesions
@@ -18,6 +19,7 @@ def draw_head(
     age_years: float | None = None,
     labels: Volume | None = None,
     lesion_masks: Sequence[Volume] = (),
+    report: Report = silent,
 ) -> Head:
     """Return the head of one person.
 
@@ -33,8 +35,12 @@ def draw_head(
         Label map of a real head (SynthSeg numbers); without it the anatomy is drawn too.
     lesion_masks : sequence of Volume
         Lesion masks of patients, whose shapes are used instead of drawn ones.
+    report : callable
+        Progress.
     """
-    anatomy = procedural_anatomy(seed) if labels is None else anatomy_from_labels(labels, seed)
+    anatomy = (
+        procedural_anatomy(seed, report) if labels is None else anatomy_from_labels(labels, seed)
+    )
     tissues = draw_tissues(seed, age_years)
     lesions = (
         draw_lesions(anatomy, tissues, seed, lesion_count, lesion_masks) if lesion_count else ()
