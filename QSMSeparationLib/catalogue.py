@@ -116,6 +116,30 @@ METHODS: tuple[Method, ...] = (
         citation="Shmueli et al., Magn Reson Med 2009;62:1510; scaling: Schweser et al. 2013;69:1581",
     ),
     Method(
+        name="l2",
+        stage="inversion",
+        title="Closed form, smooth gradient (L2)",
+        needs=("field",),
+        function="inversion.l2:l2",
+        parameters=(
+            Parameter("regularisation", 0.05, 0.001, 1.0, "", "weight of the gradient penalty"),
+        ),
+        citation="Bilgic et al., J Magn Reson Imaging 2014;40:181",
+    ),
+    Method(
+        name="tv",
+        stage="inversion",
+        title="Weighted total variation",
+        needs=("field",),
+        function="inversion.tv:tv",
+        parameters=(
+            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the automatic lambda"),
+            Parameter("iterations", 60, 1, 1000, "", "most iterations"),
+            Parameter("tolerance", 0.01, 0.0, 0.5, "", "relative change at which it stops"),
+        ),
+        citation="Bilgic et al., Magn Reson Med 2014;72:1444; weighting: Milovic et al. 2018;80:814",
+    ),
+    Method(
         name="closed-form",
         stage="separation",
         title="Closed form",

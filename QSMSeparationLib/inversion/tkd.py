@@ -1,0 +1,59 @@
+"""Truncated k-space division (Shmueli et al., Magn Reson Med 2009;62:1510)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from QSMSeparationLib.inversion.window import Window, scale_
+from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.progress import Report, silent
+
+_PAD = 0.25
+
+
+def tkd(maps: Maps, *, threshold: float = 0.19, report: Report = silent) -> Tensor:
+    """Divide by the dipole where it is large enough.
+
+    chi(k) = f(k) T(k) / c with T = 1 / D where |D| > t and sign(D) / t elsewhere. Truncation
+    loses amplitude: a point of susceptibility comes back as the point spread function whose
+    peak is c = mean over k of D T, so it is divided by c (Schweser et al., Magn Reson Med
+    2013;69:1581).
+
+    Parameters
+    ----------
+    maps : Maps
+        With ``field_ppm``.
+    threshold : float
+        t, the smallest |D(k)| that is divided by (D lies within -2/3 and 1/3).
+    report : callable
+        Takes progress.
+
+    Returns
+    -------
+    Tensor
+        Net susceptibility in ppm, mean 0 over the mask, 0 outside.
+    """
+    (field_ppm,) = maps.need("field_ppm")
+    report(0, 1)
+    window = Window(maps, _PAD)
+    inverse = truncated_inverse(window.dipole, threshold)
+    inverse /= _spectral_mean(window.dipole * inverse, window.padded[2])
+    spectrum = scale_(torch.fft.rfftn(window.embed(field_ppm)), inverse)
+    chi = window.extract(torch.fft.irfftn(spectrum, s=window.padded))
+    report(1, 1)
+    return chi
+
+
+def truncated_inverse(dipole: Tensor, threshold: float) -> Tensor:
+    """Return 1 / D where |D| > threshold, and sign(D) / threshold elsewhere (0 where D = 0)."""
+    floor = dipole.sign() / threshold
+    return torch.where(dipole.abs() > threshold, 1 / dipole, floor)
+
+
+def _spectral_mean(half: Tensor, n: int) -> Tensor:
+    """Mean over the whole spectrum of a quantity known on the half spectrum."""
+    columns = half.mean(dim=(0, 1))
+    twice = columns[1 : (n + 1) // 2].sum()
+    once = columns[0] + (columns[n // 2] if n % 2 == 0 else 0.0)
+    return (once + 2 * twice) / n
