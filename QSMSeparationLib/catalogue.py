@@ -145,12 +145,23 @@ METHODS: tuple[Method, ...] = (
         title="Closed form",
         needs=("qsm", "r2prime"),
         function="separation.closed_form:closed_form",
-        citation="Two linear equations per voxel; relaxivity model of Shin et al., NeuroImage 2021;240:118371",
+        citation="Relaxivity model of Shin et al., NeuroImage 2021;240:118371, solved voxel by voxel",
+    ),
+    Method(
+        name="r2star-qsm",
+        stage="separation",
+        title="R2*-QSM (gradient echo only)",
+        needs=("qsm", "r2star"),
+        function="separation.r2star_qsm:r2star_qsm",
+        parameters=(
+            Parameter("relaxivity_3t", 274.0, 50.0, 1000.0, "Hz/ppm", "relaxivity of R2* at 3 T"),
+        ),
+        citation="Dimov et al., J Neuroimaging 2022 (jon.13014)",
     ),
 )
 
 
-DEFAULT_INVERSION = "tkd"
+DEFAULT_INVERSION = "tv"
 """Inversion that is used when the user names none."""
 
 

@@ -103,8 +103,8 @@ def _add_methods_options(parser: argparse.ArgumentParser, separation: bool = Tru
     }
     if separation:
         parser.add_argument(
-            "--method", default="closed-form", metavar="NAME",
-            help=f"separation: {', '.join(names['separation'])}",
+            "--method", default="", metavar="NAME",
+            help=f"separation: {', '.join(names['separation'])}; default: by what is known of R2'",
         )  # fmt: skip
         parser.add_argument(
             "--inversion", default=catalogue.DEFAULT_INVERSION, metavar="NAME",

@@ -27,8 +27,11 @@ class Options:
 
     Parameters
     ----------
-    method, inversion : str
-        Names from the catalogue.
+    method : str
+        Separation method; empty for ``closed-form`` where R2' is known and ``r2star-qsm``
+        where it is not.
+    inversion : str
+        Inversion method.
     dr_para, dr_dia : float
         Relaxivities of R2' in Hz/ppm at 3 T; scaled linearly to the field of the scan.
     b0_tesla : float
@@ -39,7 +42,7 @@ class Options:
         Parameters of the methods by name.
     """
 
-    method: str = "closed-form"
+    method: str = ""
     inversion: str = catalogue.DEFAULT_INVERSION
     dr_para: float = DR_HZ_PER_PPM
     dr_dia: float = DR_HZ_PER_PPM
@@ -145,7 +148,9 @@ def separate(
 
 def separate_maps(maps: Maps, options: Options, result: Result, progress: Progress) -> None:
     """Run inversion (unless net chi is given) and separation; the maps go into ``result``."""
-    method = catalogue.find(options.method, "separation")
+    has_r2prime = maps.r2prime_hz is not None
+    name = options.method or ("closed-form" if has_r2prime else "r2star-qsm")
+    method = catalogue.find(name, "separation")
     inversion = catalogue.find(options.inversion, "inversion")
     invert_first = maps.qsm_ppm is None
     chosen = (inversion, method) if invert_first else (method,)
@@ -165,7 +170,7 @@ def separate_maps(maps: Maps, options: Options, result: Result, progress: Progre
     result.maps["chi_para"] = chi_para.cpu().numpy()
     result.maps["chi_dia"] = chi_dia.cpu().numpy()
     result.maps["net"] = qsm.cpu().numpy()
-    if maps.r2prime_hz is not None:
+    if has_r2prime:
         share = float(infeasible(maps).sum() / maps.mask.sum())
         result.facts["InfeasibleShare"] = round(share, 4)
         result.notes.append(

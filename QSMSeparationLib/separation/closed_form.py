@@ -30,9 +30,22 @@ def closed_form(maps: Maps, *, report: Report = silent) -> tuple[Tensor, Tensor]
     """
     qsm_ppm, r2prime_hz = maps.need("qsm_ppm", "r2prime_hz")
     report(0, 1)
-    chi_para = (r2prime_hz + maps.dr_dia * qsm_ppm) / (maps.dr_para + maps.dr_dia)
-    chi_para = torch.maximum(chi_para, qsm_ppm.clamp(min=0)) * maps.mask
-    return chi_para, (qsm_ppm * maps.mask - chi_para).clamp_(max=0)
+    return solve(qsm_ppm, r2prime_hz, maps.dr_para, maps.dr_dia, maps.mask)
+
+
+def solve(
+    qsm_ppm: Tensor, rate_hz: Tensor, dr_para: float, dr_dia: float, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Solve the two equations for any rate that is linear in both sources.
+
+    Returns
+    -------
+    chi_para_ppm, chi_dia_ppm : Tensor
+        chi+ >= 0 and chi- <= 0, 0 outside the mask.
+    """
+    chi_para = (rate_hz + dr_dia * qsm_ppm) / (dr_para + dr_dia)
+    chi_para = torch.maximum(chi_para, qsm_ppm.clamp(min=0)) * mask
+    return chi_para, (qsm_ppm * mask - chi_para).clamp_(max=0)
 
 
 def infeasible(maps: Maps) -> Tensor:

@@ -1,0 +1,38 @@
+"""R2*-QSM: source separation from gradient echo alone (Dimov et al., J Neuroimaging 2022).
+
+In static dephasing all of R2* is taken as caused by the sources,
+
+    R2* = r (|chi+| + |chi-|),   chi+ + chi- = chi,
+
+with r = 274 Hz/ppm at 3 T, scaled linearly with B0. As R2 is not subtracted, both sources
+come out too strong where R2 is high; the method needs no spin echo.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.constants import R2STAR_HZ_PER_PPM, relaxivity
+from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.separation.closed_form import solve
+
+
+def r2star_qsm(
+    maps: Maps, *, relaxivity_3t: float = R2STAR_HZ_PER_PPM, report: Report = silent
+) -> tuple[Tensor, Tensor]:
+    """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2*.
+
+    Parameters
+    ----------
+    maps : Maps
+        ``qsm_ppm`` and ``r2star_hz``.
+    relaxivity_3t : float
+        Relaxivity of R2* in Hz/ppm at 3 T.
+    report : callable
+        Progress.
+    """
+    qsm_ppm, r2star_hz = maps.need("qsm_ppm", "r2star_hz")
+    report(0, 1)
+    rate = relaxivity(relaxivity_3t, maps.b0_tesla)
+    return solve(qsm_ppm, r2star_hz, rate, rate, maps.mask)
