@@ -61,7 +61,7 @@ class Thresholds:
     rim_z: float = 2.0
     rim_floor_ppb: float = 8.0
     rim_coverage: float = 0.6
-    rim_arc_deg: float = 210.0
+    rim_arc_deg: float = 180.0
     rim_slices: int = 2
     rim_mm: float = 2.0
     shell_near_mm: float = 2.0

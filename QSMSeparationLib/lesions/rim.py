@@ -39,7 +39,8 @@ class RimCoverage:
     longest_arc_deg : float
         Longest run of positive sectors on one slice.
     slices : int
-        Longest run of consecutive slices with an arc of ``arc_deg`` or more.
+        Longest run of consecutive slices with an arc of ``arc_deg`` or more; where part of
+        the edge cannot be judged, that share of ``arc_deg`` does.
     core_slices : int
         Slices that show the core, on which a rim can be seen at all.
     contrast_ppb : float
@@ -121,8 +122,8 @@ def rim_coverage(
     return RimCoverage(
         coverage=float(positive.sum() / judged.sum()) if enough else nan,
         judged=float(judged.mean()),
-        longest_arc_deg=float(max(arcs.values(), default=0.0)),
-        slices=_longest_run([s for s, arc in arcs.items() if arc >= arc_deg]),
+        longest_arc_deg=float(max((arc for arc, _ in arcs.values()), default=0.0)),
+        slices=_longest_run([s for s, (arc, share) in arcs.items() if arc >= arc_deg * share]),
         core_slices=core_slices,
         contrast_ppb=float(np.median(height[judged])) if judged.any() else nan,
     )
@@ -135,8 +136,8 @@ def _slice_arcs(
     scale: NDArray[np.float64],
     axis: int,
     reference: RimReference,
-) -> tuple[dict[int, float], int]:
-    """Longest positive arc, in degrees, of every slice that shows the core."""
+) -> tuple[dict[int, tuple[float, float]], int]:
+    """Longest positive arc in degrees, and share judged, of every slice that shows the core."""
     arcs = {}
     across = tuple(a for a in range(3) if a != axis)
     core_slices = np.flatnonzero(parts.core.any(axis=across))
@@ -158,7 +159,8 @@ def _slice_arcs(
             SLICE_SECTORS, reference,
         )  # fmt: skip
         if judged.mean() >= LEAST_JUDGED:
-            arcs[int(number)] = _longest_arc(positive, judged) * 360.0 / SLICE_SECTORS
+            arc = _longest_arc(positive, judged) * 360.0 / SLICE_SECTORS
+            arcs[int(number)] = (arc, float(judged.mean()))
     return arcs, len(core_slices)
 
 
