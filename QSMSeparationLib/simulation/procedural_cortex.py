@@ -70,7 +70,7 @@ def hemispheres(view: View) -> Array:
     """Signed distance to the smooth hull of both hemispheres, without fissures."""
     mirrored = View(np.abs(view.x), view.y, view.z, view.labels, view.slices)
     dome = ellipsoid(mirrored, (13, -17, 13), (57, 87, 64))
-    forehead = -23 + 0.010 * (mirrored.y - 20) ** 2 * (mirrored.y > 20)
+    forehead = -23 + 0.006 * (mirrored.y - 20) ** 2 * (mirrored.y > 20)
     base = np.where(mirrored.y > 8, forehead, np.where(mirrored.y < -40, -30, -20))
     base = ndimage.gaussian_filter1d(base.astype(np.float32), 5, axis=1)
     dome = smooth_cut(dome, base - mirrored.z, 14)
@@ -78,7 +78,7 @@ def hemispheres(view: View) -> Array:
     back = ellipsoid(mirrored, (42, -52, -10), (24, 34, 22), 10)
     hull = smooth_union(dome, smooth_union(temporal, back, 8), 5)
     behind = step(view.y, -22, -36)
-    return smooth_cut(hull, 1.5 - tentorium(view) - 40 * (1 - behind), 3)
+    return smooth_cut(hull, 0.7 - tentorium(view) - 40 * (1 - behind), 3)
 
 
 def _sylvian(view: View) -> Array:
@@ -88,8 +88,8 @@ def _sylvian(view: View) -> Array:
     island = 39 - 0.010 * (y + 2) ** 2 - 0.012 * (z - 2) ** 2
     cleft = np.maximum(np.abs(z - lateral) - (0.5 + 0.05 * (x - island)), island - x)
     cleft = np.maximum(cleft, np.maximum(y - 27, -46 - y))
-    moat = np.maximum(np.abs(x - island - 1) - 1.0, np.abs(z - lateral - 4) - 15)
-    moat = np.maximum(moat, np.maximum(y - 24, -30 - y))
+    rim = np.sqrt(((y + 3) / 27) ** 2 + ((z - lateral - 4) / 15) ** 2)
+    moat = np.maximum(np.abs(x - island - 1) - 1.0, 15 * (rim - 1))
     return np.minimum(cleft, moat).astype(np.float32)
 
 
@@ -123,7 +123,7 @@ def _folding(rng: np.random.Generator, solid: Array) -> tuple[Array, Array, Arra
     # the voxels' nearest points jump from voxel to voxel: smooth their displacement
     shift = [ndimage.gaussian_filter(f - o, 1.0) for f, o in zip(feet, own, strict=True)]
     points = [o + s for o, s in zip(own, shift, strict=True)]
-    wavelength = rng.uniform(20.0, 22.5) / _COARSE
+    wavelength = rng.uniform(20.5, 22.5) / _COARSE
     pattern = noise(rng, small.shape, wavelength, 0.2, sharpen=3)
     deep = noise(rng, small.shape, 2.6 * wavelength, 0.4)
     fields = []
@@ -154,7 +154,7 @@ def paint_cerebrum(space: Space, seed: int) -> Folds:
     """
     rng = np.random.default_rng([seed, 2])
     view = space.view(*BRAIN_BOX, margin_mm=0)
-    gap, thickness, width, reach = rng.uniform((0.8, 2.6, 0.35, 15), (1.5, 2.95, 0.75, 19))
+    gap, thickness, width, reach = rng.uniform((0.8, 2.5, 0.35, 14.5), (1.5, 2.75, 0.75, 17.5))
     solid = cerebrum(view, gap)
     depth, pattern, deep = _folding(rng, solid)
     grad = np.sqrt(sum(g * g for g in _gradient(pattern)) + 1e-3)

@@ -9,6 +9,7 @@ from QSMSeparationLib.simulation.procedural_shapes import (
     Array,
     Space,
     View,
+    blob,
     ellipsoid,
     noise,
     smooth_cut,
@@ -60,10 +61,10 @@ def _paint_ventricle(view: View, wide: float) -> None:
 def cerebellar_hull(view: View) -> Array:
     """Signed distance to the cerebellum without its folia."""
     mirrored = View(np.abs(view.x), view.y, view.z, view.labels, view.slices)
-    lobe = ellipsoid(mirrored, (25, -63, -38), (30, 28, 25), -12)
-    vermis = ellipsoid(mirrored, (0, -65, -28), (17, 26, 28))
+    lobe = ellipsoid(mirrored, (25, -61, -37), (31, 30, 26), -12)
+    vermis = ellipsoid(mirrored, (0, -62, -27), (20, 28, 30))
     hull = smooth_union(lobe, vermis, 10)
-    return smooth_cut(hull, tentorium(view) + 1.8, 4)
+    return smooth_cut(hull, tentorium(view) + 0.9, 4)
 
 
 def _paint_cerebellum(space: Space, rng: np.random.Generator) -> None:
@@ -101,8 +102,8 @@ def _to_sheet(phase: Array) -> Array:
 
 def _paint_dentate(space: Space, side: str, size: float) -> None:
     view = space.view((4, -72, -48), (30, -44, -22), side=side)
-    bag = ellipsoid(view, (16, -57, -35), (8.5 * size, 8.5 * size, 6.0 * size), 25)
+    bag = blob(view, (16, -57, -35), (8.5 * size, 8.5 * size, 6.0 * size), 25)
     crumple = 1.0 * np.sin(1.1 * view.x) * np.sin(1.1 * view.z + 0.7 * view.y)
     sheet = np.abs(bag + 1.2 + crumple) - 1.15
-    hilum = ellipsoid(view, (10, -50, -34), (7, 6, 4.5))
+    hilum = blob(view, (10, -50, -34), (7, 6, 4.5))
     view.paint(np.maximum(sheet, -hilum), label_of("dentate nucleus", side))

@@ -12,7 +12,7 @@ from QSMSeparationLib.simulation.procedural_shapes import (
     Array,
     Space,
     View,
-    ellipsoid,
+    blob,
     smooth_union,
     step,
     tube,
@@ -49,7 +49,7 @@ PEDUNCLE = ((18, -13, -3, 3.5), (14.5, -16.5, -12, 4.6), (8.5, -20, -23, 4.2))
 def paint_core(space: Space, seed: int) -> None:
     """Label ventricles, callosum and nuclei; the brain stem must be there already."""
     rng = np.random.default_rng([seed, 3])
-    wide = float(np.clip(np.exp(rng.normal(0.0, 0.2)), 0.75, 1.5))
+    wide = float(np.clip(np.exp(rng.normal(0.12, 0.18)), 0.9, 1.6))
     thick = float(np.clip(rng.normal(1, 0.1), 0.8, 1.2))
     _paint_callosum(space, thick)
     calcified = rng.random() < 0.4
@@ -63,7 +63,7 @@ def paint_core(space: Space, seed: int) -> None:
         _paint_limbic(view, side, size)
         _paint_midbrain(view, side, size)
         if calcified:
-            spot = ellipsoid(view, (24, -42, 8), tuple(rng.uniform(1.4, 3.2, 3)))
+            spot = blob(view, (24, -42, 8), tuple(rng.uniform(1.4, 3.2, 3)))
             view.paint(spot, label_of("choroid calcification", side))
     _paint_third_ventricle(space, wide)
 
@@ -104,27 +104,27 @@ def _paint_ventricles(view: View, side: str, wide: float) -> None:
 
 def _paint_third_ventricle(space: Space, wide: float) -> None:
     view = space.view((-8, -34, -20), (8, 10, 20))
-    slit = ellipsoid(view, (0, -11, 1), (1.9 * wide, 16, 12.5))
-    bridge = ellipsoid(view, (0, -12, 5), (9, 3, 2.5))
+    slit = blob(view, (0, -11, 1), (1.9 * wide, 16, 12.5))
+    bridge = blob(view, (0, -12, 5), (9, 3, 2.5))
     callosum = view.labels >= label_of("corpus callosum genu")
     view.paint(slit, THIRD_VENTRICLE_LABEL, (bridge > 0) & ~callosum)
 
 
 def _pallidum(view: View, size: Array) -> Array:
-    return ellipsoid(view, (21.0, -5, -1), tuple(size[0] * np.array((5.2, 10.6, 7.5))), 22)
+    return blob(view, (21.0, -5, -1), tuple(size[0] * np.array((5.3, 10.9, 7.8))), 22)
 
 
 def _putamen(view: View, size: Array) -> Array:
     # the shell bends round the pallidum: its outer face is convex
     bent = View(view.x + 0.006 * (view.y + 2) ** 2, view.y, view.z, view.labels, view.slices)
-    return ellipsoid(bent, (28.6, -1, 1), tuple(size[1] * np.array((5.7, 18.6, 11.9))), 11)
+    return blob(bent, (28.6, -1, 1), tuple(size[1] * np.array((5.9, 18.8, 12.3))), 11)
 
 
 def _paint_thalamus(view: View, side: str, size: Array) -> None:
-    below = ellipsoid(view, (9.5, -14, -8), (11.5, 13, 9))
+    below = blob(view, (9.5, -14, -8), (11.5, 13, 9))
     view.paint(below, label_of("ventral diencephalon", side), (view.x > 0) & (view.z < 3))
-    main = ellipsoid(view, (10.5, -18, 7), tuple(size[2] * np.array((10.2, 16.8, 10.2))), 22)
-    pulvinar = ellipsoid(view, (15.5, -28.5, 6.5), tuple(size[2] * np.array((8.4, 7.2, 7.8))))
+    main = blob(view, (10.5, -18, 7), tuple(size[2] * np.array((10.6, 17.2, 10.7))), 22)
+    pulvinar = blob(view, (15.5, -28.5, 6.5), tuple(size[2] * np.array((8.4, 7.2, 7.8))))
     # the posterior limb of the internal capsule stays open beside the pallidum
     free = (_pallidum(view, size) > 3.6) & (view.x > 0)
     view.paint(main, label_of("thalamus", side), free)
@@ -133,8 +133,8 @@ def _paint_thalamus(view: View, side: str, size: Array) -> None:
 
 def _paint_striatum(view: View, side: str, size: Array) -> None:
     putamen, pallidum = _putamen(view, size), _pallidum(view, size)
-    caudate = tube(view, _widened(CAUDATE, float(size[3])), 1.1)
-    view.paint(ellipsoid(view, (12.5, 12, -7), (6.5, 6.0, 4.2)), label_of("accumbens", side))
+    caudate = tube(view, _widened(CAUDATE, 1.04 * float(size[3])), 1.1)
+    view.paint(blob(view, (12.5, 14, -4.5), (6.5, 6.0, 5.4)), label_of("accumbens", side))
     view.paint(caudate, label_of("caudate", side), (putamen > 2.8) & (view.x > 2))
     view.paint(putamen, label_of("putamen", side), pallidum > 0)
     view.paint(pallidum, label_of("globus pallidus", side))
@@ -142,9 +142,9 @@ def _paint_striatum(view: View, side: str, size: Array) -> None:
 
 def _paint_limbic(view: View, side: str, size: Array) -> None:
     horn = view.labels == TEMPORAL_HORN_LABEL[side]
-    body = tube(view, _widened(HIPPOCAMPUS, float(size[4])), 0.95)
+    body = tube(view, _widened(HIPPOCAMPUS, 1.16 * float(size[4])), 0.95)
     view.paint(body, label_of("hippocampus", side), ~horn)
-    almond = ellipsoid(view, (23, -3.5, -19.5), (7.8, 7.6, 7.8))
+    almond = blob(view, (23, -3.5, -19.5), (7.8, 7.6, 7.8))
     view.paint(almond, label_of("amygdala", side), (body > 0) & ~horn)
 
 
@@ -152,11 +152,11 @@ def _paint_midbrain(view: View, side: str, size: Array) -> None:
     stem = np.isin(view.labels, (16, label_of("ventral diencephalon", side), 0))
     view.paint(tube(view, PEDUNCLE), label_of("cerebral peduncle", side), stem)
     leaning = View(view.x + 0.35 * (view.y + 18), view.y, view.z, view.labels, view.slices)
-    nigra = ellipsoid(leaning, (10.5, -18, -13), tuple(size[5] * np.array((3.0, 7.0, 5.2))))
+    nigra = blob(leaning, (10.5, -18, -13), tuple(size[5] * np.array((3.0, 7.0, 5.2))))
     view.paint(nigra, label_of("substantia nigra", side), view.x > 2)
-    subthalamic = ellipsoid(view, (11.5, -14, -6.5), (3.4, 4.6, 2.8), -25)
+    subthalamic = blob(view, (11.5, -14, -6.5), (3.4, 4.6, 2.8), -25)
     view.paint(subthalamic, label_of("subthalamic nucleus", side))
-    red = ellipsoid(view, (5, -20.5, -9.5), tuple(size[5] * np.array((3.4, 3.5, 4.2))))
+    red = blob(view, (5, -20.5, -9.5), tuple(size[5] * np.array((3.4, 3.5, 4.2))))
     view.paint(red, label_of("red nucleus", side))
 
 

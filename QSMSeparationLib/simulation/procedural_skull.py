@@ -13,6 +13,7 @@ from QSMSeparationLib.simulation.procedural_shapes import (
     Point,
     Space,
     View,
+    blob,
     ellipsoid,
     enlarge,
     noise,
@@ -70,7 +71,7 @@ def _shells(space: Space, rng: np.random.Generator) -> Shells:
     lumps = noise(rng, view.x.shape, 22, 0.5)
     flank = step(np.abs(view.x), 42, 62) * step(-view.z, -35, 5)
     skull = (rng.uniform(6.0, 7.5) + 0.5 * lumps - 2.2 * flank).astype(np.float32)
-    scalp = rng.uniform(5.5, 8.0) + 4.5 * flank * step(view.y, -60, -30)
+    scalp = rng.uniform(5.0, 7.0) + 4.5 * flank * step(view.y, -60, -30)
     skin = _outline(view, cranium - skull - scalp.astype(np.float32), rng)
     fields = (enlarge(f, space.labels.shape, _COARSE) for f in (cranium, skin, skull))
     return Shells(*fields)
@@ -84,7 +85,7 @@ def _outline(view: View, scalp: Array, rng: np.random.Generator) -> Array:
     face = smooth_union(face, ellipsoid(both, (0, 58, -106), (30 * wide, 27, 19)), 14)
     cheek = ellipsoid(both, (42 * wide, 52, -66), (22, 24, 24))
     face = smooth_union(face, cheek, 14)
-    nose = ellipsoid(both, (0, 88, -60 * long), (14, 17 * rng.normal(1, 0.08), 15))
+    nose = ellipsoid(both, (0, 88, -60 * long), (14, 20 * rng.normal(1, 0.08), 15))
     bridge = ellipsoid(both, (0, 82, -42), (8, 12, 22))
     face = smooth_union(face, smooth_union(nose, bridge, 8), 7)
     neck = np.sqrt((both.x / 60) ** 2 + ((both.y + 30) / 62) ** 2)
@@ -126,6 +127,10 @@ def _allowed(view: View, shells: Shells, outside: NDArray[np.bool_], skin_mm: fl
     return outside[view.slices] & (shells.skin_mm[view.slices] < -skin_mm)
 
 
+def _below(view: View, shells: Shells, skin_mm: float) -> NDArray[np.bool_]:
+    return shells.skin_mm[view.slices] < -skin_mm
+
+
 def _bone(view: View, shape: Array, where: Array, table: float = 1.6) -> None:
     view.paint(shape, label_of("cortical bone"), where.copy())
     view.paint(shape + table, label_of("bone marrow"), where.copy())
@@ -137,21 +142,24 @@ def _paint_face(
     """Bones, eye, muscles and mastoid of one side."""
     where = _allowed(view, shells, outside, 4.5)
     fat = label_of("fat")
-    view.paint(ellipsoid(view, (30, 45, -37), (18, 32, 17), -18), fat, where.copy())
-    view.paint(ellipsoid(view, (58, 26, -84), (7, 15, 22)), label_of("muscle"), where.copy())
-    view.paint(ellipsoid(view, (8, 42, -94), (17, 26, 14)), label_of("muscle"), where.copy())
+    # brow and ethmoid bone, which the orbit and the sinuses hollow out
+    _bone(view, blob(view, (12, 62, -30), (36, 32, 14)), where & _below(view, shells, 6.5))
+    _bone(view, blob(view, (0, 44, -38), (20, 36, 13)), where & _below(view, shells, 7))
+    view.paint(blob(view, (30, 45, -37), (18, 32, 17), -18), fat, where.copy())
+    view.paint(blob(view, (58, 26, -84), (7, 15, 22)), label_of("muscle"), where.copy())
+    view.paint(blob(view, (8, 42, -94), (17, 26, 14)), label_of("muscle"), where.copy())
     _bone(view, tube(view, MANDIBLE), where)
-    _bone(view, ellipsoid(view, (10, 58, -81), (22, 22, 6)), where, 2.0)
+    _bone(view, blob(view, (10, 58, -81), (22, 22, 6)), where, 2.0)
     cheekbone = ((63, -10, -52, 3), (64, 20, -51, 3), (54, 48, -53, 4.5), (36, 66, -57, 4))
     _bone(view, tube(view, cheekbone), where)
-    sinus = ellipsoid(view, (30, 48, -66), (15.5, 17.5, 16.5))
+    sinus = blob(view, (30, 48, -66), (15.5, 17.5, 16.5))
     view.paint(sinus, label_of("cortical bone"), where.copy())
-    _bone(view, ellipsoid(view, (6, 5, -40), (18, 22, 12)), where)
+    _bone(view, blob(view, (6, 5, -40), (18, 22, 12)), where)
     _bone(view, tube(view, ((2, -10, -44, 6), (2, -24, -62, 4.5))), where)
     _bone(view, tube(view, ((16, -18, -42, 7), (36, -26, -45, 9), (56, -36, -46, 11))), where)
-    mastoid = ellipsoid(view, (56, -40, -58), (11, 14, 17))
+    mastoid = blob(view, (56, -40, -58), (11, 14, 17))
     _bone(view, mastoid, where, 2.0)
-    cells = np.minimum(mastoid, ellipsoid(view, (50, -32, -46), (14, 9, 8))) + 2.5
+    cells = np.minimum(mastoid, blob(view, (50, -32, -46), (14, 9, 8))) + 2.5
     bubbles = np.maximum(cells, noise(rng, view.x.shape, 7, 0.4) + 0.1)
     view.paint(bubbles, AIR_SINUS_LABEL, where & (shells.cranium_mm[view.slices] > 2))
     canal = tube(view, ((48, -24, -44, 3.5), (64, -23, -44, 3.0), (76, -22, -43, 3.0)))
@@ -170,7 +178,7 @@ def _paint_eye(view: View, shells: Shells, outside: NDArray[np.bool_]) -> None:
     )
     passes = (view.labels == EXTRACEREBRAL_CSF_LABEL) | where
     view.paint(nerve, OPTIC_NERVE_LABEL, passes)
-    view.paint(ellipsoid(view, (32, 64, -37), (12.8, 12.8, 12.8)), label_of("eye"), where.copy())
+    view.paint(blob(view, (32, 64, -37), (12.8, 12.8, 12.8)), label_of("eye"), where.copy())
 
 
 def _paint_neck(space: Space, shells: Shells, outside: NDArray[np.bool_]) -> None:
@@ -201,29 +209,29 @@ def _paint_air(
         where = _allowed(view, shells, outside, 4.5)
         where &= (shells.cranium_mm[view.slices] > 1.8) & (view.x > 0.8)
         grow = rng.normal(1, 0.12, 4).clip(0.7, 1.3)
-        nasal = ellipsoid(view, (4.5, 56, -60), (7.5, 36, 17))
+        nasal = blob(view, (4.5, 56, -60), (7.5, 36, 17))
         view.paint(nasal, mucosa, where.copy())
         slit = np.maximum(nasal + 1.6, 2.6 - np.abs((view.z + 66) % 11 - 5.5) - 0.25 * (9 - view.x))
         view.paint(slit, AIR_SINUS_LABEL, where.copy())
         _sinus(view, (30, 48, -66), (12.5, 14.5, 14), grow[0], where)
         _sinus(view, (8, 14, -38), (8.5, 11, 8), grow[1], where)
-        frontal = ellipsoid(view, (11, 75, -14), (13 * grow[2], 8, 14 * grow[2]))
+        frontal = blob(view, (11, 75, -14), (13 * grow[2], 8, 14 * grow[2]))
         view.paint(frontal - 2.0, label_of("cortical bone"), where.copy())
         view.paint(frontal, AIR_SINUS_LABEL, where & (shells.skin_mm[view.slices] < -7))
-        ethmoid = ellipsoid(view, (8.5, 46, -40), (7.5, 20, 10))
+        ethmoid = blob(view, (8.5, 46, -40), (7.5, 20, 10))
         view.paint(ethmoid, label_of("cortical bone"), where.copy())
         cells = np.sin(0.55 * view.y) * np.sin(0.6 * view.z + 0.3 * view.x)
         view.paint(np.maximum(ethmoid + 1, 0.25 - np.abs(cells)), AIR_SINUS_LABEL, where.copy())
     view = space.view((-30, -20, -165), (30, 90, -40))
     where = _allowed(view, shells, outside, 4.5)
     airway = tube(view, AIRWAY)
-    mouth = ellipsoid(view, (0, 46, -86.5), (20, 30, 2.4))
+    mouth = blob(view, (0, 46, -86.5), (20, 30, 2.4))
     view.paint(airway - 2.0, mucosa, where.copy())
     view.paint(np.minimum(airway, mouth), AIR_SINUS_LABEL, where.copy())
 
 
 def _sinus(view: View, centre: Point, radii: Point, grow: float, where: NDArray[np.bool_]) -> None:
-    shape = ellipsoid(view, centre, tuple(r * float(grow) for r in radii))
+    shape = blob(view, centre, tuple(r * float(grow) for r in radii))
     view.paint(shape - 1.5, label_of("cortical bone"), where.copy())
     view.paint(shape, label_of("mucosa"), where.copy())
     view.paint(shape + 1.2, AIR_SINUS_LABEL, where.copy())

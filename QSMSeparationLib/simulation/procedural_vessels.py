@@ -167,22 +167,25 @@ def _cortical_veins(space: Space, folds: Folds, rng: np.random.Generator) -> Ite
     points = candidates[np.sort(rng.choice(len(candidates), 160, replace=False))].astype(float)
     paths = [points]
     alive = np.ones(len(points), bool)
-    lost = np.full(len(points), 140)
+    lost = np.full(len(points), 200)
     mid_i = (np.asarray(folds.view.x.shape[2]) - 1) / 2
-    for count in range(1, 140):
+    for count in range(1, 200):
         across = _slope(folds.sheet_mm, points)
         across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-6
         inward = _slope(folds.depth_mm, points)
         way = np.stack([np.full(len(points), 1.0), np.zeros(len(points)),
                         0.6 * np.sign(mid_i - points[:, 2])], axis=1)  # fmt: skip
-        for normal in (across, inward):
+        sheet = _at(folds.sheet_mm, points)[:, None]
+        held = (np.abs(sheet) < 1.3).astype(float)
+        for normal in (across * held, inward):
             way -= (way * normal).sum(axis=1, keepdims=True) * normal
         way /= np.linalg.norm(way, axis=1, keepdims=True) + 1e-6
-        off = _at(folds.sheet_mm, points).clip(-2, 2)[:, None]
-        deep = (_at(folds.depth_mm, points) - 1.5).clip(-2, 2)[:, None]
-        points = points + _STEP_MM * way - 0.25 * off * across - 0.08 * deep * inward
-        here = (np.abs(_at(folds.sheet_mm, points)) < 1.6) & (_at(folds.depth_mm, points) > -0.5)
-        here &= np.abs(points[:, 2] - mid_i) > 4
+        # in a sulcus just below the hull; over the crown of a gyrus just above it
+        deep = _at(folds.depth_mm, points)[:, None] - np.where(held > 0, 1.2, -0.8)
+        points = points + _STEP_MM * way - 0.25 * held * sheet * across
+        points = points - 0.1 * deep.clip(-2, 2) * inward
+        # ends at the sagittal sinus, or where it leaves the surface
+        here = (np.abs(points[:, 2] - mid_i) > 3) & (_at(folds.depth_mm, points) > -2.5)
         lost[alive & ~here] = count
         alive &= here
         paths.append(points)
