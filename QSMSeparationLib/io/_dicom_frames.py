@@ -119,6 +119,19 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+@contextmanager
+def _trusting_nothing(path: Path) -> Iterator[None]:
+    """Turn whatever a broken header makes pydicom raise into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path.name}: the DICOM header is broken ({type(error).__name__}); copy the file again"
+        ) from None
+
+
 def read_frames(path: Path) -> list[Frame]:
     """Return the frames of a DICOM file; none when it holds no MR image of a scan.
 
@@ -127,57 +140,50 @@ def read_frames(path: Path) -> list[Frame]:
     InputError
         When it should hold one but is broken.
     """
-    header = _read(path, _TAGS, stop_before_pixels=True)
-    storage = text(header, "SOPClassUID")
-    if storage not in _MR_CLASSES and (storage or text(header, "Modality") != "MR"):
-        return []  # screen shots, spectroscopy, raw data, other modalities
-    if header.get("Rows") is None:
-        raise InputError(f"{path.name}: the header is cut off; copy the file again")
-    if (number(header, "SamplesPerPixel") or 1) != 1:
-        return []  # a map in colours
-    count = _check_size(header, path)
-    try:
+    with _trusting_nothing(path):
+        header = _read(path, _TAGS, stop_before_pixels=True)
+        storage = text(header, "SOPClassUID")
+        if storage not in _MR_CLASSES and (storage or text(header, "Modality") != "MR"):
+            return []  # screen shots, spectroscopy, raw data, other modalities
+        if (number(header, "SamplesPerPixel") or 1) != 1:
+            return []  # a map in colours
+        count = _check_size(header, path)
         return [frame for n in range(count) if (frame := _frame(header, path, n))]
-    except InputError:
-        raise
-    except Exception as error:  # a hostile header can make any accessor fail
-        raise InputError(f"{path.name}: the header is broken ({type(error).__name__})") from None
 
 
 def read_pixels(path: Path) -> NDArray:
     """Return the stored values of a file, shape (frame, row, column), not rescaled."""
-    header = _read(path, _PIXEL_TAGS)
-    count = _check_size(header, path)
+    with _trusting_nothing(path):
+        header = _read(path, _PIXEL_TAGS)
+        count = _check_size(header, path)
+        pixels = _decode(header, path, count)
+        shape = (count, int(header.Rows), int(header.Columns))
+        if pixels.size != np.prod(shape):
+            raise InputError(f"{path.name}: the image has not the size that its header announces")
+        return pixels.reshape(shape)
+
+
+def _decode(header: Dataset, path: Path, count: int) -> NDArray:
+    """Decode with pydicom; single compressed images that it can't read, with GDCM."""
     try:
-        pixels = np.asarray(header.pixel_array)
+        return np.asarray(header.pixel_array)
     except Exception as error:
         if _is_compressed(header) and count == 1:
-            pixels = _decode_with_sitk(path)
-        else:
-            raise InputError(
-                f"{path.name}: the image can't be decoded ({type(error).__name__}); the file is "
-                f"cut off or compressed, export it again uncompressed"
-            ) from None
-    shape = (count, int(header.Rows), int(header.Columns))
-    if pixels.size != np.prod(shape):
-        raise InputError(f"{path.name}: the image has not the size that its header announces")
-    return pixels.reshape(shape)
+            return _decode_with_sitk(path)
+        raise InputError(
+            f"{path.name}: the image can't be decoded ({type(error).__name__}); the file is cut off "
+            f"or compressed, export it again uncompressed"
+        ) from None
 
 
 def _read(path: Path, tags: list[str | int], stop_before_pixels: bool = False) -> Dataset:
     """Read some tags of a file; every failure becomes an InputError."""
-    try:
+    with _trusting_nothing(path):
         with path.open("rb") as stream:
             head = stream.read(4096)
         if _DEFLATED in head:  # would be inflated to any size before it can be checked
             raise InputError(f"{path.name}: deflated DICOM is not read; export it uncompressed")
         return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=tags)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{path.name}: not a readable DICOM file ({type(error).__name__}); copy it again"
-        ) from None
 
 
 def _check_size(header: Dataset, path: Path) -> int:
@@ -226,7 +232,7 @@ def _frame(header: Dataset, path: Path, index: int) -> Frame | None:
     if min(spacing) <= 0 or max(spacing) > 100 or max(abs(p) for p in position) > 1e5:
         raise InputError(f"{path.name}: impossible voxel size or position in the header")
     echo_time_ms = number(groups, "EffectiveEchoTime", "EchoTime")
-    slope, intercept = _rescaling(groups, vendor, kind)
+    slope, intercept = _rescaling(groups, vendor, kind, path)
     series_number = number(header, "SeriesNumber") or 0
     return Frame(
         path=path,
@@ -320,7 +326,7 @@ def _field_strength(groups: list[Dataset]) -> float | None:
     return None if not frequency else round(frequency / 42.577, 2)
 
 
-def _rescaling(groups: list[Dataset], vendor: str, kind: str) -> tuple[float, float]:
+def _rescaling(groups: list[Dataset], vendor: str, kind: str, path: Path) -> tuple[float, float]:
     """Slope and intercept; for Philips magnitude those to its floating-point values.
 
     Philips scales each image to fill its integers. RescaleSlope leads back to what was on
@@ -334,7 +340,7 @@ def _rescaling(groups: list[Dataset], vendor: str, kind: str) -> tuple[float, fl
         if scale and 1e-12 < abs(scale) < 1e12:
             return 1.0 / scale, intercept / (slope * scale)
     if not 1e-12 < abs(slope) < 1e12 or abs(intercept) > 1e12:
-        raise InputError("the rescale slope or intercept in the header is impossible")
+        raise InputError(f"{path.name}: impossible RescaleSlope or RescaleIntercept in the header")
     return slope, intercept
 
 

@@ -9,7 +9,6 @@ enters a scan, a message or a log.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from QSMSeparationLib.io._dicom_stack import (
     sort_slices,
 )
 from QSMSeparationLib.io._echoes import clean_magnitude, from_complex
-from QSMSeparationLib.io._folders import regular_files
+from QSMSeparationLib.io._folders import regular_files, require_bids_name
 from QSMSeparationLib.io.nifti import sha256
 from QSMSeparationLib.io.phase_scaling import (
     PhaseFacts,
@@ -63,8 +62,7 @@ def read_dicom(folder: Path | str, name: str = "sub-01", report: Report = silent
         When no scan can be used, with the reason of the one that came nearest.
     """
     folder = Path(folder)
-    if not re.fullmatch(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*", name):
-        raise InputError(f"'{name}' is no BIDS name; give one such as sub-01")
+    require_bids_name(name)
     with quiet_pydicom():
         files = regular_files(folder)
         frames, skipped = _all_frames(files, report)

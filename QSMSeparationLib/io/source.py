@@ -9,7 +9,7 @@ from pathlib import Path
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io._dicom_frames import is_dicom
 from QSMSeparationLib.io._echoes import is_nifti, read_mask
-from QSMSeparationLib.io._folders import is_folder, is_regular, regular_files
+from QSMSeparationLib.io._folders import is_folder, is_regular, regular_files, require_bids_name
 from QSMSeparationLib.io.bids import find_subjects, iter_bids
 from QSMSeparationLib.io.dicom import read_dicom
 from QSMSeparationLib.io.nifti import sha256
@@ -54,6 +54,8 @@ def iter_source(
     report: Report = silent,
 ) -> Iterator[Scan]:
     """Like :func:`read_source`; the scans of a BIDS dataset are read one at a time."""
+    if name is not None:
+        require_bids_name(name)
     folder = Path(path).expanduser()
     kind = source_kind(folder)
     if kind == "bids":
