@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,9 @@ def save(datasets: list[Dataset], folder: Path, nested: bool = False) -> None:
         below = folder / f"d{position % 3}" / "x" if nested else folder
         below.mkdir(parents=True, exist_ok=True)
         datasets[n].save_as(below / f"IM{position:04d}", enforce_file_format=True)
+
+
+def link_in_a_circle(folder: Path) -> None:
+    """Put a link to a folder into it, where the system lets us."""
+    with suppress(OSError):
+        (folder / "again").symlink_to(folder, target_is_directory=True)
