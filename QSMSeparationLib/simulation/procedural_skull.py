@@ -98,7 +98,7 @@ def _outline(view: View, scalp: Array, rng: np.random.Generator) -> Array:
 def _paint_layers(space: Space, shells: Shells, rng: np.random.Generator) -> NDArray[np.bool_]:
     """CSF, skull, muscle, fat and skin; returns the voxels outside the cranium."""
     labels, cranium, skin = space.labels, shells.cranium_mm, shells.skin_mm
-    x, y, z = space.coordinates
+    x, _, z = space.coordinates
     free = labels == 0
     labels[free & (cranium < 0)] = EXTRACEREBRAL_CSF_LABEL
     outside = free & (cranium >= 0)
@@ -115,7 +115,7 @@ def _paint_layers(space: Space, shells: Shells, rng: np.random.Generator) -> NDA
     labels[flesh & (np.abs(mottle) < 0.13) & (z < -40)] = label_of("fat")
     labels[flesh & (mottle > 1.2) & (z < -40)] = label_of("soft tissue")
     # the shell of bone ends at the foramen magnum
-    bone = outside & (cranium < shells.skull_mm) & (z > -64 - 0.25 * (y + 40))
+    bone = outside & (cranium < shells.skull_mm) & (z > -71)
     labels[bone] = label_of("cortical bone")
     table = 1.7
     marrow = bone & (cranium > table) & (cranium < shells.skull_mm - table) & (z > -45)
@@ -123,8 +123,16 @@ def _paint_layers(space: Space, shells: Shells, rng: np.random.Generator) -> NDA
     return outside
 
 
-def _allowed(view: View, shells: Shells, outside: NDArray[np.bool_], skin_mm: float) -> Array:
-    return outside[view.slices] & (shells.skin_mm[view.slices] < -skin_mm)
+def _allowed(
+    view: View,
+    shells: Shells,
+    outside: NDArray[np.bool_],
+    skin_mm: float,
+    skull_mm: float = 1.8,
+) -> NDArray[np.bool_]:
+    """Where the face may be painted: below the skin, and not in the skull's inner table."""
+    deep = outside[view.slices] & (shells.skin_mm[view.slices] < -skin_mm)
+    return deep & (shells.cranium_mm[view.slices] > skull_mm)
 
 
 def _below(view: View, shells: Shells, skin_mm: float) -> NDArray[np.bool_]:
@@ -184,7 +192,7 @@ def _paint_eye(view: View, shells: Shells, outside: NDArray[np.bool_]) -> None:
 def _paint_neck(space: Space, shells: Shells, outside: NDArray[np.bool_]) -> None:
     """Cervical spine: bodies, discs, arches and spinous processes."""
     view = space.view((-35, -110, -165), (35, 5, -60))
-    where = _allowed(view, shells, outside, 5) & (view.z < -66)
+    where = _allowed(view, shells, outside, 5, 0) & (view.z < -71)
     part = (view.z + 66) % 18.0
     vertebra = part > 3
     body = np.sqrt((view.x / 11) ** 2 + ((view.y + 27) / 9) ** 2) - 1

@@ -13,7 +13,7 @@ from QSMSeparationLib.simulation.procedural_cortex import Folds
 from QSMSeparationLib.simulation.procedural_nuclei import FRONTAL_HORN_AND_BODY
 from QSMSeparationLib.simulation.procedural_shapes import Array, Space, smooth_nodes
 from QSMSeparationLib.simulation.procedural_skull import Shells
-from QSMSeparationLib.simulation.tissues import LABELS, WHITE_MATTER
+from QSMSeparationLib.simulation.tissues import LABELS, WHITE_MATTER, label_of
 
 Points = NDArray[np.float64]
 _STEP_MM = 0.5
@@ -64,7 +64,19 @@ def draw_vessels(space: Space, seed: int, folds: Folds, shells: Shells) -> tuple
     vessels.append(_named(space, BASILAR, 1, "artery", rng))
     vessels.extend(_medullary_veins(space, rng))
     vessels.extend(_cortical_veins(space, folds, rng))
-    return tuple(v for v in vessels if len(v.points_mm) > 2)
+    trimmed = (_within_head(space, v) for v in vessels)
+    return tuple(v for v in trimmed if len(v.points_mm) > 2)
+
+
+def _within_head(space: Space, vessel: Vessel) -> Vessel:
+    """The longest stretch of a vessel that lies inside the grid and the skin."""
+    index = np.rint(space.geometry.index(vessel.points_mm))
+    inside = np.all((index >= 0) & (index < space.labels.shape), axis=1)
+    inside &= space.sample_labels(vessel.points_mm) != label_of("air")
+    runs, count = ndimage.label(inside)
+    longest = 1 + np.argmax(np.bincount(runs, minlength=2)[1:]) if count else 1
+    keep = runs == longest
+    return Vessel(vessel.points_mm[keep], vessel.radius_mm[keep], vessel.tissue)
 
 
 def _vessel(points: Points, radius: Points, tissue: str) -> Vessel:
