@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io._folders import is_regular
-from QSMSeparationLib.io.nifti import read_image, read_labels
+from QSMSeparationLib.io.nifti import read_image, read_labels, sha256
 from QSMSeparationLib.io.phase_scaling import (
     PhaseFacts,
     phase_to_radians,
     undo_alternating_slices,
 )
+from QSMSeparationLib.scan import Scan
 from QSMSeparationLib.volume import Geometry, Volume
 
 _SAME_ECHO_S = 5e-5
@@ -202,14 +203,15 @@ def require_same_times(
         raise InputError(f"{source}: a single echo; R2* and the separation need a multi-echo scan")
 
 
-def read_mask(path: Path, grid: Volume) -> Volume:
-    """Read a brain mask that must lie on the grid of a scan."""
+def with_mask(scan: Scan, path: Path) -> Scan:
+    """Attach a brain mask from a file, which must lie on the grid of the scan."""
     labels = read_labels(path)
-    grid.require_same_grid(labels)
+    Volume(scan.magnitude[0], scan.geometry, scan.name).require_same_grid(labels)
     mask = (labels.array > 0).astype(np.uint8)
     if not mask.any():
         raise InputError(f"{path.name}: the mask is empty; draw the brain or leave the mask out")
-    return labels.like(mask)
+    inputs = {**scan.inputs, f"mask/{path.name}": sha256(path)}
+    return replace(scan, mask=labels.like(mask), inputs=inputs)
 
 
 def _rescaling(image: sitk.Image) -> tuple[float, float]:

@@ -25,14 +25,13 @@ from QSMSeparationLib.io._echoes import (
     join,
     magnitude_and_phase,
     read_echo_image,
-    read_mask,
+    with_mask,
 )
 from QSMSeparationLib.io._folders import is_folder, is_regular
 from QSMSeparationLib.io.nifti import sha256
 from QSMSeparationLib.io.phase_scaling import PhaseFacts
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.scan import Scan, SpinEcho
-from QSMSeparationLib.volume import Volume
 
 _GRADIENT_SUFFIXES = ("MEGRE", "GRE", "T2starw")  # the first that is there is read
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9]+)")
@@ -106,14 +105,7 @@ def iter_bids(
         scan = _read_scan(files, name, root, advance)
         if spin_echo_files:
             scan = _with_spin_echo(scan, spin_echo_files, root, advance)
-        if mask is not None:
-            grid = Volume(scan.magnitude[0], scan.geometry, name)
-            scan = replace(
-                scan,
-                mask=read_mask(Path(mask), grid),
-                inputs={**scan.inputs, f"mask/{Path(mask).name}": sha256(mask)},
-            )
-        yield scan
+        yield scan if mask is None else with_mask(scan, Path(mask))
 
 
 def find_subjects(path: Path | str) -> list[Path]:

@@ -14,14 +14,13 @@ from QSMSeparationLib.io._echoes import (
     join,
     magnitude_and_phase,
     read_echo_image,
-    read_mask,
+    with_mask,
 )
 from QSMSeparationLib.io._sidecars import times_in_seconds
 from QSMSeparationLib.io.nifti import sha256
 from QSMSeparationLib.io.phase_scaling import PhaseFacts
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.scan import Scan, SpinEcho
-from QSMSeparationLib.volume import Volume
 
 
 def read_nifti_set(
@@ -63,25 +62,14 @@ def read_nifti_set(
     InputError
         When the files do not fit each other or the echo times.
     """
-    lists = [_paths(magnitude), _paths(phase), _paths(spin_echo)]
-    if not lists[0] or not lists[1]:
+    lists = {"magnitude": _paths(magnitude), "phase": _paths(phase), "MESE": _paths(spin_echo)}
+    if not lists["magnitude"] or not lists["phase"]:
         raise InputError("magnitude and phase files are both needed; give them")
     times, time_note = times_in_seconds(echo_times, "echo times")
-    total = sum(len(paths) for paths in lists)
-    done = 0
-
-    def read(paths: list[Path], own_times: Sequence[float], what: str) -> list[EchoImage]:
-        nonlocal done
-        images = []
-        for path in paths:
-            images.append(read_echo_image(path))
-            done += 1
-            report(done, total)
-        return _give_times(images, own_times, what)
-
-    first = read(lists[0], times, "magnitude")
-    second = read(lists[1], times, "phase")
-    facts = PhaseFacts(lists[1][0].name, "", units, second[0].slope, second[0].intercept)
+    images = _read_all(lists, report)
+    first = _give_times(images["magnitude"], times, "magnitude")
+    second = _give_times(images["phase"], times, "phase")
+    facts = PhaseFacts(second[0].path.name, "", units, second[0].slope, second[0].intercept)
     values, phase_rad, ordered, notes = magnitude_and_phase(first, second, False, facts)
     scan = Scan(
         magnitude=values,
@@ -91,15 +79,33 @@ def read_nifti_set(
         geometry=first[0].geometry,
         name=name,
         notes=(f"read from NIfTI: {len(ordered)} echoes", *notes, *filter(None, [time_note])),
-        inputs={path.name: sha256(path) for paths in lists for path in paths},
+        inputs=_hashes(lists),
     )
-    if lists[2]:
+    if images["MESE"]:
         train_times, _ = times_in_seconds(spin_echo_times, "spin-echo times")
-        scan = replace(scan, spin_echo=_spin_echo(read(lists[2], train_times, "spin echo")))
-    if mask is not None:
-        grid = Volume(values[0], scan.geometry, lists[0][0].name)
-        scan = replace(scan, mask=read_mask(Path(mask), grid))
-    return scan
+        train = _give_times(images["MESE"], train_times, "spin-echo")
+        scan = replace(scan, spin_echo=_spin_echo(train))
+    return scan if mask is None else with_mask(scan, Path(mask))
+
+
+def _read_all(lists: dict[str, list[Path]], report: Report) -> dict[str, list[EchoImage]]:
+    """Read every file, and say how many are read."""
+    total = sum(len(paths) for paths in lists.values())
+    images: dict[str, list[EchoImage]] = {what: [] for what in lists}
+    for what, paths in lists.items():
+        for path in paths:
+            images[what].append(read_echo_image(path))
+            report(sum(len(found) for found in images.values()), total)
+    return images
+
+
+def _hashes(lists: dict[str, list[Path]]) -> dict[str, str]:
+    """SHA-256 of the files, by what they are, since their names may repeat."""
+    return {
+        f"{what}/{n + 1}/{path.name}": sha256(path)
+        for what, paths in lists.items()
+        for n, path in enumerate(paths)
+    }
 
 
 def _paths(given: Sequence[Path | str] | Path | str) -> list[Path]:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io._dicom_frames import is_dicom
-from QSMSeparationLib.io._echoes import is_nifti, read_mask
+from QSMSeparationLib.io._echoes import is_nifti, with_mask
 from QSMSeparationLib.io._folders import is_folder, is_regular, regular_files, require_bids_name
 from QSMSeparationLib.io.bids import find_subjects, iter_bids
 from QSMSeparationLib.io.dicom import read_dicom
-from QSMSeparationLib.io.nifti import sha256
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.scan import Scan
-from QSMSeparationLib.volume import Volume
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 
@@ -67,7 +65,7 @@ def iter_source(
             yield replace(scan, name=own)
         return
     for scan in read_dicom(folder, name or "sub-01", report):
-        yield scan if mask is None else _with_mask(scan, Path(mask))
+        yield scan if mask is None else with_mask(scan, Path(mask))
 
 
 def source_kind(folder: Path) -> str:
@@ -91,8 +89,3 @@ def source_kind(folder: Path) -> str:
             f"sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz and so on, with sidecars"
         )
     raise InputError(f"{folder} holds neither BIDS nor DICOM images; check the folder")
-
-
-def _with_mask(scan: Scan, mask: Path) -> Scan:
-    volume = read_mask(mask, Volume(scan.magnitude[0], scan.geometry, scan.name))
-    return replace(scan, mask=volume, inputs={**scan.inputs, f"mask/{mask.name}": sha256(mask)})
