@@ -134,8 +134,8 @@ METHODS: tuple[Method, ...] = (
         function="inversion.tv:tv",
         parameters=(
             Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the automatic lambda"),
-            Parameter("iterations", 60, 1, 1000, "", "most iterations"),
-            Parameter("tolerance", 0.01, 0.0, 0.5, "", "relative change at which it stops"),
+            Parameter("iterations", 40, 1, 1000, "", "most iterations"),
+            Parameter("tolerance", 0.025, 0.0, 0.5, "", "relative change at which it stops"),
         ),
         citation="Bilgic et al., Magn Reson Med 2014;72:1444; weighting: Milovic et al. 2018;80:814",
     ),

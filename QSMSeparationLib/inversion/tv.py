@@ -29,8 +29,8 @@ def tv(
     maps: Maps,
     *,
     regularisation: float = 1.0,
-    iterations: float = 60,
-    tolerance: float = 0.01,
+    iterations: float = 40,
+    tolerance: float = 0.025,
     report: Report = silent,
 ) -> Tensor:
     """Invert the local field with total variation, weighted by ``maps.weight`` if given.

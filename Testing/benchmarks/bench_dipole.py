@@ -17,7 +17,7 @@ SHAPE = (176, 224, 256)
 ALLOWED_RATIO = 2.5
 
 
-def best_seconds(work: Callable[[], object], runs: int = 7) -> float:
+def best_seconds(work: Callable[[], object], runs: int = 5) -> float:
     """Return the shortest of several runs after one to warm up."""
     work()
     seconds = []
