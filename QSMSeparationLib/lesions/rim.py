@@ -240,13 +240,19 @@ def _angle_sector(
 
 
 def _longest_arc(positive: NDArray[np.bool_], judged: NDArray[np.bool_]) -> int:
-    """Longest circular run of positive sectors; sectors not judged neither add nor break."""
-    run = positive[judged].tolist()
-    if all(run):
-        return len(run)
+    """Longest circular run of positive sectors.
+
+    Sectors not judged neither add nor break; nor does a single negative sector between
+    two positive ones, which is 30 degrees and a few noisy voxels.
+    """
+    ring = positive[judged]
+    lone_gap = ~ring & np.roll(ring, 1) & np.roll(ring, -1)
+    run = np.where(lone_gap, 0, np.where(ring, 1, -1)).tolist()
+    if -1 not in run:
+        return int(ring.sum())
     longest = current = 0
     for one in run + run:
-        current = current + 1 if one else 0
+        current = 0 if one < 0 else current + one
         longest = max(longest, current)
     return longest
 
