@@ -195,14 +195,15 @@ def _epg(
     norm = signal.norm(dim=1).clamp_min(1e-30)
     signal = signal / norm[:, None]
     dictionary = _Dictionary(signal.shape[1], spacing_s, signal.device)
-    power = torch.empty_like(norm)
+    power, heard = torch.zeros_like(norm), torch.zeros_like(norm)
     parts = max(1, math.ceil(len(norm) / _CHUNK * 4))
     rows = len(dictionary.power) - 1
-    voxels = torch.arange(len(norm), device=norm.device)
+    voxels = torch.nonzero(_every_other(mask, spacing_kji))[:, 0]
     for done, part in enumerate(torch.tensor_split(voxels, parts)):
         report(done, parts + rows)
         power[part] = dictionary.match_power(signal[part])
-    power = _smooth(power, norm, mask, spacing_kji).clamp_(dictionary.power[0], 1.0)
+        heard[part] = norm[part]
+    power = _smooth(power, heard, mask, spacing_kji).clamp_(dictionary.power[0], 1.0)
     place = (power - dictionary.power[0]) / (dictionary.power[1] - dictionary.power[0])
     row = place.floor().long().clamp_(0, rows - 1)
     r2, cosine = torch.zeros_like(norm), torch.ones_like(norm)
@@ -215,12 +216,23 @@ def _epg(
     return r2.masked_fill_(empty, 0.0), b1, (1 - cosine**2).clamp_min_(0.0).sqrt_()
 
 
+def _every_other(mask: Tensor, spacing_kji: tuple[float, float, float]) -> Tensor:
+    """Choose the voxels that B1 is matched in: every second one along an axis of thin voxels."""
+    keep = torch.ones_like(mask)
+    for axis, step in enumerate(spacing_kji):
+        if step <= _B1_SMOOTHING_MM / 3:
+            index = torch.arange(1, mask.shape[axis], 2, device=mask.device)
+            keep.index_fill_(axis, index, False)
+    chosen = keep[mask]
+    return chosen if chosen.any() else torch.ones_like(chosen)
+
+
 def _smooth(
     power: Tensor, norm: Tensor, mask: Tensor, spacing_kji: tuple[float, float, float]
 ) -> Tensor:
     """Smooth the power within the mask, weighted by the energy of the signal."""
     grid = torch.zeros(mask.shape, device=power.device)
-    weight = (norm / norm.median().clamp_min(1e-30)).clamp_max_(3.0).square_()
+    weight = (norm / norm[norm > 0].mean().clamp_min(1e-30)).clamp_max_(3.0).square_()
     grid[mask] = weight
     below = gaussian(grid, _B1_SMOOTHING_MM, spacing_kji)[mask]
     grid[mask] = weight * power

@@ -1,0 +1,106 @@
+"""Background removal by regularised deconvolution of mean values, up to the brain's edge.
+
+RESHARP (Sun and Wilman, MRM 2014;71:1151) solves M (1 - S) x = M (1 - S) f for the local
+field x, with one ball S, a penalty on |x|^2, and a mask eroded by the radius of the ball.
+Here the ball is the largest of several that fits about each voxel, and x is not free: it is
+the field D c of sources c within the mask, with a penalty that expects neighbours alike,
+
+    minimise  sum_r | M_r (1 - S_r) (f - D P m u) |^2 + lambda |u|^2,     c = P m u,
+
+P a low-pass filter. Harmonic functions, which the mean values cannot see, are thereby chosen
+as sources of the brain make them, and x is defined where no ball fits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from QSMSeparationLib.physics.dipole import DipoleOperator, kspace_kernel
+from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells
+from QSMSeparationLib.progress import Report
+
+RADII_MM = (8.0, 4.0)
+_LAMBDA = 1e-4
+_CORRELATION_MM = 10.0
+"""Sources are taken as alike up to wavelengths of this length; shorter ones fall off as 1/k."""
+
+_GAIN = 3.0
+_MARGIN_MM = 20.0
+
+
+def resharp(
+    field_ppm: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    spacing_kji: Triple,
+    b0_kji: Triple,
+    iterations: int,
+    report: Report,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the local field, the voxels in which a ball fits, and |data - model| in ppm."""
+    frame = Frame.around(mask, spacing_kji, _MARGIN_MM)
+    # The smallest ball takes in the diagonal neighbours: 27 points, one voxel off the edge.
+    radii = (*RADII_MM, 1.2 * sum(s * s for s in spacing_kji) ** 0.5 / 3**0.5)
+    shells, left = fitting_shells(frame, spacing_kji, tuple(sorted(radii, reverse=True)))
+    inside, field, weight = frame.mask, field_ppm[frame.box], weight[frame.box]
+    smooth = _low_pass(frame.padded, spacing_kji, mask.device)
+    model = kspace_kernel(frame.padded, spacing_kji, b0_kji, mask.device) * smooth
+    rows = [(where * weight, high_pass) for where, high_pass in shells]
+    del shells
+
+    def adjoint_of_rows(spectrum: Tensor) -> Tensor:
+        total = torch.zeros_like(spectrum)
+        for trust, high_pass in rows:
+            part = frame.backward(spectrum * high_pass) * trust
+            total.addcmul_(frame.forward(part), high_pass)
+        return frame.backward(total.mul_(model)).mul_(inside)
+
+    def normal(u: Tensor) -> Tensor:
+        return adjoint_of_rows(frame.forward(u).mul_(model)).add_(u, alpha=_LAMBDA)
+
+    data = frame.forward(field * inside)
+    u = _conjugate_gradient(normal, adjoint_of_rows(data), iterations, report)
+    spectrum = frame.forward(u)
+    misfit = torch.zeros_like(field)
+    data.sub_(spectrum * model)
+    for trust, high_pass in rows:
+        misfit += (frame.backward(data * high_pass) * (trust > 0)).abs_()
+    del data
+    sources = frame.backward(spectrum.mul_(smooth)).contiguous()
+    # The periodic images of the fit are harmonic in the mask, so only now do they matter.
+    local = DipoleOperator(sources.shape, spacing_kji, b0_kji, pad=0.6, device=mask.device)(sources)
+    fits = inside & ~left
+    return frame.uncrop(local * inside), frame.uncrop(fits), frame.uncrop(misfit)
+
+
+def _low_pass(shape: tuple[int, int, int], spacing_kji: Triple, device: torch.device) -> Tensor:
+    """Return the prior's filter on the half spectrum."""
+    total: Tensor | float = 0.0
+    for axis, (n, step) in enumerate(zip(shape, spacing_kji, strict=True)):
+        k = torch.fft.fftfreq(n, step, device=device, dtype=torch.float32)
+        view = [1, 1, 1]
+        view[axis] = -1
+        total = total + (k[: n // 2 + 1] if axis == 2 else k).view(view) ** 2
+    return total.mul_(_CORRELATION_MM**2).add_(1.0).rsqrt_().mul_(_GAIN)
+
+
+def _conjugate_gradient(
+    normal, right: Tensor, iterations: int, report: Report, tolerance: float = 2e-3
+) -> Tensor:
+    """Solve a symmetric positive system in place; ``right`` is used up."""
+    x = torch.zeros_like(right)
+    direction = right.clone()
+    energy = torch.dot(right.flatten(), right.flatten())
+    limit = energy * tolerance**2
+    for iteration in range(iterations):
+        report(iteration, iterations)
+        if energy <= limit:
+            break
+        product = normal(direction)
+        step = (energy / torch.dot(direction.flatten(), product.flatten())).item()
+        x.add_(direction, alpha=step)
+        right.sub_(product, alpha=step)
+        before, energy = energy, torch.dot(right.flatten(), right.flatten())
+        direction.mul_(energy / before).add_(right)
+    return x

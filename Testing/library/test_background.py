@@ -1,0 +1,164 @@
+"""Background removal: what is harmonic goes, what the brain makes stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.preprocess.background import fill_harmonic, remove_background
+from QSMSeparationLib.preprocess.smv import ball, mean_value_weights
+
+SPACING = (2.4, 2.0, 2.0)
+SHAPE = (40, 48, 44)
+TILT = float(np.radians(20))
+B0 = (float(np.cos(TILT)), float(np.sin(TILT)), 0.0)
+
+
+def positions(shape, spacing) -> list[torch.Tensor]:
+    axes = [(torch.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
+    return list(torch.meshgrid(*axes, indexing="ij"))
+
+
+def ellipsoid(x, centre, radii) -> torch.Tensor:
+    return sum(((a - c) / r) ** 2 for a, c, r in zip(x, centre, radii, strict=True)) < 1
+
+
+def halve(fine: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.avg_pool3d(fine[None, None], 2)[0, 0]
+
+
+@pytest.fixture(scope="module")
+def head():
+    """A tilted head with nuclei and an air cavity below it, made on a grid twice as fine."""
+    shape = tuple(2 * n for n in SHAPE)
+    spacing = tuple(s / 2 for s in SPACING)
+    x = positions(shape, spacing)
+    brain = ellipsoid(x, (4, 0, 0), (34, 38, 34))
+    inner = 0.01 * brain.float()
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(12):
+        centre = (torch.rand(3, generator=generator) - 0.5) * torch.tensor([36.0, 44, 38])
+        size = 3 + 6 * torch.rand(3, generator=generator)
+        value = 0.16 * torch.rand(1, generator=generator).item() - 0.06
+        inner += value * ellipsoid(x, centre.tolist(), size.tolist())
+    inner *= brain
+    air = ellipsoid(x, (-41, -12, 5), (7, 12, 10)) & ~brain
+    outer = 9.4 * air.float() - 2.0 * (ellipsoid(x, (4, 0, 0), (42, 46, 42)) & ~brain & ~air)
+    dipole = DipoleOperator(shape, spacing, B0, pad=1.0)
+    mask = halve(brain.float()) > 0.5
+    return {
+        "mask": mask,
+        "local": halve(dipole(inner)),
+        "background": halve(dipole(outer)),
+    }
+
+
+def compare(found: torch.Tensor, truth: torch.Tensor, where: torch.Tensor) -> tuple[float, float]:
+    a, b = (v[where] - v[where].mean() for v in (found, truth))
+    return float((a - b).norm() / b.norm()), float((a * b).sum() / a.norm() / b.norm())
+
+
+@pytest.mark.parametrize("radius", [2.6, 4.0, 8.0])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.5, 0.9, 0.9)])
+def test_mean_value_is_exact_near_a_dipole(spacing, radius):
+    """The mean of a dipole's field over a ball 3 mm away from it is the central value."""
+    plain, exact = ball(spacing, radius), mean_value_weights(spacing, radius)
+    assert exact.sum() == pytest.approx(1.0, abs=1e-9)
+    x = positions(plain.shape, spacing)
+    source = (radius + 3.0) * torch.tensor([0.6, 0.64, 0.48])
+    r = torch.stack([a - s for a, s in zip(x, source, strict=True)])
+    field = ((3 * r[0] ** 2 - r.square().sum(0)) / r.square().sum(0) ** 2.5).double().numpy()
+    middle = tuple(n // 2 for n in plain.shape)
+    error = [abs((w * field).sum() - field[middle]) for w in (plain, exact)]
+    assert error[1] < 0.04 * abs(field).max()
+    assert error[1] <= error[0] + 1e-4 * abs(field).max()
+
+
+@pytest.mark.parametrize("method", ["resharp", "vsharp", "pdf"])
+def test_a_harmonic_field_is_removed(head, method):
+    result = remove_background(head["background"], head["mask"], SPACING, B0, method)
+    before = head["background"][result.mask]
+    left = result.local_field_ppm[result.mask]
+    # PDF is stopped early, which leaves some of the steep field at the edge.
+    assert left.std() < (0.08 if method == "pdf" else 0.04) * before.std()
+
+
+@pytest.mark.parametrize(("method", "error"), [("resharp", 0.3), ("vsharp", 0.6), ("pdf", 0.5)])
+def test_a_local_field_is_kept(head, method, error):
+    result = remove_background(head["local"], head["mask"], SPACING, B0, method)
+    nrmse, correlation = compare(result.local_field_ppm, head["local"], result.mask)
+    assert nrmse < error
+    assert correlation > 0.8
+
+
+def test_default_keeps_the_edge_and_the_local_field_of_a_tilted_head(head):
+    total = head["local"] + head["background"] + 0.7
+    result = remove_background(total, head["mask"], SPACING, B0)
+    nrmse, correlation = compare(result.local_field_ppm, head["local"], result.mask)
+    # A head of 7 cm at 2 mm is mostly edge; a whole head does better.
+    assert correlation > 0.87
+    assert nrmse < 0.5
+    assert result.mask.sum() > 0.9 * head["mask"].sum()
+    assert not (result.mask & ~head["mask"]).any()
+    assert (result.local_field_ppm[~result.mask] == 0).all()
+    assert abs(result.local_field_ppm[result.mask].mean()) < 1e-5
+
+
+def test_unreliable_voxels_do_not_leak(head):
+    total = head["local"] + head["background"]
+    spoiled, weight = total.clone(), head["mask"].float()
+    generator = torch.Generator().manual_seed(2)
+    inside = torch.nonzero(head["mask"])
+    for at in inside[torch.randperm(len(inside), generator=generator)[:40]].tolist():
+        spoiled[tuple(at)] += 2.6  # one wrap at 3 T and 3 ms
+        weight[tuple(at)] = 0.0
+    clean = remove_background(total, head["mask"], SPACING, B0, iterations=10)
+    trusted = remove_background(spoiled, head["mask"], SPACING, B0, weight=weight, iterations=10)
+    misled = remove_background(spoiled, head["mask"], SPACING, B0, iterations=10)
+    good = clean.mask & (weight > 0)
+    reference = clean.local_field_ppm[good].std()
+    off = (trusted.local_field_ppm - clean.local_field_ppm)[good].std() / reference
+    bad = (misled.local_field_ppm - clean.local_field_ppm)[good].std() / reference
+    assert off < 0.15
+    assert bad > 3 * off
+    assert any("filled" in note for note in trusted.notes)
+
+
+def test_filling_reproduces_a_linear_field():
+    x = positions((9, 10, 11), (1.0, 1.0, 1.0))
+    field = 0.3 * x[0] - 0.2 * x[1] + 0.5 * x[2]
+    bad = torch.zeros(field.shape, dtype=torch.bool)
+    bad[3:6, 4:7, 5:7] = True
+    spoiled = torch.where(bad, 50.0, field)
+    filled = fill_harmonic(spoiled, bad, ~bad, (1.0, 1.0, 1.0))
+    assert (filled - field).abs().max() < 0.02
+    assert torch.equal(filled[~bad], field[~bad])
+
+
+def test_a_storage_order_does_not_matter(head):
+    """The same head stored with other axes gives the same local field."""
+    total = (head["local"] + head["background"])[:, 2:-2, :]
+    mask = head["mask"][:, 2:-2, :]
+    one = remove_background(total, mask, SPACING, B0, iterations=5)
+    order = (2, 0, 1)
+    other = remove_background(
+        total.permute(order).contiguous(),
+        mask.permute(order).contiguous(),
+        tuple(SPACING[a] for a in order),
+        tuple(B0[a] for a in order),
+        iterations=5,
+    )
+    back = other.local_field_ppm.permute(1, 2, 0)
+    assert compare(back, one.local_field_ppm, one.mask)[0] < 0.03
+
+
+@pytest.mark.parametrize("case", ["empty", "shape", "method"])
+def test_unusable_input_is_refused_in_one_line(head, case):
+    mask = torch.zeros_like(head["mask"]) if case == "empty" else head["mask"]
+    field = head["local"][1:] if case == "shape" else head["local"]
+    with pytest.raises(InputError) as caught:
+        remove_background(field, mask, SPACING, B0, "lbv" if case == "method" else "resharp")
+    assert "\n" not in str(caught.value)
