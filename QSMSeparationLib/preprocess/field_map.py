@@ -36,7 +36,7 @@ from QSMSeparationLib.preprocess.unwrap import unwrap
 from QSMSeparationLib.progress import Report, silent
 
 Triple = tuple[float, float, float]
-OFFSET_SIGMA_MM = 6.0
+OFFSET_SIGMA_MM = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +264,7 @@ def smooth_offset(line: Lines, echoes: Echoes) -> Tensor:
     """
     precision = torch.where(echoes.mask, line.w - line.wt**2 / line.wtt.clamp_min(1e-20), 0.0)
     offset = torch.zeros_like(line.start)
-    for _ in range(4):
+    for _ in range(6):
         left = line.start - offset
         weight = precision * (wrap(left).abs() < 1.0) if offset.any() else precision
         real = gaussian(weight * torch.cos(left), OFFSET_SIGMA_MM, echoes.spacing_kji)

@@ -1,0 +1,201 @@
+"""Checks of the data that a reader of the maps would want to see, each with its number.
+
+Every function takes arrays and returns a :class:`Check`; nothing is raised or printed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from QSMSeparationLib.physics.constants import REFERENCE_B0_T
+from QSMSeparationLib.preprocess.phase_sign import DECIDED, PhaseSign
+
+Status = Literal["pass", "warn", "fail"]
+Array = Tensor | NDArray
+_GOOD_SIGN = 0.6
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of the data.
+
+    Parameters
+    ----------
+    name : str
+        What was checked.
+    status : {"pass", "warn", "fail"}
+        The verdict.
+    value : float
+        The number behind it; NaN where it could not be had.
+    unit : str
+        Unit of the number.
+    limits : str
+        Where pass ends and where fail begins, in words.
+    advice : str
+        What to do; empty when passed.
+    """
+
+    name: str
+    status: Status
+    value: float
+    unit: str
+    limits: str
+    advice: str = ""
+
+    def as_dict(self) -> dict[str, str | float | None]:
+        """Return plain data for JSON; a missing number is None."""
+        row = asdict(self)
+        row["value"] = None if math.isnan(self.value) else round(self.value, 4)
+        return row
+
+
+def worst(checks: Sequence[Check]) -> Status:
+    """Return the worst verdict of several checks."""
+    order: tuple[Status, ...] = ("pass", "warn", "fail")
+    return max((c.status for c in checks), key=order.index, default="pass")
+
+
+def check_phase_sign(sign: PhaseSign) -> Check:
+    """Say how surely the sign of the phase is known."""
+    limits = f"pass from {_GOOD_SIGN:g}, fail below {DECIDED:g}"
+    status = _above(sign.confidence, _GOOD_SIGN, DECIDED)
+    advice = "" if status == "pass" else "see that veins and deep grey matter are bright in net chi"
+    return Check("phase sign", status, sign.confidence, "confidence", limits, advice)
+
+
+def check_r2star(r2star_hz: Array, mask: Array, b0_tesla: float) -> Check:
+    """Compare the median R2* of the brain with what the field strength lets expect."""
+    factor = b0_tesla / REFERENCE_B0_T
+    low, high = 10.0 * factor, 40.0 * factor
+    value = _median(_inside(r2star_hz, mask))
+    limits = f"pass {low:.0f} to {high:.0f} Hz at {b0_tesla:g} T, fail outside half to twice that"
+    status = _between(value, low, high, low / 2, high * 2)
+    advice = "" if status == "pass" else "check echo times (seconds) and the unit of the map (1/s)"
+    return Check("R2* of the brain", status, value, "Hz", limits, advice)
+
+
+def check_feasible(
+    r2prime_hz: Array, net_chi_ppm: Array, mask: Array, dr_hz_per_ppm: float
+) -> Check:
+    """Say in how many voxels R2' is too small for the net susceptibility: R2' < Dr |chi|.
+
+    There no pair of chi+ >= 0 and chi- <= 0 explains both maps.
+    """
+    r2prime, chi = _inside(r2prime_hz, mask), _inside(net_chi_ppm, mask)
+    short = (r2prime < dr_hz_per_ppm * chi.abs()).float()
+    value = 100 * float(short.mean()) if len(short) else math.nan
+    status = _below(value, 35.0, 60.0)
+    advice = "" if status == "pass" else "check the reference of net chi, R2 and the relaxivity"
+    return Check("infeasible voxels", status, value, "%", "pass to 35 %, fail above 60 %", advice)
+
+
+def check_mask_volume(mask: Array, voxel_volume_mm3: float) -> Check:
+    """Compare the volume of the brain mask with that of adult brains."""
+    value = float(_tensor(mask).bool().sum()) * voxel_volume_mm3 / 1e6
+    status = _between(value, 1.0, 1.9, 0.6, 2.3)
+    limits = "pass 1.0 to 1.9 l, fail below 0.6 or above 2.3 l"
+    advice = "" if status == "pass" else "look at the brain mask; correct it or give one"
+    return Check("brain mask volume", status, value, "l", limits, advice)
+
+
+def check_mask_kept(final_mask: Array, brain_mask: Array) -> Check:
+    """Say how much of the brain is left after background removal."""
+    brain = _tensor(brain_mask).bool()
+    final = _tensor(final_mask).bool().to(brain.device)
+    whole = float(brain.sum())
+    value = 100 * float((brain & final).sum()) / whole if whole else math.nan
+    status = _above(value, 85.0, 70.0)
+    advice = "" if status == "pass" else "cortex and lesions near the edge are not in the maps"
+    return Check("mask kept", status, value, "%", "pass from 85 %, fail below 70 %", advice)
+
+
+def check_residual_field(residual_ppm: Array, mask: Array) -> Check:
+    """Say how much field the susceptibility map leaves unexplained (robust SD)."""
+    values = _inside(residual_ppm, mask)
+    value = 1e3 * 1.4826 * _median((values - _median(values)).abs())
+    status = _below(value, 5.0, 15.0)
+    advice = "" if status == "pass" else "the maps do not explain the field; look at its residual"
+    limits = "pass to 5 ppb, fail above 15 ppb"
+    return Check("residual field", status, value, "ppb", limits, advice)
+
+
+def check_echo_consistency(reliability: Array, mask: Array) -> Check:
+    """Say in how much of the brain the echoes contradict each other (motion, flow, dephasing)."""
+    values = _inside(reliability, mask)
+    value = 100 * float((values < 0.5).float().mean()) if len(values) else math.nan
+    status = _below(value, 5.0, 15.0)
+    advice = "" if status == "pass" else "look for motion and for wrong echo times or echo order"
+    limits = "pass to 5 % of voxels unreliable, fail above 15 %"
+    return Check("echo inconsistency", status, value, "%", limits, advice)
+
+
+def check_snr(first_magnitude: Array, noise_sd: float, mask: Array) -> Check:
+    """Compare the first echo in the brain with the noise of one channel."""
+    signal = _median(_inside(first_magnitude, mask))
+    value = signal / noise_sd if noise_sd > 0 else math.nan
+    status = _above(value, 40.0, 15.0) if noise_sd > 0 else "warn"
+    advice = "" if status == "pass" else "R2' and both sources are noisy; judge large regions only"
+    return Check("SNR of the first echo", status, value, "", "pass from 40, fail below 15", advice)
+
+
+def check_wraps(total_field_ppm: Array, mask: Array, turn_ppm: float) -> Check:
+    """Count jumps of half a turn or more between neighbours in the total field.
+
+    Parameters
+    ----------
+    turn_ppm : float
+        Field of a whole turn over the shortest echo gap: 1 / (gap gamma/2pi B0).
+    """
+    field, inside = _tensor(total_field_ppm), _tensor(mask).bool()
+    jumps, pairs = 0, 0
+    for axis in range(3):
+        n = field.shape[axis]
+        both = inside.narrow(axis, 0, n - 1) & inside.narrow(axis, 1, n - 1)
+        step = (field.narrow(axis, 1, n - 1) - field.narrow(axis, 0, n - 1)).abs()
+        jumps += int(((step > turn_ppm / 2) & both).sum())
+        pairs += int(both.sum())
+    value = 100 * jumps / pairs if pairs else math.nan
+    status = _below(value, 0.01, 0.5)
+    advice = (
+        "" if status == "pass" else "look at the total field; draw the mask tighter at the sinus"
+    )
+    limits = "pass to 0.01 % of neighbours, fail above 0.5 %"
+    return Check("phase wraps left", status, value, "%", limits, advice)
+
+
+def _tensor(values: Array) -> Tensor:
+    if isinstance(values, np.ndarray):
+        values = np.ascontiguousarray(values)
+    return torch.as_tensor(values)
+
+
+def _inside(values: Array, mask: Array) -> Tensor:
+    """Return the values in the mask."""
+    tensor = _tensor(values).to(torch.float32)
+    return tensor[_tensor(mask).bool().to(tensor.device)]
+
+
+def _median(values: Tensor) -> float:
+    return float(values.median()) if values.numel() else math.nan
+
+
+def _between(value: float, low: float, high: float, lowest: float, highest: float) -> Status:
+    if low <= value <= high:
+        return "pass"
+    return "warn" if lowest <= value <= highest else "fail"
+
+
+def _above(value: float, good: float, bad: float) -> Status:
+    return _between(value, good, math.inf, bad, math.inf)
+
+
+def _below(value: float, good: float, bad: float) -> Status:
+    return _between(value, -math.inf, good, -math.inf, bad)
