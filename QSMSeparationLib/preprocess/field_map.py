@@ -53,6 +53,8 @@ class FieldEstimate:
         How far each voxel can be trusted, 0 to 1.
     phase_offset_rad : Tensor
         Smooth receive phase that was removed, wrapped to (-pi, pi].
+    noise_sd : float
+        Noise of one channel in units of the magnitude.
     sign : PhaseSign
         Whether the phase was stored with the other sign, and how sure that is.
     notes : tuple of str
@@ -63,6 +65,7 @@ class FieldEstimate:
     noise_ppm: Tensor
     reliability: Tensor
     phase_offset_rad: Tensor
+    noise_sd: float
     sign: PhaseSign
     notes: tuple[str, ...]
 
@@ -122,6 +125,7 @@ def estimate_field(
     offset = smooth_offset(line, echoes)
     report(steps - 2, steps)
     total, noise, reliability = _solve(line, offset, echoes, b0_tesla)
+    sd = noise_sd(line, echoes) * echoes.unit
     maps = [echoes.uncrop(m) for m in (total, noise, reliability, offset)]
     if phase_sign is None:
         sign = detect_phase_sign(
@@ -133,7 +137,7 @@ def estimate_field(
         maps[0].neg_()
         maps[3].neg_()
     report(steps, steps)
-    return FieldEstimate(*maps, sign=sign, notes=(*notes, sign.note))
+    return FieldEstimate(*maps, noise_sd=sd, sign=sign, notes=(*notes, sign.note))
 
 
 def shortest_gap(echoes: Echoes) -> tuple[list[int], Tensor]:

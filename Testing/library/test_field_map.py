@@ -108,6 +108,7 @@ def test_field_within_three_ppb_without_wraps():
     assert rms(error) < 3.0
     assert np.abs(error).max() < 500  # one turn of the shortest gap is 1305 ppb
     assert result.sign.sign == 1
+    assert result.noise_sd == pytest.approx(1 / 60, rel=0.1)
     outside = ~torch.from_numpy(mask)
     for volume in (result.total_field_ppm, result.noise_ppm, result.reliability):
         assert volume.dtype == torch.float32
