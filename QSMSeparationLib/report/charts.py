@@ -28,7 +28,7 @@ CLASS_WORDS = {
     "rim": "rim",
     "small": "under 3 mm",
 }
-_WIDTH, _HEIGHT = 460, 330
+_WIDTH, _HEIGHT = 380, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 14, 46
 
 
@@ -175,7 +175,7 @@ def _ticks(span: tuple[float, float]) -> list[float]:
     step = 10 ** np.floor(np.log10(raw))
     step *= next(m for m in (1, 2, 5, 10) if m * step >= raw)
     first = np.ceil(span[0] / step - 1e-9)
-    return [float(round(n * step, 10)) for n in np.arange(first, span[1] / step + 1e-9)]
+    return [float(round(n * step, 10)) + 0.0 for n in np.arange(first, span[1] / step + 1e-9)]
 
 
 def _ceiling(values: Sequence[float]) -> float:

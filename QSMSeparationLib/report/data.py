@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,14 @@ class Check:
     status: str
     finding: str
     advice: str = ""
+
+    @classmethod
+    def of_number(
+        cls, name: str, status: str, value: float, unit: str, limits: str, advice: str = ""
+    ) -> Check:
+        """Return the check of a measured number; ``limits`` says where pass and fail lie."""
+        number = "not measured" if not math.isfinite(value) else f"{value:.4g} {unit}".strip()
+        return cls(name, status, f"{number} ({limits})" if limits else number, advice)
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
