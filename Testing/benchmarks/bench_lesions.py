@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.lesions import LesionReport, analyse_lesions
 from QSMSeparationLib.lesions.agreement import class_agreement, wilson
 from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
@@ -82,6 +83,16 @@ def analyse_head(head: Head, options: argparse.Namespace) -> LesionReport:
     return analyse_lesions(maps, lesions, mask, tissue)
 
 
+def draw(seed: int, wanted: int, labels: Volume | None) -> Head:
+    """Draw a head with as many of the lesions wanted as its white matter has room for."""
+    for count in range(wanted, 4, -4):
+        try:
+            return brain_only(draw_head(seed, count, labels=labels))
+        except InputError as error:
+            print(f"seed {seed}: {error}", flush=True)
+    raise InputError(f"seed {seed}: no room for lesions in this head; take another seed")
+
+
 def label_maps(folder: Path | None) -> list[Path]:
     """Return the label maps of a folder."""
     return [] if folder is None else sorted(folder.glob("*.nii.gz"))
@@ -98,7 +109,7 @@ def compare(options: argparse.Namespace) -> list[tuple[str, str, str, str, bool]
         start = time.perf_counter()
         path = paths[seed % len(paths)] if paths else None
         labels = None if path is None else from_sitk(sitk.ReadImage(str(path)), path.name)
-        head = brain_only(draw_head(seed, options.lesions, labels=labels))
+        head = draw(seed, options.lesions, labels)
         drawn = time.perf_counter()
         report = analyse_head(head, options)
         truth = {one.id: one for one in head.lesions if one.diameter_mm >= 3}
