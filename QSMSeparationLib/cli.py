@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"qsmsep {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_run(commands)
     _add_separate(commands)
     _add_invert(commands)
     _add_simulate(commands)
@@ -135,6 +136,16 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         "--voxel", type=float, default=1.5, metavar="MM", help="voxel size (default 1.5)"
     )
     _add_outputs(parser)
+    _add_methods_options(parser)
+
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "run", "a BIDS or DICOM folder to chi+, chi- and net chi")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="BIDS folder or DICOM folder")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for sub-XX/anat/...")
+    parser.add_argument("--mask", type=Path, metavar="M", help="brain mask on the grid of the scan")
+    _add_outputs(parser)
+    parser.set_defaults(name=None)
     _add_methods_options(parser)
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from QSMSeparationLib import catalogue, pipeline
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io.dataset import PHASE_UNITS, write_dataset
-from QSMSeparationLib.io.derivatives import planned_names, write_result
+from QSMSeparationLib.io.derivatives import anat_prefix, planned_names, write_result
 from QSMSeparationLib.io.nifti import read_labels, read_map, sha256
 from QSMSeparationLib.io.outputs import Outputs
+from QSMSeparationLib.io.source import read_source
 from QSMSeparationLib.pipeline import Options
 from QSMSeparationLib.progress import Progress
+from QSMSeparationLib.result import Result
 from QSMSeparationLib.scan import Scan
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.scanner import Truth
@@ -75,6 +77,39 @@ def invert(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     with outputs, progress.stage("writing"):
         write_result(result, outputs, prefix, _hashes([args.field, args.mask]), args.keep)
     return outputs.written
+
+
+def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Raw scans of a BIDS or DICOM folder to maps, under OUT/sub-XX/anat."""
+    options = _options(args)
+    name = None if args.name is None else _name(args.name)
+    outputs = Outputs(args.out, args.overwrite)
+    written: dict[str, str] = {}
+    with progress.stage("reading") as report:
+        scans = read_source(args.source, name, args.mask, report)
+    for scan in scans:
+        prefix = anat_prefix(scan.name)
+        outputs.refuse_existing(planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"]))
+    for scan in scans:
+        part = progress.part()
+        result = pipeline.reconstruct(scan, options, part)
+        with outputs, part.stage("writing"):
+            write_result(result, outputs, anat_prefix(scan.name), scan.inputs, args.keep)
+        _tell(result, scan.name, progress)
+        written |= {f"{scan.name} {what}": path for what, path in outputs.written.items()}
+    return written
+
+
+def _tell(result: Result, name: str, progress: Progress) -> None:
+    """Show what was found in a scan, and the checks that did not pass."""
+    lines = [f"{name}: {note}" for note in result.notes]
+    lines += [
+        f"{name}: {check.status.upper()} {check.name} {check.value:.3g} {check.unit} "
+        f"({check.limits}): {check.advice}"
+        for check in result.checks
+        if check.status != "pass"
+    ]
+    progress.message("\n".join(lines))
 
 
 def simulate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:

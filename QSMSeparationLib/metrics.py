@@ -192,8 +192,11 @@ def leakage(result: Array, truth: Array, mask: Mask, region: Mask) -> float:
     ``truth`` does not enter; it keeps the signature. Where the truth itself has some of this
     source, :func:`excess_leakage` is the fairer measure.
     """
-    r, _ = _inside(result, truth, np.asarray(mask, bool) & region)
-    return float(np.abs(r).mean()) if r.size else math.nan
+    both = np.asarray(mask, bool) & region
+    if not both.any():
+        return math.nan
+    r, _ = _inside(result, truth, both)
+    return float(np.abs(r).mean())
 
 
 def excess_leakage(result: Array, truth: Array, mask: Mask, region: Mask) -> float:
@@ -201,8 +204,11 @@ def excess_leakage(result: Array, truth: Array, mask: Mask, region: Mask) -> flo
 
     Positive: the other source has leaked in. Negative: more was taken away than should be.
     """
-    r, t = _inside(result, truth, np.asarray(mask, bool) & region)
-    return float((np.abs(r) - np.abs(t)).mean()) if r.size else math.nan
+    both = np.asarray(mask, bool) & region
+    if not both.any():
+        return math.nan
+    r, t = _inside(result, truth, both)
+    return float((np.abs(r) - np.abs(t)).mean())
 
 
 def coverage(result: Array, truth: Array, mask: Mask) -> float:

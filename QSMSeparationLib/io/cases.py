@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.bids import read_bids
 from QSMSeparationLib.io.dataset import TRUTH_FOLDER
 from QSMSeparationLib.io.derivatives import MAPS, anat_prefix
 from QSMSeparationLib.io.nifti import read_labels, read_map
+from QSMSeparationLib.scan import Scan
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.scanner import Truth
 from QSMSeparationLib.volume import Volume
@@ -62,6 +64,11 @@ class Case:
             labels["lesions_dseg"].array.astype(np.int16),
             _read_protocol(self.root / f"{prefix}_{MAPS['net'][0]}.json"),
         )
+
+    def scan(self) -> Scan:
+        """Read the raw scan."""
+        session = self.root / self.subject.replace("_", "/")
+        return read_bids(session)[0]
 
     def volume(self, array: np.ndarray, truth: Truth, what: str) -> Volume:
         """Return an array on the grid of the truth, named for messages."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -94,7 +93,7 @@ def sidecar(result: Result, inputs: dict[str, str]) -> dict[str, Any]:
         "SignConvention": SIGN_CONVENTION,
         **result.facts,
         "Notes": result.notes,
-        "Checks": [asdict(c) if is_dataclass(c) else c for c in result.checks],
+        "Checks": [check.as_dict() for check in result.checks],
         "InputSHA256": inputs,
         "IntendedUse": "research only, not for diagnosis",
     }
