@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from QSMSeparationLib import pipeline
@@ -49,8 +48,8 @@ def run_demo(
     outputs.refuse_existing([PICTURE, DATASET, name])
     protocol = Protocol(voxel_mm=(voxel_mm,) * 3, spin_echo_times_s=STANDARD_SPIN_ECHO_S, seed=seed)
     scan, truth, lesions = scan_person(seed, protocol, name, progress)
-    result = pipeline.reconstruct(scan, replace(options, b0_tesla=protocol.b0_tesla), progress)
-    row: dict[str, Any] = {"case": name, "inputs": "pipeline", "method": options.method}
+    result = pipeline.reconstruct(scan, options, progress.part())
+    row: dict[str, Any] = {"case": name, "inputs": "pipeline", "method": result.facts["Separation"]}
     row |= {"inversion": options.inversion} | score(result, truth)
     with outputs, progress.stage("writing"):
         write_dataset(scan, truth, lesions, outputs, folder=DATASET)

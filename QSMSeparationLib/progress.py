@@ -73,7 +73,7 @@ class TextSink(NullSink):
         if not self._live:
             if stage != self._stage:
                 print(f"  {stage} ...", file=self._stream, flush=True)
-            self._stage = "" if done >= of else stage
+            self._stage = stage
             return
         now = time.monotonic()
         if done not in (0, of) and now - self._last < 0.1:
