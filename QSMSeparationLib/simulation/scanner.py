@@ -71,9 +71,9 @@ def simulate_scan(
     """
     steps = 3 + len(protocol.echo_times_s)
     report(0, steps)
+    grid = scan_grid(head, protocol)
     stack = _fine_maps(head, protocol)
     report(2, steps)
-    grid = scan_grid(head, protocol)
     centres = nearest([head.brain, head.labels, head.lesions], head.geometry, grid)
     sums, echoes, spin = _acquire(stack, head.geometry, grid, protocol, report)
     del stack
@@ -126,15 +126,15 @@ def _fine_maps(head: FineHead, protocol: Protocol) -> Tensor:
     """Stack the fine maps (see ``_CHANNELS``) that the scan is made of."""
     step = head.geometry.spacing_mm[0]
     chi = head.chi_para_ppm + head.chi_dia_ppm
-    stack = torch.empty((len(_CHANNELS), *head.geometry.shape))
     local = free_space_field(chi, step)
-    stack[6] = local
     chi += head.bulk_ppm
     total = free_space_field(chi, step)
     del chi
-    stack[5] = total
+    shim_(total, head.brain, protocol.seed)
+    # Allocated only now: the transforms above need the memory.
+    stack = torch.empty((len(_CHANNELS), *head.geometry.shape))
+    stack[5], stack[6] = total, local
     del total, local
-    shim_(stack[5], head.brain, protocol.seed)
     index = head.labels.int()
     stack[3] = _ernst(head.proton_density, head.t1_s, protocol)[index]
     stack[4] = head.proton_density[index]
