@@ -77,6 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_separate(commands)
     _add_invert(commands)
+    _add_lesions(commands)
+    _add_compare(commands)
     _add_simulate(commands)
     _add_evaluate(commands)
     _add_methods(commands)
@@ -123,6 +125,8 @@ def _add_methods_options(parser: argparse.ArgumentParser, separation: bool = Tru
         "--set", action="append", default=[], metavar="PARAMETER=VALUE",
         help="parameter of a method (see 'qsmsep methods'); may be repeated",
     )  # fmt: skip
+    if separation:
+        parser.add_argument("--lesions", type=Path, metavar="SEG", help="lesion segmentation")
     parser.add_argument("--keep", action="store_true", help="write intermediate maps too")
 
 
@@ -180,6 +184,31 @@ def _add_invert(commands: argparse._SubParsersAction) -> None:
     )
     _add_outputs(parser)
     _add_methods_options(parser, separation=False)
+
+
+def _add_lesions(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "lesions", "classify lesions in chi+ and chi-")
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT.csv", help="the lesion table")
+    add("--para", type=Path, required=True, metavar="P", help="chi+ in ppm, not negative")
+    add("--dia", type=Path, required=True, metavar="D", help="chi- in ppm, not positive")
+    add("--lesions", type=Path, required=True, metavar="SEG", help="lesion segmentation")
+    add("--net", type=Path, metavar="N", help="net chi in ppm (default: their sum)")
+    add("--mask", type=Path, metavar="M", help="brain mask (default: where chi+ is not 0)")
+    add("--dr-para", type=float, default=114.0, metavar="HZ_PER_PPM", help="relaxivity of chi+")
+    add("--dr-dia", type=float, default=114.0, metavar="HZ_PER_PPM", help="relaxivity of chi-")
+    add("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "compare", "agreement of two results of the same patient")
+    add = parser.add_argument
+    add("first", type=Path, metavar="A", help="folder of the first result")
+    add("second", type=Path, metavar="B", help="folder of the second result")
+    add("out", type=Path, metavar="OUT", help="folder for comparison.csv and comparison.json")
+    add("--lesions", type=Path, metavar="SEG", help="segmentation (default: that of the results)")
+    add("--visits", action="store_true", help="two visits: match lesions by overlap")
+    add("--overwrite", action="store_true", help="replace files that exist")
 
 
 def _add_simulate(commands: argparse._SubParsersAction) -> None:

@@ -7,15 +7,28 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from QSMSeparationLib import catalogue, pipeline
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io.dataset import PHASE_UNITS, write_dataset
 from QSMSeparationLib.io.derivatives import anat_prefix, planned_names, write_result
 from QSMSeparationLib.io.nifti import read_labels, read_map, sha256
 from QSMSeparationLib.io.outputs import Outputs
+from QSMSeparationLib.io.results import read_result
 from QSMSeparationLib.io.source import read_source
+from QSMSeparationLib.lesions import analyse_lesions, lesion_table
+from QSMSeparationLib.lesions.compare import (
+    compare_results,
+    compare_visits,
+    comparison_summary,
+    comparison_table,
+)
+from QSMSeparationLib.lesions.table import lesion_facts
 from QSMSeparationLib.pipeline import Options
 from QSMSeparationLib.progress import Progress
+from QSMSeparationLib.reading import analyse, write_reading
 from QSMSeparationLib.result import Result
 from QSMSeparationLib.scan import Scan
 from QSMSeparationLib.simulation.protocol import Protocol
@@ -87,14 +100,22 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     written: dict[str, str] = {}
     with progress.stage("reading") as report:
         scans = read_source(args.source, name, args.mask, report)
+    lesions = _lesions(args)
+    if lesions is not None and len(scans) > 1:
+        raise InputError(
+            f"--lesions is for one scan, but {args.source} holds {len(scans)}; run one"
+        )
     for scan in scans:
-        prefix = anat_prefix(scan.name)
-        outputs.refuse_existing(planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"]))
+        outputs.refuse_existing([f"{anat_prefix(scan.name)}_Chimap.nii.gz"])
     for scan in scans:
         part = progress.part()
+        prefix = anat_prefix(scan.name)
         result = pipeline.reconstruct(scan, options, part)
+        analysed = analyse(result, lesions, part)
+        inputs = scan.inputs | (_hashes([args.lesions]) if lesions else {})
         with outputs, part.stage("writing"):
-            write_result(result, outputs, anat_prefix(scan.name), scan.inputs, args.keep)
+            write_result(result, outputs, prefix, inputs, args.keep)
+            write_reading(result, analysed, outputs, str(Path(prefix).parent), scan.name, inputs)
         _tell(result, scan.name, progress)
         written |= {f"{scan.name} {what}": path for what, path in outputs.written.items()}
     return written
@@ -110,6 +131,70 @@ def _tell(result: Result, name: str, progress: Progress) -> None:
         if check.status != "pass"
     ]
     progress.message("\n".join(lines))
+
+
+def lesions(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Maps and a segmentation to the lesion table."""
+    if args.out.suffix.lower() != ".csv":
+        raise InputError(f"{args.out}: the table is a CSV file; name it lesions.csv, for example")
+    paths = {"chi_para": args.para, "chi_dia": args.dia, "net": args.net}
+    maps = {name: read_map(path) for name, path in paths.items() if path is not None}
+    first = maps["chi_para"]
+    brain = read_labels(args.mask) if args.mask else first.like(first.array != 0, "chi+ map")
+    outputs = Outputs(args.out.parent, args.overwrite)
+    facts_name = args.out.with_suffix(".json").name
+    outputs.refuse_existing([args.out.name, facts_name])
+    with progress.stage("lesions") as report:
+        found = analyse_lesions(
+            maps,
+            read_labels(args.lesions),
+            brain,
+            dr_para=args.dr_para,
+            dr_dia=args.dr_dia,
+            report=report,
+        )
+    used = [p for p in (*paths.values(), args.lesions, args.mask) if p is not None]
+    with outputs:
+        outputs.text(args.out.name, lesion_table(found), what="lesions")
+        outputs.json(facts_name, lesion_facts(found, {"inputs": _hashes(used)}))
+    for note in found.notes:
+        progress.message(note)
+    return outputs.written
+
+
+def compare(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Two results of one patient: agreement per lesion and per voxel."""
+    outputs = Outputs(args.out, args.overwrite)
+    outputs.refuse_existing(["comparison.csv", "comparison.json"])
+    (a, labels_a), (b, labels_b) = read_result(args.first), read_result(args.second)
+    given = _lesions(args)
+    labels_a = given or labels_a
+    labels_b = given or labels_b if args.visits else labels_a
+    if labels_a is None or labels_b is None:
+        raise InputError(f"{args.first} holds no lesion labels; give them with --lesions")
+    reports = [analyse(r, one, progress) for r, one in ((a, labels_a), (b, labels_b))]
+    if args.visits:
+        found = compare_visits(*reports)
+    else:
+        mask = Volume((a.mask & _same_grid(a, b)).astype("uint8"), a.geometry, "common mask")
+        names = ("chi_para", "chi_dia", "net")
+        found = compare_results(*reports, {n: (a.volume(n), b.volume(n)) for n in names}, mask)
+    with outputs:
+        outputs.text("comparison.csv", comparison_table(found), what="lesions")
+        outputs.json("comparison.json", comparison_summary(found))
+    return outputs.written
+
+
+def _same_grid(a: Result, b: Result) -> NDArray[np.bool_]:
+    """Mask of the second result, which must lie on the grid of the first."""
+    difference = a.geometry.difference(b.geometry)
+    if difference:
+        raise InputError(f"the two results lie on different grids: {difference}; use --visits")
+    return b.mask
+
+
+def _lesions(args: argparse.Namespace) -> Volume | None:
+    return None if args.lesions is None else read_labels(args.lesions)
 
 
 def simulate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
@@ -141,7 +226,7 @@ def scan_person(
     lesion_masks: list[Volume] | tuple[Volume, ...] = (),
 ) -> tuple[Scan, Truth, list[dict]]:
     """Draw a person and scan it; returns the scan, the truth and the lesions' truth rows."""
-    from QSMSeparationLib.simulation.lesions import lesion_table
+    from QSMSeparationLib.simulation.lesions import lesion_table as truth_rows
     from QSMSeparationLib.simulation.person import draw_head
     from QSMSeparationLib.simulation.rasterise import rasterise
     from QSMSeparationLib.simulation.scanner import simulate_scan
@@ -150,7 +235,7 @@ def scan_person(
         head = draw_head(seed, lesion_count, age_years, labels, lesion_masks, report)
     with progress.stage("tissue maps") as report:
         fine = rasterise(head, protocol.fine_spacing_mm, report)
-    rows = lesion_table(head.lesions)
+    rows = truth_rows(head.lesions)
     del head
     with progress.stage("field and signal") as report:
         scan, truth = simulate_scan(fine, protocol, name, report)

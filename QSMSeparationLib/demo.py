@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from QSMSeparationLib import pipeline
@@ -12,10 +13,12 @@ from QSMSeparationLib.io.derivatives import anat_prefix, write_result
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.pipeline import Options
 from QSMSeparationLib.progress import Progress
+from QSMSeparationLib.reading import analyse, write_reading
 from QSMSeparationLib.report.figures import comparison_figure, save_figure
 from QSMSeparationLib.result import Result
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.scanner import Truth
+from QSMSeparationLib.volume import Volume
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,9 +54,13 @@ def run_demo(
     result = pipeline.reconstruct(scan, options, progress.part())
     row: dict[str, Any] = {"case": name, "inputs": "pipeline", "method": result.facts["Separation"]}
     row |= {"inversion": options.inversion} | score(result, truth)
+    segmentation = Volume(truth.lesions, truth.geometry, "true lesions")
+    analysed = analyse(result, segmentation, progress)
+    prefix = anat_prefix(name)
     with outputs, progress.stage("writing"):
         write_dataset(scan, truth, lesions, outputs, folder=DATASET)
-        write_result(result, outputs, anat_prefix(name), scan.inputs)
+        write_result(result, outputs, prefix, scan.inputs)
+        write_reading(result, analysed, outputs, str(Path(prefix).parent), name, scan.inputs)
         outputs.text("scores.csv", rows_to_csv([row]), what="scores")
         save_figure(_picture(result, truth), outputs.path(PICTURE, "picture"))
     progress.message(markdown_table([row]))

@@ -1,8 +1,8 @@
-"""The lesion table, ``lesions.csv``: comment lines with all parameters, then one row a lesion.
+"""The lesion table, ``lesions.csv``, and what its numbers rest on, ``lesions.json``.
 
-The first columns are ``id, volume_mm3, class_para, class_dia``. Lines that begin with
-``#`` hold what the numbers rest on, one ``key = value`` each, so that the table can be
-made again from the same maps. Text is UTF-8, numbers use a point, missing values are empty.
+The table's first columns are ``id, volume_mm3, class_para, class_dia``; then one row a
+lesion. The facts beside it hold every threshold and reference value by key, so that the
+table can be made again from the same maps. Numbers use a point, missing values are empty.
 """
 
 from __future__ import annotations
@@ -31,17 +31,8 @@ def lesion_rows(report: LesionReport) -> list[dict[str, Any]]:
     return [_row(lesion) for lesion in report.lesions]
 
 
-def lesion_table(report: LesionReport, about: Mapping[str, str] | None = None) -> str:
-    """Return the text of ``lesions.csv``.
-
-    Parameters
-    ----------
-    report : LesionReport
-        What was measured.
-    about : mapping of str to str, optional
-        More lines for the header: methods, input files and their hashes.
-    """
-    lines = [f"# {key} = {_one_line(value)}" for key, value in _header(report, about or {})]
+def lesion_table(report: LesionReport) -> str:
+    """Return the text of ``lesions.csv``."""
     text = io.StringIO()
     rows = lesion_rows(report)
     columns = list(rows[0]) if rows else list(FIRST_COLUMNS)
@@ -49,45 +40,38 @@ def lesion_table(report: LesionReport, about: Mapping[str, str] | None = None) -
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row[column]) for column in columns])
-    return "\n".join(lines) + "\n" + text.getvalue()
+    return text.getvalue()
 
 
-def read_header(text: str) -> dict[str, str]:
-    """Return the ``key = value`` lines of a table's header."""
-    found = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        key, mark, value = line[1:].partition("=")
-        if mark:
-            found[key.strip()] = value.strip()
-    return found
+def lesion_facts(report: LesionReport, about: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return what the table's numbers rest on, as text by key.
+
+    Parameters
+    ----------
+    report : LesionReport
+        What was measured.
+    about : mapping, optional
+        More facts: methods, input files and their hashes.
+    """
+    return {key: _one_line(value) for key, value in _header(report, about or {})}
 
 
-def thresholds_from_header(header: Mapping[str, str]) -> Thresholds:
+def thresholds_from_facts(facts: Mapping[str, str]) -> Thresholds:
     """Return the thresholds that a table was made with."""
     known = {one.name: type(one.default) for one in fields(Thresholds)}
     values = {}
     for name, kind in known.items():
-        text = header.get(f"threshold.{name}")
+        text = facts.get(f"threshold.{name}")
         if text is None:
             continue
         try:
             values[name] = kind(text)
         except ValueError:
-            raise InputError(
-                f"threshold.{name} in the table's header is no number: {text}"
-            ) from None
+            raise InputError(f"threshold.{name} beside the table is no number: {text}") from None
     return Thresholds(**values)
 
 
-def read_rows(text: str) -> list[dict[str, str]]:
-    """Return the rows of a table as text by column."""
-    body = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return list(csv.DictReader(body))
-
-
-def _header(report: LesionReport, about: Mapping[str, str]) -> list[tuple[str, Any]]:
+def _header(report: LesionReport, about: Mapping[str, Any]) -> list[tuple[str, Any]]:
     geometry = report.labels.geometry
     nawm = {f"nawm.{key}": value for key, value in asdict(report.nawm).items()}
     limits = {

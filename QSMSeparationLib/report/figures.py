@@ -156,7 +156,7 @@ def _draw(
         place.text(x, 0.5, letter, transform=place.transAxes, color=_TEXT, fontsize=7, ha="center")
 
 
-def _pyplot():  # noqa: ANN202  (matplotlib is optional)
+def _pyplot():
     try:
         import matplotlib
     except ImportError:

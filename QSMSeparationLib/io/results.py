@@ -1,0 +1,56 @@
+"""Reading back the maps that ``qsmsep run`` or ``separate`` wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.derivatives import MAPS, MASK_NAME
+from QSMSeparationLib.io.nifti import read_labels, read_map
+from QSMSeparationLib.result import Result
+from QSMSeparationLib.volume import Volume
+
+_READ = ("net", "chi_para", "chi_dia", "r2star", "r2prime", "r2")
+
+
+def read_result(folder: Path) -> tuple[Result, Volume | None]:
+    """Read the maps of one subject from a folder of results, at any depth.
+
+    Returns
+    -------
+    result : Result
+        The maps that are there.
+    lesions : Volume or None
+        The lesion labels, where they were written.
+    """
+    suffix = f"_{MAPS['chi_para'][0]}.nii.gz"
+    found = sorted(folder.rglob(f"*{suffix}")) if folder.is_dir() else []
+    if len(found) != 1:
+        count = "no result" if not found else f"{len(found)} results"
+        raise InputError(f"{folder} holds {count} (*{suffix}); give the folder of one subject")
+    stem = str(found[0]).removesuffix(suffix)
+    mask = read_labels(f"{stem}_{MASK_NAME}.nii.gz")
+    result = Result(
+        mask.geometry, mask.array > 0, facts=_facts(Path(f"{stem}_{MAPS['chi_para'][0]}.json"))
+    )
+    for name in _READ:
+        path = Path(f"{stem}_{MAPS[name][0]}.nii.gz")
+        if path.is_file():
+            volume = read_map(path)
+            mask.require_same_grid(volume)
+            result.maps[name] = volume.array
+    labels = Path(f"{stem}_desc-lesions_dseg.nii.gz")
+    return result, read_labels(labels) if labels.is_file() else None
+
+
+def _facts(sidecar: Path) -> dict:
+    """Relaxivities of a result; the default where its sidecar is missing."""
+    facts = {"RelaxivityPara_HzPerPpm": 114.0, "RelaxivityDia_HzPerPpm": 114.0}
+    try:
+        stored = json.loads(sidecar.read_text(encoding="utf-8"))
+        return facts | {key: float(stored[key]) for key in facts if key in stored}
+    except FileNotFoundError:
+        return facts
+    except (OSError, ValueError, TypeError):
+        raise InputError(f"{sidecar.name} can't be read as a sidecar; remove or mend it") from None
