@@ -46,7 +46,7 @@ def small_anatomy(spacing_mm: float = 2.0) -> Anatomy:
                 name if isinstance(name, int) else label_of(name, "left" if side > 0 else "right")
             )
             draw(number, (side * cx, cy, cz), axes)
-    draw(940, (0, -64, -20), (14, 9, 12))
+    draw(940, (0, -66, -28), (10, 4, 8))  # in front of the CSF, as a frontal sinus lies
     return Anatomy(Volume(labels, grid, "small head"))
 
 

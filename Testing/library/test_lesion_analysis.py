@@ -1,5 +1,7 @@
 """Lesion analysis: compartments, statistics, rims, classes, and how a table is written."""
 
+import csv
+import io
 import time
 
 import numpy as np
@@ -146,16 +148,17 @@ def test_confidence_intervals_hold_the_truth_about_as_often_as_they_say():
     assert 0.8 <= np.mean(hits) <= 1.0
 
 
-def test_same_seed_same_table_and_header_rebuilds_the_thresholds(analysed):
+def test_same_seed_same_table_and_facts_rebuild_the_thresholds(analysed):
     maps, seg, mask, _, _ = analysed
     chosen = Thresholds(z=2.5, rim_coverage=0.7, seed=5)
     white = Volume(np.full(seg.array.shape, Tissue.WHITE, np.uint8), seg.geometry)
-    text = lesion_table(analyse_lesions(maps, seg, mask, white, chosen), {"method": "closed-form"})
-    header = tables.read_header(text)
-    assert tables.thresholds_from_header(header) == chosen
-    again = analyse_lesions(maps, seg, mask, white, tables.thresholds_from_header(header))
-    assert lesion_table(again, {"method": "closed-form"}) == text
-    columns = next(line for line in text.splitlines() if not line.startswith("#")).split(",")
+    first = analyse_lesions(maps, seg, mask, white, chosen)
+    facts = tables.lesion_facts(first, {"method": "closed-form"})
+    assert facts["method"] == "closed-form"
+    assert tables.thresholds_from_facts(facts) == chosen
+    again = analyse_lesions(maps, seg, mask, white, tables.thresholds_from_facts(facts))
+    assert lesion_table(again) == lesion_table(first)
+    columns = lesion_table(first).splitlines()[0].split(",")
     assert tuple(columns[:4]) == ("id", "volume_mm3", "class_para", "class_dia")
     assert len(set(columns)) == len(columns)
 
@@ -264,11 +267,11 @@ def test_hostile_names_stay_text_in_the_table(analysed):
     white = Volume(np.full(seg.array.shape, Tissue.WHITE, np.uint8), seg.geometry)
     names = ['=HYPERLINK("http://x")', 'a,"b"\nid = 9']
     segments = [Volume(seg.array == n, seg.geometry, name) for n, name in enumerate(names, 1)]
-    text = lesion_table(
-        analyse_lesions(maps, segments, mask, white), {"input": "x\n# threshold.z = 0"}
-    )
-    assert tables.read_header(text)["threshold.z"] == "1.65"
-    rows = tables.read_rows(text)
+    report = analyse_lesions(maps, segments, mask, white)
+    facts = tables.lesion_facts(report, {"input": "x\n# threshold.z = 0"})
+    assert facts["threshold.z"] == "1.65"
+    assert "\n" not in facts["input"]
+    rows = list(csv.DictReader(io.StringIO(lesion_table(report))))
     assert [row["name"] for row in rows] == ["'" + names[0], 'a,"b" id = 9']
 
 
