@@ -19,7 +19,7 @@ from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io.cases import Case
 from QSMSeparationLib.io.dataset import rows_to_csv
 from QSMSeparationLib.io.outputs import Outputs
-from QSMSeparationLib.metrics import score_qsm, score_separation
+from QSMSeparationLib.metrics import correlation, demeaned_nrmse, score_qsm, score_separation
 from QSMSeparationLib.pipeline import Options
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.result import Result
@@ -129,6 +129,10 @@ def score(result: Result, truth: Truth) -> dict[str, float]:
     scores |= {
         f"net_{k}": v for k, v in score_qsm(maps["net"], true["net"], mask, truth.labels).items()
     }
+    if "local_field" in maps:
+        field = (maps["local_field"], true["local_field"], mask)
+        scores["local_field_demeaned_nrmse_percent"] = demeaned_nrmse(*field)
+        scores["local_field_correlation"] = correlation(*field)
     scores["mask_share_percent"] = 100.0 * float(mask.sum() / truth.mask.sum())
     scores["seconds"] = sum(result.facts.get("SecondsPerStage", {}).values())
     return scores
