@@ -135,7 +135,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         commands, "demo", "simulate a head with MS lesions, reconstruct it, measure, draw a picture"
     )
     parser.add_argument("out", nargs="?", type=Path, default=Path("demo"), metavar="OUT")
-    parser.add_argument("--seed", type=int, default=1, help="which person (default 1)")
+    parser.add_argument("--seed", type=_seed, default=1, help="which person (default 1)")
     parser.add_argument(
         "--voxel", type=float, default=1.5, metavar="MM", help="voxel size (default 1.5)"
     )
@@ -215,7 +215,7 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "simulate", "write a simulated scan (BIDS) with its truth")
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder for the dataset")
-    add("--seed", type=int, default=1, help="which person (default 1)")
+    add("--seed", type=_seed, default=1, help="which person (default 1)")
     add(
         "--voxel",
         type=float,
@@ -280,7 +280,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         help="true local field and R2' with noise, or everything from the raw scan")  # fmt: skip
     add("--r2prime-sd", type=float, default=2.0, metavar="HZ", help="noise of the oracle R2' (2)")
     add("--field-sd", type=float, default=2.0, metavar="PPB", help="noise of the oracle field (2)")
-    add("--seed", type=int, default=0, help="of that noise")
+    add("--seed", type=_seed, default=0, help="of that noise")
     _add_outputs(parser)
     _add_methods_options(parser)
 
@@ -288,6 +288,13 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 def _add_methods(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "methods", "list all methods with their inputs and parameters")
     parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _seed(text: str) -> int:
+    """Parse a seed: a whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no seed; give a whole number, 0 or more")
+    return int(text)
 
 
 def _sink(options: argparse.Namespace) -> Sink:

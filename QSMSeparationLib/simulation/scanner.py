@@ -26,7 +26,7 @@ from QSMSeparationLib.simulation.field import free_space_field
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.rasterise import FineHead
 from QSMSeparationLib.simulation.sampling import average, divided_slab, nearest, sample
-from QSMSeparationLib.volume import Geometry, Volume
+from QSMSeparationLib.volume import Geometry
 
 _MARGIN_BELOW_BRAIN_MM = 12.0
 _CHANNELS = ("chi_para", "chi_dia", "r2", "m0", "spin_density", "field", "local_field")
@@ -74,10 +74,9 @@ def simulate_scan(
     grid = scan_grid(head, protocol)
     stack = _fine_maps(head, protocol)
     report(2, steps)
-    centres = nearest([head.brain, head.labels, head.lesions], head.geometry, grid)
+    mask, labels, lesions = nearest([head.brain, head.labels, head.lesions], head.geometry, grid)
     sums, echoes, spin = _acquire(stack, head.geometry, grid, protocol, report)
     del stack
-    mask, labels, lesions = centres
     rng = np.random.default_rng([protocol.seed, 31])
     sigma = noise_sd(echoes[0], mask, protocol.snr)
     magnitude, phase = add_noise(echoes, sigma, rng)
@@ -197,8 +196,3 @@ def _truth_maps(
     maps["r2prime"] = r2prime_hz(maps["chi_para"], maps["chi_dia"], *dr)
     maps["r2star"] = maps["r2"] + maps["r2prime"]
     return maps
-
-
-def as_volumes(truth: Truth) -> dict[str, Volume]:
-    """Return every map of the truth as a Volume."""
-    return {name: Volume(array, truth.geometry, name) for name, array in truth.maps.items()}

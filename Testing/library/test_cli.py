@@ -204,6 +204,7 @@ def test_other_geometry_is_refused_by_name(case, tmp_path, capsys):
             "PARAMETER=VALUE",
         ),
         (["simulate", "OUT", "--voxel", "1", "2"], "--voxel"),
+        (["simulate", "OUT", "--seed", "-1"], "seed"),
         (["simulate", "OUT", "--te", "0.02", "0.01"], "echo times"),
         (["evaluate", "nowhere", "OUT"], "simulate"),
     ],
