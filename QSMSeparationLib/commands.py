@@ -26,7 +26,7 @@ from QSMSeparationLib.lesions.compare import (
     comparison_table,
 )
 from QSMSeparationLib.lesions.table import lesion_facts
-from QSMSeparationLib.pipeline import Options
+from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.reading import analyse, write_reading
 from QSMSeparationLib.result import Result

@@ -11,7 +11,7 @@ from QSMSeparationLib.evaluation import markdown_table, score
 from QSMSeparationLib.io.dataset import rows_to_csv, write_dataset
 from QSMSeparationLib.io.derivatives import anat_prefix, write_result
 from QSMSeparationLib.io.outputs import Outputs
-from QSMSeparationLib.pipeline import Options
+from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.reading import analyse, write_reading
 from QSMSeparationLib.report.figures import comparison_figure, save_figure

@@ -20,7 +20,7 @@ from QSMSeparationLib.io.cases import Case
 from QSMSeparationLib.io.dataset import rows_to_csv
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.metrics import correlation, demeaned_nrmse, score_qsm, score_separation
-from QSMSeparationLib.pipeline import Options
+from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.result import Result
 from QSMSeparationLib.simulation.scanner import Truth

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from QSMSeparationLib.device import choose_device, describe_device
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.inputs import checked_map, checked_mask
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM, hz_per_ppm, relaxivity
+from QSMSeparationLib.options import Options
+from QSMSeparationLib.physics.constants import hz_per_ppm, relaxivity
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.preprocess import checks
 from QSMSeparationLib.preprocess.background import remove_background
@@ -30,65 +31,6 @@ from QSMSeparationLib.separation.closed_form import infeasible
 from QSMSeparationLib.volume import Volume
 
 _LEAST_VOXELS = 8
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user chose.
-
-    Parameters
-    ----------
-    method : str
-        Separation method; empty for ``closed-form`` where R2' is known and ``r2star-qsm``
-        where it is not.
-    inversion : str
-        Inversion method.
-    dr_para, dr_dia : float
-        Relaxivities of R2' in Hz/ppm at 3 T; scaled linearly to the field of the scan.
-    b0_tesla : float
-        Field strength of maps that do not carry it.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    parameters : dict of str to float
-        Parameters of the methods by name.
-    """
-
-    method: str = ""
-    inversion: str = catalogue.DEFAULT_INVERSION
-    dr_para: float = DR_HZ_PER_PPM
-    dr_dia: float = DR_HZ_PER_PPM
-    b0_tesla: float = 3.0
-    device: str = "auto"
-    parameters: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("dr_para", "dr_dia"):
-            if not 1.0 <= getattr(self, name) <= 2000.0:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(self, name):g} is outside 1 to 2000 Hz/ppm"
-                )
-        if not 0.1 <= self.b0_tesla <= 25:
-            raise InputError(f"--b0 {self.b0_tesla:g} is outside 0.1 to 25 T")
-
-    def settings(self, *chosen: catalogue.Method) -> list[dict[str, float]]:
-        """Return the parameters of each method; refuse a name that none of them has."""
-        known = {p.name for method in chosen for p in method.parameters}
-        unknown = set(self.parameters) - known
-        if unknown:
-            raise InputError(
-                f"no chosen method has a parameter '{min(unknown)}'; there are: "
-                f"{', '.join(sorted(known)) or 'none'}"
-            )
-        return [
-            method.settings(
-                {
-                    p.name: self.parameters[p.name]
-                    for p in method.parameters
-                    if p.name in self.parameters
-                }
-            )
-            for method in chosen
-        ]
 
 
 def invert(field_map: Volume, mask: Volume, options: Options, progress: Progress) -> Result:

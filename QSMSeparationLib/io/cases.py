@@ -67,8 +67,7 @@ class Case:
 
     def scan(self) -> Scan:
         """Read the raw scan."""
-        session = self.root / self.subject.replace("_", "/")
-        return read_bids(session)[0]
+        return read_bids(self.root / Path(anat_prefix(self.subject)).parent.parent)[0]
 
     def volume(self, array: np.ndarray, truth: Truth, what: str) -> Volume:
         """Return an array on the grid of the truth, named for messages."""

@@ -33,7 +33,8 @@ MASK_NAME = "desc-brain_mask"
 
 def anat_prefix(name: str) -> str:
     """Return the start of a subject's files: ``sub-01/ses-02/anat/sub-01_ses-02``."""
-    return f"{name.replace('_', '/')}/anat/{name}"
+    folders = [part for part in name.split("_") if part.startswith(("sub-", "ses-"))]
+    return f"{'/'.join(folders)}/anat/{name}"
 
 
 def file_name(prefix: str, map_name: str) -> str:

@@ -18,7 +18,7 @@ from QSMSeparationLib.io.dataset import write_dataset
 from QSMSeparationLib.io.nifti import read_map, write_volume
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.metrics import correlation
-from QSMSeparationLib.pipeline import Options
+from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.rasterise import rasterise
