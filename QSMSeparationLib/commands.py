@@ -28,7 +28,7 @@ from QSMSeparationLib.lesions.compare import (
 from QSMSeparationLib.lesions.table import lesion_facts
 from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import Progress
-from QSMSeparationLib.reading import analyse, write_reading
+from QSMSeparationLib.reading import READING_FILES, analyse, write_reading
 from QSMSeparationLib.result import Result
 from QSMSeparationLib.scan import Scan
 from QSMSeparationLib.simulation.protocol import Protocol
@@ -69,14 +69,17 @@ def separate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
         raise InputError("give R2' with --r2prime, or R2* with --r2star (and R2 with --r2)")
     prefix = _name(args.name)
     outputs = Outputs(args.out, args.overwrite)
-    outputs.refuse_existing(planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"]))
+    planned = planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"])
+    outputs.refuse_existing([*planned, *READING_FILES])
     mask = read_labels(args.mask)
+    lesions = _lesions(args)
     given = {name: read_map(path) for name, path in given_paths.items()}
     result = pipeline.separate(given, mask, options, progress)
+    analysed = analyse(result, lesions, progress)
+    inputs = _hashes([*given_paths.values(), args.mask, *([args.lesions] if lesions else [])])
     with outputs, progress.stage("writing"):
-        write_result(
-            result, outputs, prefix, _hashes([*given_paths.values(), args.mask]), args.keep
-        )
+        write_result(result, outputs, prefix, inputs, args.keep)
+        write_reading(result, analysed, outputs, "", prefix, inputs)
     return outputs.written
 
 

@@ -28,7 +28,7 @@ from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.result import Result
 from QSMSeparationLib.scan import Scan, SpinEcho
 from QSMSeparationLib.separation.closed_form import infeasible
-from QSMSeparationLib.volume import Volume
+from QSMSeparationLib.volume import Geometry, Volume
 
 _LEAST_VOXELS = 8
 
@@ -49,8 +49,10 @@ def invert(field_map: Volume, mask: Volume, options: Options, progress: Progress
     """
     method = catalogue.find(options.inversion, "inversion")
     [settings] = options.settings(method)
-    maps = _maps(mask, options, field_ppm=checked_map(field_map, "field", mask))
-    result = Result(mask.geometry, checked_mask(mask), facts=_facts(maps, options))
+    inside = checked_mask(mask)
+    field_ppm = checked_map(field_map, "field", mask)
+    maps = _maps(mask.geometry, inside, options, field_ppm=field_ppm)
+    result = Result(mask.geometry, inside, facts=_facts(maps, options))
     result.maps["net"] = _invert(maps, method, settings, progress).cpu().numpy()
     result.facts |= _inversion_facts(method, settings)
     return _with_seconds(result, progress)
@@ -82,7 +84,8 @@ def separate(
         notes.append(f"R2' = R2* - R2, negative and set to 0 in {100 * clipped:.1f} % of the mask")
         arrays["r2prime"] = difference.clip(min=0)
     maps = _maps(
-        mask,
+        mask.geometry,
+        inside,
         options,
         field_ppm=arrays.get("field"),
         qsm_ppm=arrays.get("qsm"),
@@ -383,7 +386,12 @@ def _referenced(qsm_ppm: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (qsm_ppm - qsm_ppm[mask].mean()) * mask
 
 
-def _maps(mask: Volume, options: Options, **arrays: NDArray[np.float32] | None) -> Maps:
+def _maps(
+    geometry: Geometry,
+    inside: NDArray[np.bool_],
+    options: Options,
+    **arrays: NDArray[np.float32] | None,
+) -> Maps:
     """Put arrays on the device as Maps."""
     device = choose_device(options.device)
     tensors = {
@@ -392,9 +400,9 @@ def _maps(mask: Volume, options: Options, **arrays: NDArray[np.float32] | None) 
         if array is not None
     }
     return Maps(
-        mask=torch.from_numpy(checked_mask(mask)).to(device),
-        spacing_kji=mask.geometry.spacing_kji,
-        b0_kji=mask.geometry.b0_kji,
+        mask=torch.from_numpy(inside).to(device),
+        spacing_kji=geometry.spacing_kji,
+        b0_kji=geometry.b0_kji,
         b0_tesla=options.b0_tesla,
         dr_para=relaxivity(options.dr_para, options.b0_tesla),
         dr_dia=relaxivity(options.dr_dia, options.b0_tesla),

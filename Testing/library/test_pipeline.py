@@ -182,6 +182,30 @@ def test_run_lesions_and_compare_from_the_command_line(case, tmp_path, result):
     again = list(csv.DictReader(table.open()))
     assert [r["class_dia"] for r in again] == [r["class_dia"] for r in rows]
 
+    # The same table from the maps alone, through 'separate'.
+    given = {
+        "field": "desc-local_fieldmap",
+        "qsm": "Chimap",
+        "r2prime": "R2primemap",
+        "mask": "desc-brain_mask",
+    }
+    files = [
+        item
+        for n, suffix in given.items()
+        for item in (f"--{n}", str(anat / f"sub-01_{suffix}.nii.gz"))
+    ]
+    arguments = [
+        "separate",
+        str(tmp_path / "s"),
+        *files,
+        "--lesions",
+        str(folder / "lesions.nii.gz"),
+    ]
+    assert main([*arguments, "--progress", "none"]) == 0
+    separated = list(csv.DictReader((tmp_path / "s" / "lesions.csv").open()))
+    assert [r["class_para"] for r in separated] == [r["class_para"] for r in rows]
+    assert "<html" in (tmp_path / "s" / "report.html").read_text()
+
 
 def test_evaluate_scores_and_draws(case, tmp_path):
     arguments = ["evaluate", str(case[0] / "bids"), str(tmp_path), "--inversions", "tkd", "tv"]
