@@ -1,0 +1,193 @@
+"""``slicer.app``, ``slicer.mrmlScene`` and ``slicer.modules`` over the real MRML libraries."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import types
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtWidgets
+from PySide6.QtCore import Property, Signal
+
+from .io_manager import IOManager
+
+# Module of Slicer: class of its logic. Their Qt parts do not exist here.
+_LOGICS = {
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Colors": "vtkSlicerColorLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "Units": "vtkSlicerUnitsLogic",
+}
+
+
+class ModuleManager(QtCore.QObject):
+    """``slicer.app.moduleManager()``: modules by name, and the signal of their end."""
+
+    moduleAboutToBeUnloaded = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._modules: dict[str, object] = {}
+
+    def module(self, name: str) -> object | None:
+        return self._modules.get(name)
+
+    def add(self, module: object) -> None:
+        """Register a module as ``slicer.modules.<name in lower case>``."""
+        self._modules[module.name] = module
+        setattr(slicer.modules, module.name.lower(), module)
+        setattr(slicer.moduleNames, module.name, module.name)
+
+    def factoryManager(self) -> ModuleManager:
+        return self
+
+    def loadedModuleNames(self) -> list[str]:
+        return list(self._modules)
+
+
+class Application(QtWidgets.QApplication):
+    """``slicer.app``: a Qt application with a scene, and no main window."""
+
+    startupCompleted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(["Slicer"])
+        self.setOrganizationName("SlicerTestHost")
+        self.setApplicationName("Slicer")
+        self._folder = tempfile.mkdtemp(prefix="slicer-test-host-")
+        self.aboutToQuit.connect(self.removeTemporaryFiles)
+        ini = QtCore.QSettings.IniFormat
+        QtCore.QSettings.setDefaultFormat(ini)
+        QtCore.QSettings.setPath(ini, QtCore.QSettings.UserScope, self._folder)
+        self._scene = slicer.vtkMRMLScene()
+        self._logic = _application_logic(self._scene, self._folder)
+        self._modules = ModuleManager()
+        self._io = IOManager(self._scene)
+        self._layout_manager = None
+        self._paused = 0
+
+    def _folder_path(self) -> str:
+        return self._folder
+
+    temporaryPath = Property(str, _folder_path)
+    cachePath = Property(str, _folder_path)
+    defaultScenePath = Property(str, _folder_path)
+    slicerHome = Property(str, _folder_path)
+    extensionsInstallPath = Property(str, _folder_path)
+    majorVersion = Property(int, lambda self: 5)
+    minorVersion = Property(int, lambda self: 11)
+    revision = Property(str, lambda self: "0")
+    documentationBaseUrl = Property(str, lambda self: "")
+    os = Property(str, lambda self: "linux")
+
+    def mrmlScene(self) -> slicer.vtkMRMLScene:
+        return self._scene
+
+    def applicationLogic(self) -> slicer.vtkSlicerApplicationLogic:
+        return self._logic
+
+    def moduleManager(self) -> ModuleManager:
+        return self._modules
+
+    def coreIOManager(self) -> IOManager:
+        return self._io
+
+    ioManager = coreIOManager
+
+    def layoutManager(self) -> object:
+        if self._layout_manager is None:
+            from .views import LayoutManager
+
+            self._layout_manager = LayoutManager(self._scene, self._logic)
+        return self._layout_manager
+
+    def settings(self) -> QtCore.QSettings:
+        return QtCore.QSettings()
+
+    userSettings = revisionUserSettings = settings
+
+    def testingEnabled(self) -> bool:
+        return False  # so that messages take the way they take for a user: see dialogs.py
+
+    def commandOptions(self) -> types.SimpleNamespace:
+        return types.SimpleNamespace(testingEnabled=False, noMainWindow=True)
+
+    def startupEnvironment(self) -> QtCore.QProcessEnvironment:
+        return QtCore.QProcessEnvironment.systemEnvironment()
+
+    def moduleDocumentationUrl(self, name: str) -> str:
+        return f"{self.documentationBaseUrl}{name}"
+
+    def translate(self, context: str, text: str) -> str:
+        return text
+
+    def pauseRender(self) -> None:
+        self._paused += 1
+
+    def resumeRender(self) -> None:
+        self._paused -= 1
+
+    def removeTemporaryFiles(self) -> None:
+        """Remove the folder in which settings and temporary files of this process lie."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _application_logic(scene: slicer.vtkMRMLScene, folder: str) -> slicer.vtkSlicerApplicationLogic:
+    logic = slicer.vtkSlicerApplicationLogic()
+    for setter in ("SetHomeDirectory", "SetShareDirectory", "SetTemporaryPath"):
+        if hasattr(logic, setter):
+            getattr(logic, setter)(folder)
+    logic.SetMRMLScene(scene)
+    colors = logic.GetColorLogic()
+    colors.SetMRMLApplicationLogic(logic)
+    colors.SetMRMLScene(scene)
+    colors.AddDefaultColorNodes()
+    return logic
+
+
+def start() -> Application:
+    """Make the application and set ``slicer.app``, ``slicer.mrmlScene`` and ``slicer.modules``."""
+    slicer.modules = types.ModuleType("slicer.modules")
+    slicer.moduleNames = types.SimpleNamespace()
+    app = Application()
+    slicer.app, slicer.mrmlScene = app, app.mrmlScene()
+    for name, class_name in _LOGICS.items():
+        logic = getattr(slicer, class_name)()
+        logic.SetMRMLApplicationLogic(app.applicationLogic())  # before the scene, else an error
+        logic.SetMRMLScene(app.mrmlScene())
+        app.applicationLogic().SetModuleLogic(name, logic)
+        app.moduleManager().add(
+            types.SimpleNamespace(name=name, logic=lambda logic=logic: logic, path="")
+        )
+    _keep_subject_hierarchy(app.mrmlScene())
+    return app
+
+
+def _keep_subject_hierarchy(scene: slicer.vtkMRMLScene) -> None:
+    """Give data nodes an item in the tree, which in Slicer the Qt plugins do."""
+    kinds = ("vtkMRMLDisplayableNode", "vtkMRMLTableNode", "vtkMRMLTextNode")
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def added(caller: object, event: str, node: slicer.vtkMRMLNode) -> None:
+        if node.GetHideFromEditors() or not any(node.IsA(kind) for kind in kinds):
+            return
+        tree = hierarchy(scene)
+        if not tree.GetItemByDataNode(node):
+            tree.CreateItem(tree.GetSceneItemID(), node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def removed(caller: object, event: str, node: slicer.vtkMRMLNode) -> None:
+        tree = None if scene.IsClosing() else hierarchy(scene)
+        item = tree.GetItemByDataNode(node) if tree else 0
+        if item:
+            tree.RemoveItem(item, False, False)
+
+    scene.AddObserver(scene.NodeAddedEvent, added)
+    scene.AddObserver(scene.NodeAboutToBeRemovedEvent, removed)
+    hierarchy(scene)  # made on first use

@@ -1,0 +1,323 @@
+"""The widgets of the Common Toolkit (``ctk``) that scripted modules use, made of plain Qt.
+
+Names, properties, signals and slots are those of CTK; the drawing is not. A property that a .ui
+file sets must be a ``qt.Property`` here, else the loader refuses the file.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import Property, QEvent, Signal
+
+
+def stored(kind: object, name: str, default: object, notify: str = "") -> Property:
+    """Return a Qt property kept in ``_name`` that calls ``_on_name`` and emits `notify`."""
+    attribute = f"_{name}"
+
+    def read(self: QtCore.QObject) -> object:
+        return self.__dict__.get(attribute, default)
+
+    def write(self: QtCore.QObject, value: object) -> None:
+        if read(self) == value:
+            return
+        self.__dict__[attribute] = value
+        getattr(self, f"_on_{name}", lambda: None)()
+        if notify:
+            getattr(self, notify).emit(value)
+
+    return Property(kind, read, write)
+
+
+def forwarded(kind: object, name: str, inner: str) -> Property:
+    """Return a Qt property that is the property of the same name of the child kept in `inner`."""
+
+    def read(self: QtCore.QObject) -> object:
+        return QtCore.QObject.property(getattr(self, inner), name)
+
+    def write(self: QtCore.QObject, value: object) -> None:
+        QtCore.QObject.setProperty(getattr(self, inner), name, value)
+
+    return Property(kind, read, write)
+
+
+def row(widget: QtWidgets.QWidget, *children: QtWidgets.QWidget) -> None:
+    """Put `children` side by side into `widget`, without margins."""
+    layout = QtWidgets.QHBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for child in children:
+        layout.addWidget(child)
+
+
+class ctkCollapsibleButton(QtWidgets.QAbstractButton):
+    """A section with a title; a click on the title hides or shows what is in it."""
+
+    contentsCollapsed = Signal(bool)
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._collapsed = False
+        self._hidden_by_me: list[QtWidgets.QWidget] = []
+        self.setContentsMargins(4, self._title_height(), 4, 2)
+        self.clicked.connect(lambda: self.setCollapsed(not self._collapsed))
+
+    def _get_collapsed(self) -> bool:
+        return self._collapsed
+
+    def setCollapsed(self, value: bool) -> None:
+        if value == self._collapsed:
+            return
+        self._collapsed = value
+        self._show_contents()
+        self.contentsCollapsed.emit(value)
+
+    collapsed = Property(bool, _get_collapsed, setCollapsed)
+
+    def _show_contents(self) -> None:
+        if self._collapsed:
+            for child in self._contents():
+                if not child.isHidden():
+                    child.setVisible(False)
+                    self._hidden_by_me.append(child)
+        else:
+            for child in self._hidden_by_me:
+                child.setVisible(True)
+            self._hidden_by_me.clear()
+        self.updateGeometry()
+
+    def _contents(self) -> list[QtWidgets.QWidget]:
+        return [c for c in self.children() if isinstance(c, QtWidgets.QWidget)]
+
+    def _title_height(self) -> int:
+        return self.fontMetrics().height() + 8
+
+    def event(self, event: QEvent) -> bool:
+        # Widgets may be put in after the section was closed, as the .ui loader does.
+        if event.type() == QEvent.ChildPolished and self._collapsed:
+            self._show_contents()
+        return super().event(event)
+
+    def showEvent(self, event: QEvent) -> None:
+        super().showEvent(event)
+        self._show_contents()
+
+    def hitButton(self, position: QtCore.QPoint) -> bool:
+        return position.y() <= self._title_height()
+
+    def paintEvent(self, event: QEvent) -> None:
+        painter = QtGui.QPainter(self)
+        title = QtCore.QRect(0, 0, self.width, self._title_height() - 2)
+        painter.fillRect(title, self.palette.color(QtGui.QPalette.Button))
+        option = QtWidgets.QStyleOption()
+        option.initFrom(self)
+        option.rect = QtCore.QRect(4, 4, 12, title.height() - 8)
+        arrows = QtWidgets.QStyle.PE_IndicatorArrowRight, QtWidgets.QStyle.PE_IndicatorArrowDown
+        self.style().drawPrimitive(arrows[not self._collapsed], option, painter, self)
+        font = painter.font()
+        font.setBold(True)
+        painter.setFont(font)
+        painter.drawText(title.adjusted(22, 0, 0, 0), QtCore.Qt.AlignVCenter, self.text)
+
+
+class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
+    """A group box whose check mark hides its contents."""
+
+    def _get_collapsed(self) -> bool:
+        return self.__dict__.get("_collapsed", False)
+
+    def _set_collapsed(self, value: bool) -> None:
+        self._collapsed = value
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget):
+                child.setVisible(not value)
+
+    collapsed = Property(bool, _get_collapsed, _set_collapsed)
+
+
+class ctkSliderWidget(QtWidgets.QWidget):
+    """A slider and a spin box that show the same number."""
+
+    valueChanged = Signal(float)
+    _STEPS = 1000
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._slider = QtWidgets.QSlider(QtCore.Qt.Horizontal)
+        self._slider.setRange(0, self._STEPS)
+        self._spin = QtWidgets.QDoubleSpinBox()
+        self._spin.setRange(0, 99)
+        row(self, self._slider, self._spin)
+        self._spin.valueChanged.connect(self._spin_changed)
+        self._slider.sliderMoved.connect(self._slider_moved)
+
+    value = forwarded(float, "value", "_spin")
+    minimum = forwarded(float, "minimum", "_spin")
+    maximum = forwarded(float, "maximum", "_spin")
+    singleStep = forwarded(float, "singleStep", "_spin")
+    decimals = forwarded(int, "decimals", "_spin")
+    suffix = forwarded(str, "suffix", "_spin")
+    prefix = forwarded(str, "prefix", "_spin")
+    pageStep = stored(float, "pageStep", 10.0)
+    tracking = stored(bool, "tracking", True)
+
+    def setRange(self, low: float, high: float) -> None:
+        self._spin.setRange(low, high)
+
+    def setValue(self, value: float) -> None:
+        self._spin.setValue(value)
+
+    def _spin_changed(self, value: float) -> None:
+        span = self.maximum - self.minimum
+        self._slider.setValue(round(self._STEPS * (value - self.minimum) / span) if span else 0)
+        self.valueChanged.emit(value)
+
+    def _slider_moved(self, step: int) -> None:
+        span = self.maximum - self.minimum
+        self._spin.setValue(self.minimum + step * span / self._STEPS)
+
+
+class ctkRangeWidget(QtWidgets.QWidget):
+    """Two numbers, the lower and the upper."""
+
+    valuesChanged = Signal(float, float)
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._low, self._high = QtWidgets.QDoubleSpinBox(), QtWidgets.QDoubleSpinBox()
+        row(self, self._low, self._high)
+        for spin in (self._low, self._high):
+            spin.setRange(0, 99)
+            spin.valueChanged.connect(self._changed)
+
+    def _changed(self) -> None:
+        self.valuesChanged.emit(self._low.value, self._high.value)
+
+    def _set_end(name: str, end: str) -> Property:
+        def write(self: ctkRangeWidget, value: float) -> None:
+            getattr(self, end).setValue(value)
+
+        return Property(float, lambda self: getattr(self, end).value, write)
+
+    minimumValue = _set_end("minimumValue", "_low")
+    maximumValue = _set_end("maximumValue", "_high")
+
+    def _set_limit(name: str) -> Property:
+        def write(self: ctkRangeWidget, value: float) -> None:
+            for spin in (self._low, self._high):
+                QtCore.QObject.setProperty(spin, name, value)
+
+        return Property(float, lambda self: QtCore.QObject.property(self._low, name), write)
+
+    minimum = _set_limit("minimum")
+    maximum = _set_limit("maximum")
+    singleStep = _set_limit("singleStep")
+    decimals = stored(int, "decimals", 2)
+
+    def setValues(self, low: float, high: float) -> None:
+        self._low.setValue(low)
+        self._high.setValue(high)
+
+
+class ctkPathLineEdit(QtWidgets.QWidget):
+    """The path of a file or folder, typed or chosen."""
+
+    currentPathChanged = Signal(str)
+    Files, Dirs = 0x002, 0x001
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None):
+        super().__init__(parent)
+        self._edit = QtWidgets.QLineEdit()
+        browse = QtWidgets.QToolButton()
+        browse.setText("...")
+        row(self, self._edit, browse)
+        self._edit.textChanged.connect(self.currentPathChanged)
+
+    def _get_path(self) -> str:
+        return self._edit.text
+
+    def setCurrentPath(self, path: str) -> None:
+        self._edit.setText(str(path))
+
+    currentPath = Property(str, _get_path, setCurrentPath)
+    filters = stored(int, "filters", 0x002)
+    nameFilters = stored("QStringList", "nameFilters", [])
+    settingKey = stored(str, "settingKey", "")
+    label = stored(str, "label", "")
+    showBrowseButton = stored(bool, "showBrowseButton", True)
+    showHistoryButton = stored(bool, "showHistoryButton", True)
+
+    def addCurrentPathToHistory(self) -> None:
+        """Remember the path: here nothing is kept between runs."""
+
+
+class ctkDirectoryButton(QtWidgets.QPushButton):
+    """A button that shows a folder and chooses another."""
+
+    directoryChanged = Signal(str)
+    directorySelected = Signal(str)
+    directory = stored(str, "directory", "", notify="directoryChanged")
+    caption = stored(str, "caption", "")
+
+
+class ctkColorPickerButton(QtWidgets.QPushButton):
+    """A button that shows a colour."""
+
+    colorChanged = Signal(QtGui.QColor)
+    color = stored(QtGui.QColor, "color", QtGui.QColor(), notify="colorChanged")
+
+
+class ctkMessageBox(QtWidgets.QMessageBox):
+    """A message box with a "do not show again" key."""
+
+    dontShowAgainSettingsKey = stored(str, "dontShowAgainSettingsKey", "")
+
+
+class ctkCheckablePushButton(QtWidgets.QPushButton):
+    """A push button with a check box in it."""
+
+    checkBoxControlsButton = stored(bool, "checkBoxControlsButton", True)
+    checkBoxUserCheckable = stored(bool, "checkBoxUserCheckable", True)
+
+
+class ctkComboBox(QtWidgets.QComboBox):
+    """A combo box with a default text."""
+
+    defaultText = stored(str, "defaultText", "")
+
+
+class ctkCheckBox(QtWidgets.QCheckBox):
+    """A check box."""
+
+
+class ctkDoubleSpinBox(QtWidgets.QDoubleSpinBox):
+    """A spin box of decimals."""
+
+
+class ctkMenuButton(QtWidgets.QPushButton):
+    """A button with a menu beside it."""
+
+
+class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
+    """A text browser as high as its text."""
+
+    collapsed = stored(bool, "collapsed", False)
+
+
+class ctkExpandableWidget(QtWidgets.QWidget):
+    """A widget whose height the user drags."""
+
+
+class ctkSearchBox(QtWidgets.QLineEdit):
+    """A line edit with a search icon."""
+
+
+def install() -> types.ModuleType:
+    """Register the classes of this file as the module ``ctk`` and return it."""
+    ctk = types.ModuleType("ctk", __doc__)
+    for name, value in list(globals().items()):
+        if name.startswith("ctk"):
+            setattr(ctk, name, value)
+    sys.modules["ctk"] = ctk
+    return ctk

@@ -1,0 +1,146 @@
+"""PythonQt's ``qt`` module, imitated over PySide6.
+
+PythonQt differs from PySide6 in ways that scripted modules rely on:
+
+- Qt properties are attributes: ``label.text`` is the value (so ``label.text()`` fails), and
+  ``button.enabled = False`` sets it. Setters and ``isX()`` methods stay.
+- ``button.connect("clicked(bool)", f)`` connects by the name of the signal; an unknown one raises.
+- Attributes that a Qt object does not have cannot be set: ``button.enabeld = True`` raises.
+- ``className()`` and ``name`` exist on every object.
+
+``install()`` puts the four into PySide6's classes, once for the process, and registers ``qt``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator
+
+from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
+
+_MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools)
+# Virtual getters that Qt calls itself: as Python properties they would call themselves for ever.
+_VIRTUAL_GETTERS = {"sizeHint", "minimumSizeHint"}
+_NAMES = {"Qt", "Signal", "Slot", "Property"}
+_original_getattribute = QtCore.QObject.__getattribute__
+_original_connect = QtCore.QObject.connect
+_original_disconnect = QtCore.QObject.disconnect
+
+
+def install() -> types.ModuleType:
+    """Change PySide6's classes as described above and return the module registered as ``qt``."""
+    if "qt" in sys.modules:
+        return sys.modules["qt"]
+    for cls in _qobject_classes():
+        _expose_properties(cls)
+        cls.__setattr__ = _strict_setattr
+    base = QtCore.QObject
+    base.__getattribute__ = _getattribute
+    base.className = lambda self: self.metaObject().className()
+    base.name = property(base.objectName, base.setObjectName)
+    base.objectName = base.name
+    qt = types.ModuleType("qt", __doc__)
+    for module in _MODULES:
+        for name in dir(module):
+            if name in _NAMES or re.match(r"Q[A-Z]", name):
+                setattr(qt, name, getattr(module, name))
+    sys.modules["qt"] = qt
+    return qt
+
+
+def _qobject_classes() -> Iterator[type]:
+    for module in _MODULES:
+        for name in dir(module):
+            cls = getattr(module, name)
+            if isinstance(cls, type) and issubclass(cls, QtCore.QObject):
+                yield cls
+
+
+def _expose_properties(cls: type) -> None:
+    meta = cls.staticMetaObject
+    for index in range(meta.propertyOffset(), meta.propertyCount()):
+        name = meta.property(index).name()
+        if name != "objectName" and name not in _VIRTUAL_GETTERS:
+            setattr(cls, name, _as_attribute(name))
+
+
+def _as_attribute(name: str) -> property:
+    def read(self: QtCore.QObject) -> object:
+        return QtCore.QObject.property(self, name)
+
+    def write(self: QtCore.QObject, value: object) -> None:
+        if not QtCore.QObject.setProperty(self, name, value):
+            raise AttributeError(
+                f"cannot set property {name} of {type(self).__name__} to {value!r}"
+            )
+
+    return property(read, write)
+
+
+def _strict_setattr(self: QtCore.QObject, name: str, value: object) -> None:
+    """Set a property or an attribute of a Python subclass; refuse what the class does not know."""
+    if isinstance(value, QtCore.QObject) and value.objectName == name:
+        return  # the .ui loader names children as attributes, which PythonQt's does not
+    cls = type(self)
+    known = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    if isinstance(known, QtCore.Property):
+        QtCore.QObject.setProperty(self, name, value)
+    elif hasattr(type(known), "__set__"):
+        known.__set__(self, value)
+    elif known is None and not name.startswith("_") and _is_stand_in_or_qt(cls):
+        raise AttributeError(
+            f"attribute '{name}' does not exist on {cls.__name__} "
+            "and creation of dynamic attributes is not supported"
+        )
+    else:
+        self.__dict__[name] = value
+
+
+def _is_stand_in_or_qt(cls: type) -> bool:
+    return cls.__module__.startswith(("PySide6.", f"{__package__}."))
+
+
+def _getattribute(self: QtCore.QObject, name: str) -> object:
+    # Shiboken treats connect and disconnect specially before it looks at the class: this detour
+    # is the only place where they can be replaced.
+    if name == "connect":
+        return types.MethodType(_connect, self)
+    if name == "disconnect":
+        return types.MethodType(_disconnect, self)
+    return _original_getattribute(self, name)
+
+
+def _connect(self: QtCore.QObject, *args: object) -> object:
+    if len(args) == 2 and isinstance(args[0], str) and callable(args[1]):
+        _signal(self, args[0]).connect(args[1])
+        return True
+    return _original_connect(self, *args)
+
+
+def _disconnect(self: QtCore.QObject, *args: object) -> object:
+    if len(args) == 2 and isinstance(args[0], str) and callable(args[1]):
+        return _signal(self, args[0]).disconnect(args[1])
+    return _original_disconnect(self, *args)
+
+
+def _signal(self: QtCore.QObject, signature: str) -> Callable:
+    """Return the bound signal that is called `signature`, such as ``clicked(bool)``.
+
+    Signals of stand-ins carry Python objects where the C++ class has a MRML node: the class
+    attribute ``_cpp_signals`` has the attribute for each such C++ signature.
+    """
+    alias = getattr(type(self), "_cpp_signals", {}).get(signature)
+    if alias:
+        return getattr(self, alias)
+    match = re.match(r"(\w+)\((.*)\)$", signature)
+    bound = getattr(self, match[1], None) if match else None
+    wanted = QtCore.QMetaObject.normalizedSignature(signature)
+    wanted = wanted if isinstance(wanted, str) else str(wanted.data(), "ascii")
+    if bound is None or self.metaObject().indexOfSignal(wanted) < 0:
+        raise ValueError(f"no signal {signature} in {type(self).__name__}")
+    try:
+        return bound[match[2]] if match[2] else bound
+    except (KeyError, IndexError, TypeError):
+        return bound  # not overloaded: the only one it has

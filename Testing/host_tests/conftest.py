@@ -1,0 +1,3 @@
+"""The host's own tests run in the host."""
+
+from host.fixtures import *  # noqa: F403
