@@ -1,0 +1,252 @@
+"""``slicer.app.layoutManager()``: slice views of the present layout, rendered off screen.
+
+Layout, slice logics, links between views and the displayable managers (segmentation outlines,
+colour legends, crosshair, ...) are Slicer's own. Only the window is missing: each view draws into
+an off-screen one, which needs EGL or OSMesa. ``picture()`` arranges the views as the layout does.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import slicer
+import vtk
+from PySide6 import QtGui
+from vtk.util.numpy_support import vtk_to_numpy
+
+_DISPLAYABLE_MANAGERS = (
+    "vtkMRMLSegmentationsDisplayableManager2D",
+    "vtkMRMLCrosshairDisplayableManager",
+    "vtkMRMLOrientationMarkerDisplayableManager",
+    "vtkMRMLRulerDisplayableManager",
+    "vtkMRMLColorLegendDisplayableManager",
+    "vtkMRMLMarkupsDisplayableManager",
+)
+_GAP = 4  # pixels between views in a picture
+
+
+class SliceView:
+    """``sliceWidget.sliceView()``: draws what the slice logic composes, with all overlays."""
+
+    def __init__(self, node: slicer.vtkMRMLSliceNode, logic: slicer.vtkMRMLSliceLogic):
+        self._node, self._logic = node, logic
+        self._renderer = vtk.vtkRenderer()
+        self._overlay = vtk.vtkRenderer()
+        self._overlay.SetLayer(1)
+        self._window = vtk.vtkRenderWindow()
+        self._window.SetOffScreenRendering(1)
+        self._window.SetMultiSamples(0)
+        self._window.SetNumberOfLayers(2)
+        for renderer in (self._renderer, self._overlay):
+            renderer.GetActiveCamera().ParallelProjectionOn()
+            self._window.AddRenderer(renderer)
+        self._interactor = vtk.vtkRenderWindowInteractor()
+        self._interactor.SetRenderWindow(self._window)
+        self._interactor.Initialize()
+        self._mapper = vtk.vtkImageMapper()
+        self._mapper.SetColorWindow(255)
+        self._mapper.SetColorLevel(127.5)
+        self._slice = vtk.vtkActor2D()
+        self._slice.SetMapper(self._mapper)
+        self._slice.GetProperty().SetDisplayLocationToBackground()
+        self._renderer.AddViewProp(self._slice)
+        self._managers = slicer.vtkMRMLDisplayableManagerGroup()
+        self._managers.Initialize(_factory(logic.GetMRMLApplicationLogic()), self._renderer)
+        self._managers.SetMRMLDisplayableNode(node)
+
+    def renderWindow(self) -> vtk.vtkRenderWindow:
+        return self._window
+
+    def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
+        return self._node
+
+    def resize(self, width: int, height: int) -> None:
+        self._window.SetSize(width, height)
+        self._logic.ResizeSliceNode(width, height)
+
+    def forceRender(self) -> None:
+        self._logic.UpdatePipeline()
+        image = self._logic.GetImageDataConnection()
+        self._mapper.SetInputConnection(image)
+        self._slice.SetVisibility(image is not None)
+        self._window.Render()
+
+    scheduleRender = forceRender
+
+    def picture(self) -> np.ndarray:
+        """Return what the view shows as RGB of shape (height, width, 3)."""
+        self.forceRender()
+        grabber = vtk.vtkWindowToImageFilter()
+        grabber.SetInput(self._window)
+        grabber.ReadFrontBufferOff()
+        grabber.Update()
+        image = grabber.GetOutput()
+        width, height, _ = image.GetDimensions()
+        pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
+        return np.ascontiguousarray(pixels[::-1, :, :3])
+
+
+def _factory(application_logic: object) -> slicer.vtkMRMLSliceViewDisplayableManagerFactory:
+    factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
+    factory.SetMRMLApplicationLogic(application_logic)
+    for name in _DISPLAYABLE_MANAGERS:
+        if hasattr(slicer, name) and not factory.IsDisplayableManagerRegistered(name):
+            factory.RegisterDisplayableManager(name)
+    return factory
+
+
+class SliceWidget:
+    """``layoutManager.sliceWidget(name)``; the view itself is made when first looked at."""
+
+    def __init__(self, node: slicer.vtkMRMLSliceNode, application_logic: object, size: tuple):
+        self._node = node
+        self._view: SliceView | None = None
+        self._size = size
+        self._logic = slicer.vtkMRMLSliceLogic()
+        self._logic.SetMRMLApplicationLogic(application_logic)
+        self._logic.SetMRMLScene(node.GetScene())
+        self._logic.SetSliceNode(node)
+        application_logic.GetSliceLogics().AddItem(self._logic)
+        self._logic.ResizeSliceNode(*size)
+
+    def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
+        return self._node
+
+    def sliceLogic(self) -> slicer.vtkMRMLSliceLogic:
+        return self._logic
+
+    def mrmlSliceCompositeNode(self) -> slicer.vtkMRMLSliceCompositeNode:
+        return self._logic.GetSliceCompositeNode()
+
+    def sliceView(self) -> SliceView:
+        if self._view is None:
+            self._view = SliceView(self._node, self._logic)
+            self._view.resize(*self._size)
+        return self._view
+
+    def fitSliceToBackground(self) -> None:
+        self._logic.FitSliceToBackground(*self._size)
+
+    def resize(self, width: int, height: int) -> None:
+        self._size = (width, height)
+        self._logic.ResizeSliceNode(width, height)
+        if self._view is not None:
+            self._view.resize(width, height)
+
+    def grab(self) -> QtGui.QPixmap:
+        pixels = self.sliceView().picture()
+        height, width, _ = pixels.shape
+        format_ = QtGui.QImage.Format_RGB888
+        image = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, format_)
+        return QtGui.QPixmap.fromImage(image)
+
+
+class LayoutManager:
+    """``slicer.app.layoutManager()`` with slice views; there are no 3D, table or plot views."""
+
+    threeDViewCount = tableViewCount = plotViewCount = 0
+
+    def __init__(self, scene: slicer.vtkMRMLScene, application_logic: object):
+        self._application_logic = application_logic
+        self._widgets: dict[str, SliceWidget] = {}
+        self._size = (360, 300)
+        application_logic.SetSliceLogics(vtk.vtkCollection())
+        application_logic.SetViewLogics(vtk.vtkCollection())
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+        self._logic = slicer.vtkMRMLLayoutLogic()
+        self._logic.SetMRMLApplicationLogic(application_logic)
+        self._logic.SetMRMLScene(scene)
+        self._logic.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._follow())
+        self._follow()
+
+    def layoutLogic(self) -> slicer.vtkMRMLLayoutLogic:
+        return self._logic
+
+    @property
+    def layout(self) -> int:
+        return self._logic.GetLayoutNode().GetViewArrangement()
+
+    @layout.setter
+    def layout(self, identifier: int) -> None:
+        self.setLayout(identifier)
+
+    def setLayout(self, identifier: int) -> None:
+        self._logic.GetLayoutNode().SetViewArrangement(identifier)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Make widgets for the slice nodes that the present layout has."""
+        views = self._logic.GetViewNodes()
+        for node in (views.GetItemAsObject(i) for i in range(views.GetNumberOfItems())):
+            name = node.GetLayoutName()
+            known = self._widgets.get(name)
+            if not node.IsA("vtkMRMLSliceNode") or (known and known.mrmlSliceNode() is node):
+                continue
+            self._widgets[name] = SliceWidget(node, self._application_logic, self._size)
+
+    def sliceViewNames(self) -> tuple[str, ...]:
+        self._follow()
+        return tuple(self._widgets)
+
+    def sliceWidget(self, name: str) -> SliceWidget | None:
+        self._follow()
+        return self._widgets.get(name)
+
+    def mrmlSliceLogics(self) -> vtk.vtkCollection:
+        return self._application_logic.GetSliceLogics()
+
+    def resetSliceViews(self) -> None:
+        for name in self.sliceViewNames():
+            self._widgets[name].fitSliceToBackground()
+
+    def resetThreeDViews(self) -> None:
+        """There are no 3D views."""
+
+    def resizeViews(self, width: int, height: int) -> None:
+        """Set the size of all slice views, in pixels (not in Slicer)."""
+        self._size = (width, height)
+        for widget in self._widgets.values():
+            widget.resize(width, height)
+
+    def picture(self) -> np.ndarray:
+        """Return the slice views arranged as in the present layout, as RGB (not in Slicer)."""
+        self._follow()
+        description = self._logic.GetLayoutNode().GetCurrentLayoutDescription()
+        return self._arranged(ElementTree.fromstring(description))
+
+    def _arranged(self, layout: ElementTree.Element) -> np.ndarray | None:
+        """Put the views below a <layout> element side by side or one above the other."""
+        parts = []
+        for item in layout.findall("item"):
+            inner, view = item.find("layout"), item.find("view")
+            if inner is not None:
+                parts.append(self._arranged(inner))
+            elif view is not None and view.get("singletontag") in self._widgets:
+                parts.append(self._widgets[view.get("singletontag")].sliceView().picture())
+        parts = [part for part in parts if part is not None]
+        along = 1 if layout.get("type", "horizontal") == "horizontal" else 0
+        return _joined(parts, along) if parts else None
+
+    def savePicture(self, path: str | Path) -> None:
+        """Write `picture()` to an image file (not in Slicer)."""
+        pixels = self.picture()
+        height, width, _ = pixels.shape
+        format_ = QtGui.QImage.Format_RGB888
+        image = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, format_)
+        if not image.save(str(path)):
+            raise OSError(f"cannot write {path}")
+
+
+def _joined(parts: list[np.ndarray], along: int) -> np.ndarray:
+    """Join pictures along an axis with a gap; smaller ones are padded at their end."""
+    across = 1 - along
+    extent = max(part.shape[across] for part in parts)
+    padded = []
+    for number, part in enumerate(parts):
+        pad = [(0, 0)] * 3
+        pad[across] = (0, extent - part.shape[across])
+        pad[along] = (_GAP if number else 0, 0)
+        padded.append(np.pad(part, pad))
+    return np.concatenate(padded, axis=along)
