@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 import types
+from pathlib import Path
 
 import slicer
 import vtk
@@ -59,8 +61,9 @@ class Application(QtWidgets.QApplication):
         super().__init__(["Slicer"])
         self.setOrganizationName("SlicerTestHost")
         self.setApplicationName("Slicer")
+        self.setApplicationVersion("5.11.0")
         self._folder = tempfile.mkdtemp(prefix="slicer-test-host-")
-        self.aboutToQuit.connect(self.removeTemporaryFiles)
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         ini = QtCore.QSettings.IniFormat
         QtCore.QSettings.setDefaultFormat(ini)
         QtCore.QSettings.setPath(ini, QtCore.QSettings.UserScope, self._folder)
@@ -132,17 +135,20 @@ class Application(QtWidgets.QApplication):
     def resumeRender(self) -> None:
         self._paused -= 1
 
-    def removeTemporaryFiles(self) -> None:
-        """Remove the folder in which settings and temporary files of this process lie."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
 
 def _application_logic(scene: slicer.vtkMRMLScene, folder: str) -> slicer.vtkSlicerApplicationLogic:
     logic = slicer.vtkSlicerApplicationLogic()
-    for setter in ("SetHomeDirectory", "SetShareDirectory", "SetTemporaryPath"):
-        if hasattr(logic, setter):
-            getattr(logic, setter)(folder)
+    Path(folder, "share", "ColorFiles").mkdir(parents=True)  # else a warning that it is missing
+    logic.SetHomeDirectory(folder)
+    logic.SetShareDirectory("share")
+    logic.SetTemporaryPath(folder)
     logic.SetMRMLScene(scene)
+    remote = slicer.vtkMRMLRemoteIOLogic()  # has the cache into which scene bundles are unpacked
+    remote.GetCacheManager().SetRemoteCacheDirectory(folder)
+    remote.SetMRMLApplicationLogic(logic)
+    remote.SetMRMLScene(scene)
+    remote.AddDataIOToScene()
+    logic.remote_io = remote
     colors = logic.GetColorLogic()
     colors.SetMRMLApplicationLogic(logic)
     colors.SetMRMLScene(scene)
@@ -173,13 +179,21 @@ def _keep_subject_hierarchy(scene: slicer.vtkMRMLScene) -> None:
     kinds = ("vtkMRMLDisplayableNode", "vtkMRMLTableNode", "vtkMRMLTextNode")
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def added(caller: object, event: str, node: slicer.vtkMRMLNode) -> None:
+    def add_item(node: slicer.vtkMRMLNode) -> None:
         if node.GetHideFromEditors() or not any(node.IsA(kind) for kind in kinds):
             return
         tree = hierarchy(scene)
         if not tree.GetItemByDataNode(node):
             tree.CreateItem(tree.GetSceneItemID(), node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def added(caller: object, event: str, node: slicer.vtkMRMLNode) -> None:
+        if not scene.IsImporting():  # the file has a tree of its own
+            add_item(node)
+
+    def imported(caller: object, event: str) -> None:
+        for node in [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]:
+            add_item(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def removed(caller: object, event: str, node: slicer.vtkMRMLNode) -> None:
@@ -189,5 +203,6 @@ def _keep_subject_hierarchy(scene: slicer.vtkMRMLScene) -> None:
             tree.RemoveItem(item, False, False)
 
     scene.AddObserver(scene.NodeAddedEvent, added)
+    scene.AddObserver(scene.EndImportEvent, imported)
     scene.AddObserver(scene.NodeAboutToBeRemovedEvent, removed)
     hierarchy(scene)  # made on first use

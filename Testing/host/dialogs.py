@@ -2,7 +2,8 @@
 
 Code under test calls ``slicer.util.errorDisplay``, ``confirmOkCancelDisplay`` and so on. Each call
 is kept in ``Dialogs.shown``; a question is answered with the next of ``Dialogs.answers``, or with
-True. Exceptions that nobody caught (in slots and observers they cannot reach the test) are kept in
+True. ``qt.QFileDialog`` gives the next of ``Dialogs.paths``, or "" as when the user cancels.
+Exceptions that nobody caught (in slots and observers they cannot reach the test) are kept in
 ``Dialogs.uncaught``, except those that were displayed as an error already.
 """
 
@@ -14,10 +15,12 @@ import traceback
 from collections import deque
 from dataclasses import dataclass
 
+import qt
 import slicer.util
 
 _MESSAGES = {"infoDisplay": logging.INFO, "warningDisplay": logging.WARNING}
 _QUESTIONS = ("confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay")
+_FILE_DIALOGS = ("getOpenFileName", "getSaveFileName", "getExistingDirectory")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Dialogs:
 
     def __init__(self) -> None:
         self.shown: list[Shown] = []
-        self.answers: deque[bool] = deque()
+        self.answers: deque[object] = deque()
+        self.paths: deque[str] = deque()
         self.uncaught: list[BaseException] = []
         self._displayed: list[BaseException] = []
 
@@ -44,7 +48,7 @@ class Dialogs:
 
     def clear(self) -> None:
         """Forget everything that was shown, the answers and the exceptions."""
-        for kept in (self.shown, self.answers, self.uncaught, self._displayed):
+        for kept in (self.shown, self.answers, self.paths, self.uncaught, self._displayed):
             kept.clear()
 
     def install(self) -> None:
@@ -55,11 +59,13 @@ class Dialogs:
         util.errorDisplay = self._error
         for name in _QUESTIONS:
             setattr(util, name, self._question(name))
-        util.messageBox = self._question("messageBox")
+        util.messageBox = self._question("messageBox", yes=qt.QMessageBox.Ok)
         util.delayDisplay = self._message("delayDisplay", logging.INFO)
         util.showStatusMessage = self._message("showStatusMessage", logging.INFO)
         util.pip_install = self._refuse_pip
         util.pip_uninstall = self._refuse_pip
+        for name in _FILE_DIALOGS:
+            setattr(qt.QFileDialog, name, staticmethod(self._file_dialog(name)))
         sys.excepthook = self._uncaught
 
     def _show(self, kind: str, text: str, level: int, detail: str = "") -> None:
@@ -78,12 +84,20 @@ class Dialogs:
             self._displayed.append(error)
         self._show("errorDisplay", text, logging.ERROR, str(options.get("detailedText", "")))
 
-    def _question(self, kind: str):
-        def ask(text: str, *args: object, **options: object) -> bool:
+    def _question(self, kind: str, yes: object = True):
+        def ask(text: str, *args: object, **options: object) -> object:
             self._show(kind, text, logging.INFO)
-            return self.answers.popleft() if self.answers else True
+            return self.answers.popleft() if self.answers else yes
 
         return ask
+
+    def _file_dialog(self, kind: str):
+        # As in PythonQt these return the path alone, where PySide6 returns a pair.
+        def choose(parent: object = None, title: str = "", *args: object) -> str:
+            self._show(kind, title, logging.INFO)
+            return str(self.paths.popleft()) if self.paths else ""
+
+        return choose
 
     def _refuse_pip(self, requirements: object) -> None:
         self._show("pip", f"{requirements}", logging.INFO)

@@ -85,6 +85,7 @@ class qMRMLNodeComboBox(_SceneFollower, QtWidgets.QWidget):
         self._ids: list[str | None] = []
         self._current: str | None = None
         self._attributes: dict[str, list[tuple[str, object]]] = {}
+        self._watched: dict[slicer.vtkMRMLNode, int] = {}
         self._combo = QtWidgets.QComboBox()
         row(self, self._combo)
         self._combo.currentIndexChanged.connect(self._picked)
@@ -151,26 +152,37 @@ class qMRMLNodeComboBox(_SceneFollower, QtWidgets.QWidget):
         self.nodeAddedByUser.emit(node)
         return node
 
+    def _type_of(self, node: slicer.vtkMRMLNode) -> str | None:
+        """Return which of the node types `node` is of."""
+        name = node.GetClassName()
+        if name in self.hideChildNodeTypes:
+            return None
+        fits = node.IsA if self.showChildNodeTypes else name.__eq__
+        return next((node_type for node_type in self.nodeTypes if fits(node_type)), None)
+
     def _accepts(self, node: slicer.vtkMRMLNode) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
             return False
-        name = node.GetClassName()
-        if name in self.hideChildNodeTypes:
-            return False
-        for node_type in self.nodeTypes:
-            if node.IsA(node_type) if self.showChildNodeTypes else name == node_type:
-                wanted = self._attributes.get(node_type, ())
-                return all(_has_attribute(node, *pair) for pair in wanted)
-        return False
+        wanted = self._attributes.get(self._type_of(node), ())
+        return all(_has_attribute(node, *pair) for pair in wanted)
+
+    def _watch(self, nodes: list[slicer.vtkMRMLNode]) -> None:
+        """Follow changes of the name, the attributes and the visibility of `nodes` only."""
+        for gone in set(self._watched) - set(nodes):
+            gone.RemoveObserver(self._watched.pop(gone))
+        for node in nodes:
+            if node not in self._watched:
+                event = vtk.vtkCommand.ModifiedEvent
+                self._watched[node] = node.AddObserver(event, lambda *_: self._refresh())
 
     def _refresh(self) -> None:
-        if self._scene is None:
-            nodes = []
-        elif self._scene.IsBatchProcessing():
+        if self._scene is not None and self._scene.IsBatchProcessing():
             return
-        else:
-            everything = (self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes()))
-            nodes = [node for node in everything if self._accepts(node)]
+        number = self._scene.GetNumberOfNodes() if self._scene is not None else 0
+        everything = (self._scene.GetNthNode(i) for i in range(number))
+        candidates = [node for node in everything if self._type_of(node) is not None]
+        self._watch(candidates)
+        nodes = [node for node in candidates if self._accepts(node)]
         none = [None] if self.noneEnabled else []
         self._ids = none + [node.GetID() for node in nodes]
         self._combo.blockSignals(True)
@@ -240,7 +252,7 @@ class qMRMLSegmentSelectorWidget(_SceneFollower, QtWidgets.QWidget):
         self._nodes.setCurrentNode(node)
 
     def currentSegmentID(self) -> str:
-        return self._segments.currentData() or ""
+        return self._segments.currentData or ""
 
     def setCurrentSegmentID(self, segment_id: str) -> None:
         self._segments.setCurrentIndex(self._segments.findData(segment_id))

@@ -13,6 +13,7 @@ PythonQt differs from PySide6 in ways that scripted modules rely on:
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import types
@@ -22,11 +23,9 @@ from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
 
 _MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools)
 # Virtual getters that Qt calls itself: as Python properties they would call themselves for ever.
-_VIRTUAL_GETTERS = {"sizeHint", "minimumSizeHint"}
+# They stay methods here (in PythonQt they are values); setting them works.
+_VIRTUAL_GETTERS = {"sizeHint", "minimumSizeHint", "spacing", "duration", "QProgressBar.text"}
 _NAMES = {"Qt", "Signal", "Slot", "Property"}
-_original_getattribute = QtCore.QObject.__getattribute__
-_original_connect = QtCore.QObject.connect
-_original_disconnect = QtCore.QObject.disconnect
 
 
 def install() -> types.ModuleType:
@@ -36,8 +35,9 @@ def install() -> types.ModuleType:
     for cls in _qobject_classes():
         _expose_properties(cls)
         cls.__setattr__ = _strict_setattr
+        if "__getattribute__" in vars(cls):
+            cls.__getattribute__ = _with_named_signals(cls.__getattribute__)
     base = QtCore.QObject
-    base.__getattribute__ = _getattribute
     base.className = lambda self: self.metaObject().className()
     base.name = property(base.objectName, base.setObjectName)
     base.objectName = base.name
@@ -62,21 +62,25 @@ def _expose_properties(cls: type) -> None:
     meta = cls.staticMetaObject
     for index in range(meta.propertyOffset(), meta.propertyCount()):
         name = meta.property(index).name()
-        if name != "objectName" and name not in _VIRTUAL_GETTERS:
-            setattr(cls, name, _as_attribute(name))
+        if name != "objectName" and not {name, f"{cls.__name__}.{name}"} & _VIRTUAL_GETTERS:
+            setattr(cls, name, _Attribute(name, getattr(cls, name, None)))
 
 
-def _as_attribute(name: str) -> property:
-    def read(self: QtCore.QObject) -> object:
-        return QtCore.QObject.property(self, name)
+class _Attribute:
+    """A Qt property seen as an attribute; on the class, what was there before (a static method)."""
 
-    def write(self: QtCore.QObject, value: object) -> None:
-        if not QtCore.QObject.setProperty(self, name, value):
-            raise AttributeError(
-                f"cannot set property {name} of {type(self).__name__} to {value!r}"
-            )
+    def __init__(self, name: str, on_class: object):
+        self._name, self._on_class = name, on_class
 
-    return property(read, write)
+    def __get__(self, instance: QtCore.QObject | None, owner: type) -> object:
+        if instance is None:
+            return self._on_class
+        return QtCore.QObject.property(instance, self._name)
+
+    def __set__(self, instance: QtCore.QObject, value: object) -> None:
+        if not QtCore.QObject.setProperty(instance, self._name, value):
+            owner = type(instance).__name__
+            raise AttributeError(f"cannot set property {self._name} of {owner} to {value!r}")
 
 
 def _strict_setattr(self: QtCore.QObject, name: str, value: object) -> None:
@@ -85,7 +89,7 @@ def _strict_setattr(self: QtCore.QObject, name: str, value: object) -> None:
         return  # the .ui loader names children as attributes, which PythonQt's does not
     cls = type(self)
     known = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
-    if isinstance(known, QtCore.Property):
+    if isinstance(known, QtCore.Property) or name in _VIRTUAL_GETTERS:
         QtCore.QObject.setProperty(self, name, value)
     elif hasattr(type(known), "__set__"):
         known.__set__(self, value)
@@ -102,27 +106,35 @@ def _is_stand_in_or_qt(cls: type) -> bool:
     return cls.__module__.startswith(("PySide6.", f"{__package__}."))
 
 
-def _getattribute(self: QtCore.QObject, name: str) -> object:
-    # Shiboken treats connect and disconnect specially before it looks at the class: this detour
-    # is the only place where they can be replaced.
-    if name == "connect":
-        return types.MethodType(_connect, self)
-    if name == "disconnect":
-        return types.MethodType(_disconnect, self)
-    return _original_getattribute(self, name)
+def _with_named_signals(original: Callable) -> Callable:
+    """Return a ``__getattribute__`` that gives `_connect` and `_disconnect` under their names.
+
+    Shiboken treats the two specially before it looks at the class, so that they cannot be replaced
+    there; and a few classes (QProcess, QMenu, ...) have a ``__getattribute__`` of their own.
+    """
+
+    def getattribute(self: QtCore.QObject, name: str) -> object:
+        value = original(self, name)
+        if name == "connect":
+            return functools.partial(_connect, self, value)
+        if name == "disconnect":
+            return functools.partial(_disconnect, self, value)
+        return value
+
+    return getattribute
 
 
-def _connect(self: QtCore.QObject, *args: object) -> object:
+def _connect(self: QtCore.QObject, original: Callable, *args: object) -> object:
     if len(args) == 2 and isinstance(args[0], str) and callable(args[1]):
         _signal(self, args[0]).connect(args[1])
         return True
-    return _original_connect(self, *args)
+    return original(*args)  # PySide6 calls it itself, with the object in front
 
 
-def _disconnect(self: QtCore.QObject, *args: object) -> object:
+def _disconnect(self: QtCore.QObject, original: Callable, *args: object) -> object:
     if len(args) == 2 and isinstance(args[0], str) and callable(args[1]):
         return _signal(self, args[0]).disconnect(args[1])
-    return _original_disconnect(self, *args)
+    return original(*args)
 
 
 def _signal(self: QtCore.QObject, signature: str) -> Callable:

@@ -35,8 +35,7 @@ class SliceView:
         self._renderer = vtk.vtkRenderer()
         self._overlay = vtk.vtkRenderer()
         self._overlay.SetLayer(1)
-        self._window = vtk.vtkRenderWindow()
-        self._window.SetOffScreenRendering(1)
+        self._window = _window()
         self._window.SetMultiSamples(0)
         self._window.SetNumberOfLayers(2)
         for renderer in (self._renderer, self._overlay):
@@ -86,6 +85,16 @@ class SliceView:
         width, height, _ = image.GetDimensions()
         pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
         return np.ascontiguousarray(pixels[::-1, :, :3])
+
+
+def _window() -> vtk.vtkRenderWindow:
+    """Return an off-screen window; VTK tries X first and its warning is not for the test's reader."""
+    verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
+    window = vtk.vtkRenderWindow()
+    vtk.vtkLogger.SetStderrVerbosity(verbosity)
+    window.SetOffScreenRendering(1)
+    return window
 
 
 def _factory(application_logic: object) -> slicer.vtkMRMLSliceViewDisplayableManagerFactory:
