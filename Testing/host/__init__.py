@@ -21,6 +21,15 @@ the host before the tests are imported (or skips them with the reason), clears t
 every test and fails a test in which an exception was raised in a slot or an observer. Tests written
 as plain ``unittest`` over ``import slicer`` then run here and in Slicer alike.
 
+Slice views are rendered off screen by the real displayable managers (segmentation outlines, colour
+legends, crosshair), which needs EGL or OSMesa; the fixture ``pictures`` skips where there is none::
+
+    manager = slicer.app.layoutManager()
+    manager.setLayout(my_layout)
+    manager.resizeViews(400, 400)
+    manager.savePicture("views.png")               # all views, arranged as in the layout
+    panel = slicer.modules.MyModuleWidget.parent.grab()   # the module's panel, a QPixmap
+
 What stays untested: PythonQt's own behaviour (object lifetime, overloads, conversions of enums and
 of int to double), Qt 5, the look of ctk and qMRML widgets and what the stand-ins leave out, the
 application's IO plugins and DICOM, installing extensions and packages, Windows and macOS.
@@ -46,7 +55,7 @@ def why_not() -> str:
             return f"{wheel} is not installed"
     try:
         import PySide6.QtWidgets  # noqa: F401
-        import vtk  # noqa: F401
+        import slicer  # noqa: F401
     except ImportError as error:  # a library of the system is missing, such as libEGL
         return f"the test host cannot start: {error}"
     return ""

@@ -9,7 +9,7 @@ import pytest
 
 import host
 
-__all__ = ["clean_scene", "pytest_pycollect_makemodule"]
+__all__ = ["clean_scene", "pictures", "pytest_pycollect_makemodule"]
 
 _REASON = host.why_not()
 if not _REASON:
@@ -39,3 +39,12 @@ def clean_scene() -> Iterator[None]:
     slicer.app.processEvents()
     host.dialogs.clear()
     assert not uncaught, f"raised in a slot or an observer: {uncaught}"
+
+
+@pytest.fixture
+def pictures() -> None:
+    """Skip the test where slice views cannot be rendered."""
+    from .views import why_no_pictures
+
+    if reason := why_no_pictures():
+        pytest.skip(reason)

@@ -7,6 +7,7 @@ an off-screen one, which needs EGL or OSMesa. ``picture()`` arranges the views a
 
 from __future__ import annotations
 
+import ctypes.util
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class SliceView:
     """``sliceWidget.sliceView()``: draws what the slice logic composes, with all overlays."""
 
     def __init__(self, node: slicer.vtkMRMLSliceNode, logic: slicer.vtkMRMLSliceLogic):
+        if reason := why_no_pictures():
+            raise RuntimeError(reason)
         self._node, self._logic = node, logic
         self._renderer = vtk.vtkRenderer()
         self._overlay = vtk.vtkRenderer()
@@ -87,8 +90,16 @@ class SliceView:
         return np.ascontiguousarray(pixels[::-1, :, :3])
 
 
+def why_no_pictures() -> str:
+    """Return why views cannot be rendered here (VTK would crash), or "" if they can."""
+    kind = _window().GetClassName()
+    if kind == "vtkOSOpenGLRenderWindow" and not ctypes.util.find_library("OSMesa"):
+        return "views cannot be rendered: neither EGL nor OSMesa (libegl1, libosmesa6) is installed"
+    return ""
+
+
 def _window() -> vtk.vtkRenderWindow:
-    """Return an off-screen window; VTK tries X first and its warning is not for the test's reader."""
+    """Return an off-screen window; VTK tries X first, and its warning would only confuse."""
     verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
     vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
     window = vtk.vtkRenderWindow()

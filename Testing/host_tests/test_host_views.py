@@ -26,7 +26,7 @@ XML = (
 
 
 @pytest.fixture
-def layout_manager():
+def layout_manager(pictures):
     manager = slicer.app.layoutManager()
     node = manager.layoutLogic().GetLayoutNode()
     if not node.IsLayoutDescription(LAYOUT):
