@@ -1,0 +1,1 @@
+# Makes the package of the extension: not needed to install it.

@@ -1,0 +1,109 @@
+"""CMake configures and installs the extension; what it installed runs on its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import list_files
+import pytest
+
+HERE = Path(__file__).parent
+PLACE = "lib/Slicer-5.12/qt-scripted-modules"
+
+
+def cmake_program() -> str:
+    """Return the path of cmake: the one of this Python's environment, else the system's."""
+    beside = shutil.which("cmake", path=str(Path(sys.executable).parent))
+    return beside or shutil.which("cmake") or ""
+
+
+def why_not() -> str:
+    if not cmake_program():
+        return "cmake is not installed"
+    if not any(shutil.which(name) for name in ("cc", "gcc", "clang", "cl")):
+        return "there is no C compiler, which CMake's project() looks for"
+    return ""
+
+
+needs_cmake = pytest.mark.skipif(bool(why_not()), reason=why_not())
+
+
+def run(*command: object, **options: object) -> subprocess.CompletedProcess:
+    texts = [str(part) for part in command]
+    return subprocess.run(texts, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The folder of scripted modules after configure and install with the stub of Slicer."""
+    folder = tmp_path_factory.mktemp("extension")
+    build, prefix = folder / "build", folder / "installed"
+    stub = f"-DSlicer_DIR={HERE / 'slicer_stub'}"
+    configured = run(cmake_program(), "-S", list_files.ROOT, "-B", build, stub)
+    assert configured.returncode == 0, configured.stderr
+    done = run(cmake_program(), "--install", build, "--prefix", prefix)
+    assert done.returncode == 0, done.stderr
+    return prefix / PLACE
+
+
+@needs_cmake
+def test_module_and_library_lie_side_by_side(installed):
+    assert sorted(path.name for path in installed.iterdir()) == [
+        "QSMSeparation.py",
+        "QSMSeparationLib",
+        "Resources",
+    ]
+    assert (installed / "Resources/UI/QSMSeparation.ui").is_file()
+
+
+@needs_cmake
+def test_whole_library_is_installed(installed):
+    lists = [files for files in list_files.LISTS if files.folder == "QSMSeparationLib"]
+    wanted = sorted(path for files in lists for path in files.on_disk())
+    library = installed / "QSMSeparationLib"
+    found = sorted(
+        path.relative_to(library).as_posix() for path in library.rglob("*") if path.is_file()
+    )
+    assert found == wanted
+
+
+@needs_cmake
+def test_installed_library_runs_outside_the_source(installed, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    options = {"cwd": tmp_path, "env": environment}
+    where = run(sys.executable, "-c", "import QSMSeparationLib as q; print(q.__file__)", **options)
+    assert where.stdout.startswith(str(installed)), where.stderr
+    methods = run(sys.executable, "-m", "QSMSeparationLib", "methods", "--json", **options)
+    assert methods.returncode == 0, methods.stderr
+    assert "closed-form" in json.dumps(json.loads(methods.stdout))
+
+
+@needs_cmake
+def test_file_that_does_not_exist_is_refused(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\nproject(Small NONE)\n"
+        + "".join(
+            f'set(EXTENSION_{name} "x")\n'
+            for name in [
+                "HOMEPAGE",
+                "CONTRIBUTORS",
+                "DESCRIPTION",
+                "ICONURL",
+                "SCREENSHOTURLS",
+                "DEPENDS",
+            ]
+        )
+        + "find_package(Slicer REQUIRED)\ninclude(${Slicer_USE_FILE})\n"
+        + "slicerMacroBuildScriptedModule(NAME Small SCRIPTS missing.py)\n"
+    )
+    stub = f"-DSlicer_DIR={HERE / 'slicer_stub'}"
+    refused = run(cmake_program(), "-S", source, "-B", tmp_path / "build", stub)
+    assert refused.returncode != 0
+    assert "missing.py" in refused.stderr
