@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
+import sys
 import tempfile
 import types
 from pathlib import Path
@@ -67,6 +69,7 @@ class Application(QtWidgets.QApplication):
         ini = QtCore.QSettings.IniFormat
         QtCore.QSettings.setDefaultFormat(ini)
         QtCore.QSettings.setPath(ini, QtCore.QSettings.UserScope, self._folder)
+        _offer_python_slicer(Path(self._folder, "bin"))
         self._scene = slicer.vtkMRMLScene()
         self._logic = _application_logic(self._scene, self._folder)
         self._modules = ModuleManager()
@@ -136,6 +139,21 @@ class Application(QtWidgets.QApplication):
         self._paused -= 1
 
 
+def _offer_python_slicer(folder: Path) -> None:
+    """Put a program ``PythonSlicer`` into PATH that runs this Python.
+
+    As in Slicer it is a launcher: killing it does not kill the Python that it started.
+    """
+    folder.mkdir()
+    if sys.platform == "win32":
+        (folder / "PythonSlicer.bat").write_text(f'@"{sys.executable}" %*\n', encoding="utf-8")
+    else:
+        program = folder / "PythonSlicer"
+        program.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n', encoding="utf-8")
+        program.chmod(0o755)
+    os.environ["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", "")])
+
+
 def _application_logic(scene: slicer.vtkMRMLScene, folder: str) -> slicer.vtkSlicerApplicationLogic:
     logic = slicer.vtkSlicerApplicationLogic()
     Path(folder, "share", "ColorFiles").mkdir(parents=True)  # else a warning that it is missing
@@ -170,6 +188,9 @@ def start() -> Application:
         app.moduleManager().add(
             types.SimpleNamespace(name=name, logic=lambda logic=logic: logic, path="")
         )
+    crosshair = slicer.vtkMRMLCrosshairNode()
+    crosshair.SetSingletonTag("default")
+    app.mrmlScene().AddNode(crosshair)
     _keep_subject_hierarchy(app.mrmlScene())
     return app
 

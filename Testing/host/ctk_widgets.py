@@ -74,6 +74,8 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.contentsCollapsed.emit(value)
 
     collapsed = Property(bool, _get_collapsed, setCollapsed)
+    collapsedHeight = stored(int, "collapsedHeight", 10)
+    flat = stored(bool, "flat", False)
 
     def _show_contents(self) -> None:
         if self._collapsed:
@@ -178,53 +180,12 @@ class ctkSliderWidget(QtWidgets.QWidget):
         self._spin.setValue(self.minimum + step * span / self._STEPS)
 
 
-class ctkRangeWidget(QtWidgets.QWidget):
-    """Two numbers, the lower and the upper."""
-
-    valuesChanged = Signal(float, float)
-
-    def __init__(self, parent: QtWidgets.QWidget | None = None):
-        super().__init__(parent)
-        self._low, self._high = QtWidgets.QDoubleSpinBox(), QtWidgets.QDoubleSpinBox()
-        row(self, self._low, self._high)
-        for spin in (self._low, self._high):
-            spin.setRange(0, 99)
-            spin.valueChanged.connect(self._changed)
-
-    def _changed(self) -> None:
-        self.valuesChanged.emit(self._low.value, self._high.value)
-
-    def _set_end(name: str, end: str) -> Property:
-        def write(self: ctkRangeWidget, value: float) -> None:
-            getattr(self, end).setValue(value)
-
-        return Property(float, lambda self: getattr(self, end).value, write)
-
-    minimumValue = _set_end("minimumValue", "_low")
-    maximumValue = _set_end("maximumValue", "_high")
-
-    def _set_limit(name: str) -> Property:
-        def write(self: ctkRangeWidget, value: float) -> None:
-            for spin in (self._low, self._high):
-                QtCore.QObject.setProperty(spin, name, value)
-
-        return Property(float, lambda self: QtCore.QObject.property(self._low, name), write)
-
-    minimum = _set_limit("minimum")
-    maximum = _set_limit("maximum")
-    singleStep = _set_limit("singleStep")
-    decimals = stored(int, "decimals", 2)
-
-    def setValues(self, low: float, high: float) -> None:
-        self._low.setValue(low)
-        self._high.setValue(high)
-
-
 class ctkPathLineEdit(QtWidgets.QWidget):
     """The path of a file or folder, typed or chosen."""
 
     currentPathChanged = Signal(str)
-    Files, Dirs = 0x002, 0x001
+    Dirs, Files, Drives, NoSymLinks, AllEntries = 0x001, 0x002, 0x004, 0x008, 0x007
+    Readable, Writable, Executable, Hidden = 0x010, 0x020, 0x040, 0x100
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
@@ -303,14 +264,6 @@ class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
     """A text browser as high as its text."""
 
     collapsed = stored(bool, "collapsed", False)
-
-
-class ctkExpandableWidget(QtWidgets.QWidget):
-    """A widget whose height the user drags."""
-
-
-class ctkSearchBox(QtWidgets.QLineEdit):
-    """A line edit with a search icon."""
 
 
 def install() -> types.ModuleType:

@@ -2,7 +2,9 @@
 
 Code under test calls ``slicer.util.errorDisplay``, ``confirmOkCancelDisplay`` and so on. Each call
 is kept in ``Dialogs.shown``; a question is answered with the next of ``Dialogs.answers``, or with
-True. ``qt.QFileDialog`` gives the next of ``Dialogs.paths``, or "" as when the user cancels.
+True. ``qt.QFileDialog`` gives the next of ``Dialogs.paths``, or "" as when the user cancels;
+``qt.QDesktopServices.openUrl`` only records the address.
+
 Exceptions that nobody caught (in slots and observers they cannot reach the test) are kept in
 ``Dialogs.uncaught``, except those that were displayed as an error already.
 """
@@ -66,6 +68,7 @@ class Dialogs:
         util.pip_uninstall = self._refuse_pip
         for name in _FILE_DIALOGS:
             setattr(qt.QFileDialog, name, staticmethod(self._file_dialog(name)))
+        qt.QDesktopServices.openUrl = staticmethod(self._open_url)
         sys.excepthook = self._uncaught
 
     def _show(self, kind: str, text: str, level: int, detail: str = "") -> None:
@@ -98,6 +101,10 @@ class Dialogs:
             return str(self.paths.popleft()) if self.paths else ""
 
         return choose
+
+    def _open_url(self, url: qt.QUrl) -> bool:
+        self._show("openUrl", qt.QUrl(url).toString(), logging.INFO)
+        return True
 
     def _refuse_pip(self, requirements: object) -> None:
         self._show("pip", f"{requirements}", logging.INFO)

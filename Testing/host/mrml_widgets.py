@@ -384,10 +384,6 @@ class qMRMLSliderWidget(_SceneFollower, ctkSliderWidget):
     quantity = stored(str, "quantity", "")
 
 
-class qMRMLVolumeThresholdWidget(_SceneFollower, QtWidgets.QWidget):
-    """The threshold of a volume."""
-
-
 def install() -> None:
     """Put the widgets of this file into the module ``slicer``."""
     for name, value in list(globals().items()):

@@ -6,6 +6,9 @@ connection that cannot be made raise, because in Slicer they would fail silently
 
 from __future__ import annotations
 
+import functools
+import operator
+import re
 import xml.etree.ElementTree as ElementTree
 
 import ctk
@@ -26,10 +29,7 @@ class QUiLoader(QtUiTools.QUiLoader):
     ) -> QtWidgets.QWidget:
         if not class_name.startswith(_TOOLKITS):
             return super().createWidget(class_name, parent, name)
-        cls = getattr(ctk if class_name.startswith("ctk") else slicer, class_name, None)
-        if cls is None:
-            raise RuntimeError(f"the test host has no stand-in for the widget class {class_name}")
-        widget = cls(parent)
+        widget = _class(class_name)(parent)
         widget.setObjectName(name)
         return widget
 
@@ -42,30 +42,51 @@ class QUiLoader(QtUiTools.QUiLoader):
         connections = root.find("connections")
         if connections is not None:
             root.remove(connections)  # Qt's loader does not know the signals of stand-ins
-        _make_custom_properties_dynamic(root)
+        enumerations = _take_custom_enumerations(root)
         data = QtCore.QBuffer()
         data.setData(ElementTree.tostring(root))
         data.open(QtCore.QIODevice.ReadOnly)
         widget = super().load(data, parent)
         children = {c.objectName: c for c in [widget, *widget.findChildren(QtCore.QObject)]}
-        _set_custom_properties(root, children, path)
+        _check_custom_properties(root, children, path)
+        for name, prop, value in enumerations:
+            children[name].setProperty(prop, value)
         for connection in connections if connections is not None else ():
             _connect(connection, children, path)
         return widget
+
+
+def _class(name: str) -> type[QtWidgets.QWidget]:
+    cls = getattr(ctk if name.startswith("ctk") else slicer, name, None)
+    if cls is None:
+        raise RuntimeError(f"the test host has no stand-in for the widget class {name}")
+    return cls
 
 
 def _custom(root: ElementTree.Element) -> list[ElementTree.Element]:
     return [w for w in root.iter("widget") if w.get("class", "").startswith(_TOOLKITS)]
 
 
-def _make_custom_properties_dynamic(root: ElementTree.Element) -> None:
-    """Mark the properties of stand-ins so that Qt's loader does not skip those it cannot see."""
+def _take_custom_enumerations(root: ElementTree.Element) -> list[tuple[str, str, int]]:
+    """Take flags such as ``ctkPathLineEdit::Dirs`` out: to Qt's loader they are only numbers.
+
+    Returns
+    -------
+    list
+        Name of the widget, name of the property, value.
+    """
+    taken = []
     for widget in _custom(root):
-        for prop in widget.findall("property"):
-            prop.attrib.pop("stdset", None)
+        cls = _class(widget.get("class"))
+        for prop in [p for p in widget.findall("property") if p.find("set") is not None]:
+            names = re.findall(rf"{cls.__name__}::(\w+)", prop.findtext("set"))
+            value = functools.reduce(operator.or_, (getattr(cls, name) for name in names), 0)
+            taken.append((widget.get("name"), prop.get("name"), value))
+            widget.remove(prop)
+    return taken
 
 
-def _set_custom_properties(
+def _check_custom_properties(
     root: ElementTree.Element, children: dict[str, QtCore.QObject], path: str
 ) -> None:
     for element in _custom(root):

@@ -1,6 +1,7 @@
 """A module's panel in the host: binding both ways, scene close, errors, a child process."""
 
 import pathlib
+import shutil
 import sys
 
 import host
@@ -32,6 +33,7 @@ def test_parameters_fill_the_widgets(demo):
     assert (ui.weightSlider.value, ui.weightSlider.maximum) == (0.25, 1.0)
     assert (ui.roundsSpinBox.value, ui.roundsSpinBox.minimum) == (3, 1)
     assert ui.keepCheckBox.checked
+    assert ui.folderEdit.filters == ui.folderEdit.Dirs | ui.folderEdit.Readable
     assert widget.parameters.colour is module.Colour.BLUE
 
 
@@ -142,6 +144,16 @@ def test_sections_hide_their_contents(demo):
     ui.inputsButton.setCollapsed(True)
     assert ui.advancedLabel.visible
     assert not ui.nameEdit.visible
+
+
+def test_python_slicer_is_a_launcher(demo):
+    _, widget = demo
+    program = shutil.which("PythonSlicer")
+    widget.logic.start(program, ["-c", "import sys; print(sys.executable); sys.exit(3)"])
+    process = widget.logic.process_object
+    assert host.wait_for(lambda: process.state() == qt.QProcess.NotRunning)
+    assert widget.logic.lines == [sys.executable]
+    assert process.exitCode() == 3
 
 
 def test_child_process_is_read_while_the_application_runs(demo):

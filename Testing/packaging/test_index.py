@@ -173,7 +173,12 @@ def _makes_a_value(statement: ast.Assign | ast.AnnAssign) -> bool:
 
 
 def _does_something(statement: ast.stmt) -> bool:
-    """Whether a statement at file scope does more than define: loops, calls, conditions, ..."""
+    """Whether a statement at file scope does more than define: loops, calls, conditions, ...
+
+    A source checkout has the library beside the module's folder: that line may stand there.
+    """
+    if "sys.path." in ast.unparse(statement):
+        return False
     definitions = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Pass)
     if isinstance(statement, definitions):
         return False

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import host
 import list_files
 import pytest
 
@@ -81,6 +82,28 @@ def test_installed_library_runs_outside_the_source(installed, tmp_path):
     methods = run(sys.executable, "-m", "QSMSeparationLib", "methods", "--json", **options)
     assert methods.returncode == 0, methods.stderr
     assert "closed-form" in json.dumps(json.loads(methods.stdout))
+
+
+@needs_cmake
+def test_installed_module_opens(installed, tmp_path):
+    if reason := host.why_not():
+        pytest.skip(reason)
+    code = (
+        "import sys, host; host.start(); host.load_module(sys.argv[1])\n"
+        "host.open_module('QSMSeparation'); host.close_module('QSMSeparation')\n"
+        "import QSMSeparationLib; print('library', QSMSeparationLib.__file__)\n"
+        "print('torch', 'torch' in sys.modules)\n"
+        "print('uncaught', host.dialogs.uncaught, host.dialogs.texts('errorDisplay'))\n"
+    )
+    paths = os.pathsep.join([str(installed), str(list_files.ROOT / "Testing")])
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    module = installed / "QSMSeparation.py"
+    done = run(sys.executable, "-c", code, module, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    assert lines["library"].startswith(str(installed))
+    assert lines["torch"] == "False"
+    assert lines["uncaught"] == "[] []"
 
 
 @needs_cmake
