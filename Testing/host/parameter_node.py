@@ -20,7 +20,7 @@ import slicer
 import vtk
 
 from . import parameter_widgets
-from .parameter_validators import Choice, Default, Validator
+from .parameter_validators import Default, Validator
 
 PROPERTY = "SlicerParameterName"
 
@@ -42,13 +42,10 @@ class Parameter:
 
     def _first_value(self) -> object:
         given = self.find(Default)
-        choice = self.find(Choice)
         if given is not None:
             return given.value
         if self.node_types:
             return None
-        if choice is not None and "" not in choice.choices and self.type is str:
-            return choice.choices[0]
         if _is_enum(self.type):
             return next(iter(self.type))
         return (typing.get_origin(self.type) or self.type)()
@@ -225,12 +222,11 @@ def parameterNodeWrapper(cls: type | None = None) -> object:
         parameters[name] = Parameter(name, hint, getattr(cls, name, None))
         setattr(cls, name, _as_property(name))
     for name, member in vars(_Wrapper).items():
-        if name in ("__init__", "_parameter") or callable(member):
-            if name != "__init__" and hasattr(cls, name):
-                if name.startswith("__"):
-                    continue
-                raise ValueError(f"Cannot use reserved name '{name}' in a parameterNodeWrapper")
-            setattr(cls, name, member)
+        if name.startswith("__") and name != "__init__":
+            continue
+        if name != "__init__" and hasattr(cls, name):
+            raise ValueError(f"Cannot use reserved name '{name}' in a parameterNodeWrapper")
+        setattr(cls, name, member)
     cls.allParameters = parameters
     cls.dataType = staticmethod(lambda name: parameters[name].hint)
     cls._is_parameter_node_wrapper = True
