@@ -85,8 +85,6 @@ class _Attribute:
 
 def _strict_setattr(self: QtCore.QObject, name: str, value: object) -> None:
     """Set a property or an attribute of a Python subclass; refuse what the class does not know."""
-    if isinstance(value, QtCore.QObject) and value.objectName == name:
-        return  # the .ui loader names children as attributes, which PythonQt's does not
     cls = type(self)
     known = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if isinstance(known, QtCore.Property) or name in _VIRTUAL_GETTERS:
@@ -94,6 +92,8 @@ def _strict_setattr(self: QtCore.QObject, name: str, value: object) -> None:
     elif hasattr(type(known), "__set__"):
         known.__set__(self, value)
     elif known is None and not name.startswith("_") and _is_stand_in_or_qt(cls):
+        if isinstance(value, QtCore.QObject) and value.objectName == name:
+            return  # PySide6's .ui loader names children as attributes, PythonQt's does not
         raise AttributeError(
             f"attribute '{name}' does not exist on {cls.__name__} "
             "and creation of dynamic attributes is not supported"

@@ -29,8 +29,10 @@ def test_own_subclasses_may_have_attributes():
         pass
 
     panel = Panel()
-    panel.answer = 42
-    assert panel.answer == 42
+    label = qt.QLabel()
+    label.name = "title"
+    panel.answer, panel.title = 42, label
+    assert (panel.answer, panel.title) == (42, label)
 
 
 def test_connect_by_signature():
