@@ -1,0 +1,75 @@
+"""A run of the scene as files: maps with sidecars, the reviewed lesion table, the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import slicer
+
+from QSMSeparationLib.errors import InputError, QSMSeparationError
+from QSMSeparationLib.io.derivatives import MAPS, file_name
+from QSMSeparationLib.io.nifti import write_volume
+from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of
+from QSMSeparationLib.mrml.lesions import number_of
+from QSMSeparationLib.mrml.review import reviewed_csv
+from QSMSeparationLib.mrml.runs import Run
+from QSMSeparationLib.mrml.volumes import sidecar_of
+from QSMSeparationLib.volume import Volume
+
+TABLE_NAME = "lesions_reviewed.csv"
+_LABELS = "desc-lesions_dseg.nii.gz"
+
+
+def export_steps(run: Run, folder: Path, subject: str = "sub-01") -> Iterator[str]:
+    """Write a run into a folder; yields the name of every file.
+
+    Raises
+    ------
+    InputError
+        Before anything is written, when a file is in the way.
+    """
+    nodes = run.nodes()
+    maps = {role: node for role, node in nodes.items() if role in MAPS or role == marks.MASK}
+    names = [f"{file_name(subject, role)}.nii.gz" for role in maps]
+    names += [TABLE_NAME] if marks.LESION_TABLE in nodes else []
+    present = [name for name in names if (folder / name).exists()]
+    if present:
+        raise InputError(f"{folder / present[0]} already exists; choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for role, node in maps.items():
+            name = file_name(subject, role)
+            write_volume(volume_of(node), folder / f"{name}.nii.gz")
+            write_text(folder / f"{name}.json", json.dumps(sidecar_of(node), indent=2) + "\n")
+            yield f"{name}.nii.gz"
+        if lesions := nodes.get(marks.LESIONS):
+            write_volume(_numbered(lesions, maps["chi_para"]), folder / f"{subject}_{_LABELS}")
+        if table := nodes.get(marks.LESION_TABLE):
+            write_text(folder / TABLE_NAME, reviewed_csv(table))
+            yield TABLE_NAME
+        if report := nodes.get(marks.REPORT):
+            write_text(folder / "report.html", report.GetText())
+            yield "report.html"
+    except OSError as error:
+        raise QSMSeparationError(f"{folder} can't be written: {error.strerror}") from None
+
+
+def _numbered(
+    lesions: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLVolumeNode
+) -> Volume:
+    """Return lesions as labels by their numbers in the table."""
+    merged = labels_of(lesions, reference)
+    segments = [lesions.GetSegmentation().GetSegment(one) for one in segment_ids(lesions)]
+    numbers = np.array([0, *(number_of(segment) for segment in segments)], dtype=np.int16)
+    return merged.like(numbers[merged.array])
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file with Unix line ends, under a temporary name first."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)

@@ -1,0 +1,246 @@
+"""Views in which a radiologist compares the maps: three or four side by side, or faded.
+
+``manager`` is the application's layout manager. Views of one layout are linked: moving or
+zooming one moves all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import slicer.util
+import vtk
+
+from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml.legends import renew_legends
+from QSMSeparationLib.mrml.lesions import show_outlines
+from QSMSeparationLib.mrml.runs import Run, find_runs
+
+_GROUP = 74  # of views that are linked; no layout of the application uses it
+_MARGIN = 0.1  # a lesion nearer to the border of a view than this is moved to its centre
+
+
+@dataclass(frozen=True)
+class View:
+    """One slice view.
+
+    Parameters
+    ----------
+    tag : str
+        Singleton tag of its slice node.
+    role : str
+        Map that it shows; empty for what the user chooses.
+    label : str
+        Shown on its bar.
+    color : str
+        Of its bar.
+    orientation : str
+        ``Axial``, ``Sagittal`` or ``Coronal``.
+    """
+
+    tag: str
+    role: str
+    label: str
+    color: str
+    orientation: str = "Axial"
+
+
+_NET = View("QSMNet", "net", "net", "#4A90D9")
+_PARA = View("QSMPara", "chi_para", "χ+", "#D96B3A")
+_DIA = View("QSMDia", "chi_dia", "χ−", "#5AA86A")
+_FOURTH = View("QSMFourth", "", "4", "#9A7BC8")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An arrangement of views: rows of a grid."""
+
+    name: str
+    title: str
+    number: int
+    rows: tuple[tuple[View, ...], ...]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """All views, row by row."""
+        return tuple(view for row in self.rows for view in row)
+
+    def description(self) -> str:
+        """Return the layout as the application's layout manager reads it."""
+        rows = [_row([_view(view) for view in row], "horizontal") for row in self.rows]
+        return rows[0] if len(rows) == 1 else _row(rows, "vertical")
+
+
+LAYOUTS = (
+    Layout("row", "net | χ+ | χ−", 7401, ((_NET, _PARA, _DIA),)),
+    Layout("four", "2 × 2", 7402, ((_NET, _PARA), (_DIA, _FOURTH))),
+    Layout(
+        "fade",
+        "Fade, 3 planes",
+        7403,
+        (
+            (
+                View("QSMAxial", "net", "axial", "#4A90D9"),
+                View("QSMCoronal", "net", "coronal", "#5AA86A", "Coronal"),
+                View("QSMSagittal", "net", "sagittal", "#EFD64D", "Sagittal"),
+            ),
+        ),
+    ),
+)
+
+
+def _row(items: list[str], kind: str) -> str:
+    return (
+        f'<layout type="{kind}" split="true">'
+        + "".join(f"<item>{item}</item>" for item in items)
+        + "</layout>"
+    )
+
+
+def _view(view: View) -> str:
+    properties = {
+        "orientation": view.orientation,
+        "viewlabel": view.label,
+        "viewcolor": view.color,
+        "viewgroup": str(_GROUP),
+    }
+    inner = "".join(
+        f'<property name="{name}" action="default">{value}</property>'
+        for name, value in properties.items()
+    )
+    return f'<view class="vtkMRMLSliceNode" singletontag="{view.tag}">{inner}</view>'
+
+
+def layout(name: str) -> Layout:
+    """Return a layout by its name."""
+    return next(one for one in LAYOUTS if one.name == name)
+
+
+def current(manager: Any) -> Layout | None:
+    """Return which of these layouts is shown, or None."""
+    number = manager.layoutLogic().GetLayoutNode().GetViewArrangement()
+    return next((one for one in LAYOUTS if one.number == number), None)
+
+
+def register(manager: Any) -> None:
+    """Make the layouts known to the application, so that saved scenes find them too."""
+    node = manager.layoutLogic().GetLayoutNode()
+    for one in LAYOUTS:
+        if not node.IsLayoutDescription(one.number):
+            node.AddLayoutDescription(one.number, one.description())
+
+
+def show(manager: Any, run: Run, name: str, fourth: slicer.vtkMRMLVolumeNode | None = None) -> None:
+    """Show a run in a layout, its lesions outlined and those of other runs hidden.
+
+    Parameters
+    ----------
+    manager : qSlicerLayoutManager
+        The application's layout manager.
+    run : Run
+        What to show.
+    name : str
+        ``row``, ``four`` or ``fade``.
+    fourth : vtkMRMLVolumeNode, optional
+        The fourth map of ``four``; R2* (or R2') of the run without one.
+    """
+    chosen = layout(name)
+    register(manager)
+    manager.setLayout(chosen.number)
+    nodes = run.nodes()
+    fourth = fourth or nodes.get("r2star") or nodes.get("r2prime") or nodes.get("r2")
+    widgets = _widgets(manager, chosen)
+    for view, widget in widgets:
+        shown = nodes.get(view.role) if view.role else fourth
+        _fill(widget, shown)
+    _link(widgets)
+    for _, widget in widgets:
+        _orient(widget, nodes["chi_para"])
+    renew_legends(nodes, net_left=name == "fade")
+    for other in find_runs(run.scene):
+        if lesions := other.node(marks.LESIONS):
+            show_outlines(lesions, other.folder == run.folder)
+    link_cursor(run.scene)
+
+
+def fade(manager: Any, run: Run, role: str, amount: float) -> None:
+    """Lay a separated map over net chi: 0 shows net chi, 1 the map; in the layout ``fade``."""
+    nodes = run.nodes()
+    wanted = nodes[role].GetID() if role in nodes else None
+    composites = [_composite(widget) for _, widget in _widgets(manager, layout("fade"))]
+    changed = any(composite.GetForegroundVolumeID() != wanted for composite in composites)
+    for composite in composites:
+        composite.SetForegroundVolumeID(wanted)
+        composite.SetForegroundOpacity(amount)
+    if changed:
+        renew_legends(nodes, net_left=True)
+
+
+def link_cursor(scene: slicer.vtkMRMLScene) -> None:
+    """Show the cursor of one view (moved with Shift) in all others."""
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is not None:
+        crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
+        crosshair.SetCrosshairBehavior(slicer.vtkMRMLCrosshairNode.OffsetJumpSlice)
+
+
+def go_to(scene: slicer.vtkMRMLScene, ras_mm: tuple[float, float, float]) -> None:
+    """Move all slice views and the cursor to a place in RAS."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
+        node.JumpSliceByOffsetting(*ras_mm)
+        if not _is_well_inside(node, ras_mm):
+            node.JumpSliceByCentering(*ras_mm)
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is not None:
+        crosshair.SetCrosshairRAS(*ras_mm)
+
+
+def centre_of(row: dict[str, str]) -> tuple[float, float, float]:
+    """Return the centre of a lesion in RAS from its row of the table."""
+    x, y, z = (float(row[f"centre_{axis}_lps_mm"]) for axis in "xyz")
+    return -x, -y, z
+
+
+def _is_well_inside(node: slicer.vtkMRMLSliceNode, ras_mm: tuple[float, float, float]) -> bool:
+    inverse = vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), inverse)
+    x, y, *_ = inverse.MultiplyPoint((*ras_mm, 1.0))
+    place = np.array((x, y)) / np.array(node.GetDimensions()[:2], dtype=float)
+    return bool(np.all((place > _MARGIN) & (place < 1 - _MARGIN)))
+
+
+def _widgets(manager: Any, chosen: Layout) -> list[tuple[View, Any]]:
+    pairs = [(view, manager.sliceWidget(view.tag)) for view in chosen.views]
+    return [(view, widget) for view, widget in pairs if widget is not None]
+
+
+def _composite(widget: Any) -> slicer.vtkMRMLSliceCompositeNode:
+    return widget.sliceLogic().GetSliceCompositeNode()
+
+
+def _fill(widget: Any, volume: slicer.vtkMRMLVolumeNode | None) -> None:
+    composite = _composite(widget)
+    composite.SetBackgroundVolumeID(volume.GetID() if volume is not None else None)
+    composite.SetForegroundVolumeID(None)
+    composite.SetLabelVolumeID(None)
+    composite.SetForegroundOpacity(0.0)
+
+
+def _orient(widget: Any, volume: slicer.vtkMRMLVolumeNode) -> None:
+    """Look at the slices as they were scanned, the whole head, with a scale."""
+    node = widget.mrmlSliceNode()
+    node.RotateToVolumePlane(volume)
+    node.SetRulerType(slicer.vtkMRMLAbstractViewNode.RulerTypeThin)
+    node.SetOrientationMarkerType(slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeAxes)
+    node.SetOrientationMarkerSize(slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall)
+    widget.fitSliceToBackground()
+
+
+def _link(widgets: list[tuple[View, Any]]) -> None:
+    for _, widget in widgets:
+        composite = _composite(widget)
+        composite.SetLinkedControl(True)
+        composite.SetHotLinkedControl(True)

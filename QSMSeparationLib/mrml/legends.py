@@ -1,0 +1,66 @@
+"""Colour legends: ppm with two decimals, rates in whole Hz."""
+
+from __future__ import annotations
+
+import slicer
+
+from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml.volumes import sidecar_of, title
+
+_LABELS = {"net": 5, "chi_para": 4, "chi_dia": 3, "r2star": 3, "r2prime": 3, "r2": 3}
+"""Maps that get a legend, with the number of values on it (round ones in the standard window)."""
+_LEFT, _RIGHT = 0.03, 0.97
+
+
+def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) -> None:
+    """Make the legends of a run anew.
+
+    A slice view shows only the legends that were added after the view was, and looks at the
+    volume behind one only then: so they are made after a layout and its volumes are set.
+
+    Parameters
+    ----------
+    nodes : dict
+        Nodes of the run by role.
+    net_left : bool
+        Put the legend of net chi to the left, where two maps share a view.
+    """
+    for role in _LABELS:
+        node = nodes.get(role)
+        if node is None:
+            continue
+        visible = _remove(node)
+        legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
+        modified = legend.StartModify()
+        legend.SetAttribute(marks.RUN, marks.run_of(node))
+        legend.SetTitleText(title(role, sidecar_of(node)))
+        # The default format would show steps of 0.1 only.
+        legend.SetLabelFormat("%.0f" if role.startswith("r2") else "%.2f")
+        legend.SetNumberOfLabels(_LABELS[role])
+        legend.SetSize(0.15, 0.4)
+        legend.SetPosition(_LEFT if net_left and role == "net" else _RIGHT, 0.5)
+        legend.SetVisibility(visible)
+        legend.EndModify(modified)
+
+
+def show_legends(nodes: dict[str, slicer.vtkMRMLNode], visible: bool) -> None:
+    """Show or hide the legends of a run."""
+    for role in _LABELS:
+        for legend in _legends(nodes.get(role)):
+            legend.SetVisibility(visible)
+
+
+def _remove(node: slicer.vtkMRMLVolumeNode) -> bool:
+    """Remove the legends of a volume; tell whether they were visible."""
+    found = _legends(node)
+    visible = all(legend.GetVisibility() for legend in found)
+    for legend in found:
+        node.GetScene().RemoveNode(legend)
+    return visible
+
+
+def _legends(node: slicer.vtkMRMLVolumeNode | None) -> list[slicer.vtkMRMLDisplayNode]:
+    if node is None:
+        return []
+    displays = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    return [d for d in displays if d is not None and d.IsA("vtkMRMLColorLegendDisplayNode")]

@@ -1,0 +1,152 @@
+"""A folder of results into the scene, one step at a time so that the window stays alive."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.derivatives import MAPS, MASK_NAME, SIGN_CONVENTION
+from QSMSeparationLib.io.nifti import read_labels, read_volume
+from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml.lesions import add_lesions
+from QSMSeparationLib.mrml.runs import Run, add_run, parent_for, put_in, remove_run
+from QSMSeparationLib.mrml.table import add_checks_table, add_lesion_table, read_rows
+from QSMSeparationLib.mrml.volumes import add_mask, add_volume
+
+_MARKER = f"_{MAPS['chi_para'][0]}.nii.gz"
+Steps = Generator[str, None, Run]
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """The files of one subject's result.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
+    subject : str
+        What their names begin with: ``sub-01``.
+    """
+
+    folder: Path
+    subject: str
+
+    def path(self, suffix: str) -> Path:
+        """Return the path of a file by what follows the subject's name."""
+        return self.folder / f"{self.subject}_{suffix}"
+
+    def maps(self) -> dict[str, Path]:
+        """Return the maps that are there, by name."""
+        paths = {name: self.path(f"{suffix}.nii.gz") for name, (suffix, _, _) in MAPS.items()}
+        return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def find_results(folder: Path) -> list[ResultFiles]:
+    """Return the results in a folder, at any depth; raise InputError when there is none."""
+    found = sorted(Path(folder).rglob(f"*{_MARKER}"))
+    if not found:
+        raise InputError(f"{folder} holds no result (*{_MARKER}); choose the folder of a run")
+    return [ResultFiles(path.parent, path.name.removesuffix(_MARKER)) for path in found]
+
+
+def load_result(
+    files: ResultFiles,
+    scene: slicer.vtkMRMLScene,
+    reference: slicer.vtkMRMLVolumeNode | None = None,
+) -> Run:
+    """Load a result at once; see :func:`load_steps`."""
+    steps = load_steps(files, scene, reference)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def load_steps(
+    files: ResultFiles,
+    scene: slicer.vtkMRMLScene,
+    reference: slicer.vtkMRMLVolumeNode | None = None,
+) -> Steps:
+    """Load a result; yields the name of every file, and returns the run.
+
+    When it is closed before its end, or fails, nothing is left in the scene.
+
+    Parameters
+    ----------
+    files : ResultFiles
+        What to load.
+    scene : vtkMRMLScene
+        Where to.
+    reference : vtkMRMLVolumeNode, optional
+        The input of the run: results lie exactly where it lies, and below its study.
+    """
+    facts = _sidecar(files.path(MAPS["chi_para"][0] + ".json"))
+    identifier = uuid.uuid4().hex
+    title = f"QSM separation {files.subject} ({facts.get('Separation', 'method unknown')})"
+    run = add_run(scene, identifier, title, parent_for(scene, reference))
+    try:
+        for role, path in files.maps().items():
+            volume, sidecar = read_volume(path), _sidecar(Path(f"{str(path)[:-7]}.json"))
+            put_in(
+                run,
+                add_volume(scene, volume, role, sidecar, identifier, files.subject, reference),
+            )
+            yield path.name
+        mask = files.path(f"{MASK_NAME}.nii.gz")
+        if mask.is_file():
+            labels = read_volume(mask)
+            put_in(run, add_mask(scene, labels, identifier, files.subject, reference))
+        yield from _load_lesions(files, run)
+        put_in(run, add_checks_table(scene, facts, identifier, files.subject))
+        _load_report(files, run)
+    except BaseException:  # also when the generator is closed because the user cancelled
+        remove_run(run)
+        raise
+    return run
+
+
+def _load_lesions(files: ResultFiles, run: Run) -> Generator[str, None, None]:
+    """Load the lesion labels and their table, where the run had lesions."""
+    table, labels = files.folder / "lesions.csv", files.path("desc-lesions_dseg.nii.gz")
+    if not table.is_file():
+        return
+    rows = read_rows(table)
+    put_in(run, add_lesion_table(run.scene, rows, run.identifier, files.subject))
+    if labels.is_file():
+        volume, reference = read_labels(labels), run.node("chi_para")
+        node = add_lesions(run.scene, volume, rows, run.identifier, files.subject, reference)
+        put_in(run, node)
+    yield table.name
+
+
+def _load_report(files: ResultFiles, run: Run) -> None:
+    """Keep the report page in the scene: its file may be in a folder that is going to go."""
+    path = files.folder / "report.html"
+    if not path.is_file():
+        return
+    node = run.scene.AddNewNodeByClass("vtkMRMLTextNode", f"{files.subject} report")
+    marks.mark(node, run.identifier, marks.REPORT)
+    node.SetText(path.read_text(encoding="utf-8"))
+    put_in(run, node)
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """Return a sidecar; empty where there is none."""
+    if not path.is_file():
+        return {"SignConvention": SIGN_CONVENTION}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(
+            f"{path.name} can't be read as a sidecar; run the separation again"
+        ) from None
+    return content if isinstance(content, dict) else {}

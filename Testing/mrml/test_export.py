@@ -1,0 +1,84 @@
+"""A run goes out of the scene as files again, and nodes go in to the worker."""
+
+from __future__ import annotations
+
+import csv
+import json
+import unittest
+
+import numpy as np
+import slicer
+from scene_test_case import SceneTestCase
+from small_result import GEOMETRY, REPORT, lesion_labels
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.nifti import read_labels, read_map
+from QSMSeparationLib.io.results import read_result
+from QSMSeparationLib.mrml.convert import geometry_of, save_labels, save_map, volume_of
+from QSMSeparationLib.mrml.export import export_steps
+from QSMSeparationLib.mrml.review import set_review
+
+
+class ExportTest(SceneTestCase):
+    def test_exported_run_is_a_result_like_any_other(self):
+        run, written = self.loaded()
+        set_review(run.node("lesion_table"), 1, "remark", "paramagnetic rim, open to the front")
+        out = self.folder / "export"
+        names = list(export_steps(run, out))
+        self.assertIn("lesions_reviewed.csv", names)
+        result, lesions = read_result(out)
+        for role in ("net", "chi_para", "chi_dia"):
+            np.testing.assert_array_equal(result.maps[role], written.maps[role])
+        self.assertIsNone(result.geometry.difference(GEOMETRY, 1e-3))
+        np.testing.assert_array_equal(lesions.array > 0, lesion_labels() > 0)
+        sidecar = json.loads((out / "sub-01_Chimap.json").read_text(encoding="utf-8"))
+        self.assertEqual(sidecar["Units"], "ppm")
+        with (out / "lesions_reviewed.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        self.assertEqual(rows[0]["remark"], "paramagnetic rim, open to the front")
+        self.assertEqual((out / "report.html").read_text(encoding="utf-8"), REPORT)
+
+    def test_labels_keep_the_numbers_of_the_table(self):
+        run, _ = self.loaded()
+        list(export_steps(run, self.folder / "export"))
+        labels = read_labels(self.folder / "export" / "sub-01_desc-lesions_dseg.nii.gz")
+        np.testing.assert_array_equal(labels.array, lesion_labels())
+
+    def test_export_does_not_overwrite(self):
+        run, _ = self.loaded()
+        list(export_steps(run, self.folder / "export"))
+        before = (self.folder / "export" / "lesions_reviewed.csv").stat().st_mtime_ns
+        with self.assertRaisesRegex(InputError, "already exists"):
+            list(export_steps(run, self.folder / "export"))
+        after = (self.folder / "export" / "lesions_reviewed.csv").stat().st_mtime_ns
+        self.assertEqual(after, before)
+
+    def test_saved_map_is_the_node(self):
+        run, written = self.loaded()
+        storage = run.node("net").GetStorageNode()
+        save_map(run.node("net"), self.folder / "field.nii")
+        volume = read_map(self.folder / "field.nii")
+        np.testing.assert_array_equal(volume.array, written.maps["net"])
+        self.assertIsNone(volume.geometry.difference(GEOMETRY, 1e-3))
+        self.assertIs(run.node("net").GetStorageNode(), storage)
+
+    def test_saved_segmentation_lies_on_the_grid_of_the_maps(self):
+        run, _ = self.loaded()
+        save_labels(run.node("lesions"), self.folder / "lesions.nii", run.node("net"))
+        labels = read_labels(self.folder / "lesions.nii")
+        self.assertIsNone(labels.geometry.difference(GEOMETRY, 1e-3))
+        np.testing.assert_array_equal(labels.array > 0, lesion_labels() > 0)
+
+    def test_moved_or_empty_volumes_are_refused(self):
+        run, _ = self.loaded()
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        run.node("net").SetAndObserveTransformNodeID(transform.GetID())
+        with self.assertRaisesRegex(InputError, "harden"):
+            geometry_of(run.node("net"))
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+        with self.assertRaisesRegex(InputError, "'empty' holds no image"):
+            volume_of(empty)
+
+
+if __name__ == "__main__":
+    unittest.main()

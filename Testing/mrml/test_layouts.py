@@ -1,0 +1,116 @@
+"""Compare layouts: what each view shows, links, fading, and going to a lesion."""
+
+from __future__ import annotations
+
+import unittest
+
+import numpy as np
+import slicer
+from scene_test_case import SceneTestCase
+from small_result import CENTRES, GEOMETRY
+
+from QSMSeparationLib.mrml import layouts
+from QSMSeparationLib.mrml.table import rows_of
+
+
+def composite(tag: str):
+    """Return what a view shows."""
+    widget = slicer.app.layoutManager().sliceWidget(tag)
+    return widget.sliceLogic().GetSliceCompositeNode()
+
+
+def background(tag: str) -> str:
+    """Return the name of the volume that a view shows."""
+    return slicer.mrmlScene.GetNodeByID(composite(tag).GetBackgroundVolumeID()).GetName()
+
+
+def legends() -> list:
+    """Return all colour legends that are shown."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
+    return [node for node in nodes if node.GetVisibility()]
+
+
+@unittest.skipIf(slicer.app.layoutManager() is None, "needs the layout manager")
+class LayoutsTest(SceneTestCase):
+    def setUp(self):
+        super().setUp()
+        self.manager = slicer.app.layoutManager()
+        self.run_, _ = self.loaded()
+
+    def test_three_maps_side_by_side_are_linked(self):
+        layouts.show(self.manager, self.run_, "row")
+        self.assertEqual(layouts.current(self.manager).name, "row")
+        names = [background(tag) for tag in ("QSMNet", "QSMPara", "QSMDia")]
+        self.assertEqual(names, ["sub-01 net chi", "sub-01 chi+", "sub-01 chi-"])
+        logic = self.manager.sliceWidget("QSMNet").sliceLogic()
+        logic.StartSliceOffsetInteraction()
+        logic.SetSliceOffset(logic.GetSliceOffset() + 6.0)
+        logic.EndSliceOffsetInteraction()
+        for tag in ("QSMPara", "QSMDia"):
+            offset = self.manager.sliceWidget(tag).sliceLogic().GetSliceOffset()
+            self.assertAlmostEqual(offset, logic.GetSliceOffset(), 3)
+
+    def test_fourth_view_shows_r2star_or_what_the_user_chose(self):
+        layouts.show(self.manager, self.run_, "four")
+        self.assertEqual(background("QSMFourth"), "sub-01 R2star")
+        flair = slicer.util.addVolumeFromArray(np.ones(GEOMETRY.shape, np.float32), name="FLAIR")
+        layouts.show(self.manager, self.run_, "four", flair)
+        self.assertEqual(background("QSMFourth"), "FLAIR")
+
+    def test_views_lie_in_the_plane_of_the_slices(self):
+        layouts.show(self.manager, self.run_, "row")
+        to_ras = slicer.util.arrayFromVTKMatrix(
+            self.manager.sliceWidget("QSMPara").mrmlSliceNode().GetSliceToRAS()
+        )
+        normal = GEOMETRY.direction_matrix[:, 2] * (-1, -1, 1)  # of the slices, in RAS
+        self.assertAlmostEqual(abs(float(to_ras[:3, 2] @ normal)), 1.0, 5)
+
+    def test_fade_lays_the_separated_map_over_net_chi(self):
+        layouts.show(self.manager, self.run_, "fade")
+        layouts.fade(self.manager, self.run_, "chi_dia", 0.25)
+        for tag in ("QSMAxial", "QSMCoronal", "QSMSagittal"):
+            self.assertEqual(background(tag), "sub-01 net chi")
+            node = self.scene.GetNodeByID(composite(tag).GetForegroundVolumeID())
+            self.assertEqual(node.GetName(), "sub-01 chi-")
+            self.assertAlmostEqual(composite(tag).GetForegroundOpacity(), 0.25)
+
+    def test_going_to_a_lesion_puts_its_slice_into_every_view(self):
+        layouts.show(self.manager, self.run_, "fade")
+        row = rows_of(self.run_.node("lesion_table"))[1]
+        ras = layouts.centre_of(row)
+        x, y, z = GEOMETRY.world(np.array(CENTRES[2], dtype=float))
+        np.testing.assert_allclose(ras, (-x, -y, z), atol=1e-3)
+        layouts.go_to(self.scene, ras)
+        for tag in ("QSMAxial", "QSMCoronal", "QSMSagittal"):
+            node = self.manager.sliceWidget(tag).mrmlSliceNode()
+            to_ras = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
+            distance = (np.array(ras) - to_ras[:3, 3]) @ to_ras[:3, 2]
+            self.assertLess(abs(distance), 1e-3)
+
+    def test_a_lesion_outside_a_zoomed_view_is_brought_into_it(self):
+        layouts.show(self.manager, self.run_, "row")
+        node = self.manager.sliceWidget("QSMNet").mrmlSliceNode()
+        x, y, z = node.GetFieldOfView()
+        node.SetFieldOfView(x / 8, y / 8, z)
+        ras = layouts.centre_of(rows_of(self.run_.node("lesion_table"))[1])
+        layouts.go_to(self.scene, ras)
+        self.assertTrue(layouts._is_well_inside(node, ras))
+
+    def test_legends_have_units_and_two_decimals(self):
+        layouts.show(self.manager, self.run_, "row")
+        found = {legend.GetTitleText(): legend.GetLabelFormat() for legend in legends()}
+        for name in ("net chi [ppm]", "chi+ [ppm]", "chi- [ppm]"):
+            self.assertEqual(found[name], "%.2f")
+        count = len(legends())
+        layouts.show(self.manager, self.run_, "four")
+        self.assertEqual(len(legends()), count)  # made anew, not added to
+
+    def test_only_the_lesions_of_the_run_that_is_shown_are_outlined(self):
+        second, _ = self.loaded()
+        layouts.show(self.manager, self.run_, "row")
+        self.assertTrue(self.run_.node("lesions").GetDisplayNode().GetVisibility())
+        self.assertFalse(second.node("lesions").GetDisplayNode().GetVisibility())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,127 @@
+"""Lesions: outlines, table, what a reviewer changes, and the CSV that comes out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unittest
+
+import numpy as np
+import slicer
+from scene_test_case import SceneTestCase
+from small_result import GEOMETRY, lesion_labels
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.mrml.convert import labels_of
+from QSMSeparationLib.mrml.lesions import (
+    CLASS_COLORS,
+    color_by_class,
+    number_of,
+    segment_of,
+    show_outlines,
+)
+from QSMSeparationLib.mrml.review import reviewed_csv, set_review
+from QSMSeparationLib.mrml.table import row_number, rows_of
+
+
+class LesionsTest(SceneTestCase):
+    def setUp(self):
+        super().setUp()
+        self.run_, _ = self.loaded()
+        self.lesions, self.table = self.run_.node("lesions"), self.run_.node("lesion_table")
+
+    def test_one_segment_a_lesion_on_the_voxels_of_the_file(self):
+        labels = labels_of(self.lesions, self.run_.node("net")).array
+        numbers = [number_of(self.segment(n)) for n in (1, 2, 5)]
+        self.assertEqual(numbers, [1, 2, 5])
+        # Merged segments are numbered by their order.
+        expected = np.select(
+            [lesion_labels() == 1, lesion_labels() == 2, lesion_labels() == 5], [1, 2, 3]
+        )
+        np.testing.assert_array_equal(labels, expected)
+
+    def segment(self, lesion: int):
+        return self.lesions.GetSegmentation().GetSegment(segment_of(self.lesions, lesion))
+
+    def test_segments_of_their_own_grid_lie_where_they_were_drawn(self):
+        alone = labels_of(self.lesions)
+        k, j, i = np.argwhere(alone.array == 1).mean(axis=0)
+        centre = alone.geometry.world(np.array([k, j, i]))
+        expected = GEOMETRY.world(np.argwhere(lesion_labels() == 1).mean(axis=0))
+        np.testing.assert_allclose(centre, expected, atol=1e-3)
+
+    def test_lesions_are_outlines_only(self):
+        display = self.lesions.GetDisplayNode()
+        self.assertTrue(display.GetVisibility() and display.GetVisibility2DOutline())
+        self.assertFalse(display.GetVisibility2DFill())
+        self.assertEqual(display.GetSliceIntersectionThickness(), 2)
+        show_outlines(self.lesions, False)
+        self.assertFalse(display.GetVisibility())
+
+    def test_outlines_have_the_colour_of_the_class(self):
+        self.assertEqual(self.segment(1).GetColor(), CLASS_COLORS["rim"])
+        self.assertEqual(self.segment(5).GetColor(), CLASS_COLORS["iso"])
+        set_review(self.table, 5, "review_para", "rim")
+        color_by_class(self.lesions, self.table)
+        self.assertEqual(self.segment(5).GetColor(), CLASS_COLORS["rim"])
+
+    def test_table_holds_numbers_as_numbers(self):
+        table = self.table.GetTable()
+        self.assertEqual(table.GetColumnByName("id").GetDataTypeAsString(), "int")
+        self.assertEqual(table.GetColumnByName("volume_mm3").GetDataTypeAsString(), "double")
+        rows = rows_of(self.table)
+        self.assertEqual([row["id"] for row in rows], ["1", "2", "5"])
+        self.assertEqual([row["para_core_mean_ppb"] for row in rows], ["36.25", "36.25", ""])
+        self.assertEqual(row_number(self.table, 5), 2)
+
+    def test_review_stands_beside_the_computed_class(self):
+        set_review(self.table, 2, "review_para", "rim")
+        set_review(self.table, 2, "remark", 'a "central vein",\tseen\nin 3 slices')
+        row = rows_of(self.table)[1]
+        self.assertEqual((row["class_para"], row["review_para"]), ("hyper", "rim"))
+        self.assertEqual(row["remark"], "a 'central vein', seen in 3 slices")
+        set_review(self.table, 2, "review_para", "")
+        self.assertEqual(rows_of(self.table)[1]["review_para"], "")
+
+    def test_a_reviewer_cannot_write_nonsense(self):
+        for lesion, column, value in (
+            (2, "review_para", "dark"),
+            (2, "review_dia", "rim"),
+            (2, "class_para", "iso"),
+            (3, "remark", "there is no lesion 3"),
+        ):
+            with self.assertRaises(InputError):
+                set_review(self.table, lesion, column, value)
+
+    def test_csv_holds_both_classes_and_no_formula(self):
+        set_review(self.table, 1, "review_dia", "iso")
+        set_review(self.table, 1, "remark", "=HYPERLINK(1)")
+        rows = list(csv.DictReader(io.StringIO(reviewed_csv(self.table))))
+        first = [
+            "id",
+            "volume_mm3",
+            "class_para",
+            "class_dia",
+            "review_para",
+            "review_dia",
+            "remark",
+        ]
+        self.assertEqual(list(rows[0])[:7], first)
+        self.assertEqual((rows[0]["class_dia"], rows[0]["review_dia"]), ("hypo", "iso"))
+        self.assertEqual(rows[0]["remark"], "'=HYPERLINK(1)")
+        self.assertEqual(len(rows), 3)
+
+    def test_a_moved_segmentation_is_refused(self):
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        self.lesions.SetAndObserveTransformNodeID(transform.GetID())
+        with self.assertRaisesRegex(InputError, "harden"):
+            labels_of(self.lesions)
+
+    def test_a_segmentation_without_segments_is_refused(self):
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
+        with self.assertRaisesRegex(InputError, "'empty' holds no segment"):
+            labels_of(empty)
+
+
+if __name__ == "__main__":
+    unittest.main()

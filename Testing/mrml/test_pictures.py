@@ -1,0 +1,62 @@
+"""What the views draw: lesion outlines in each, legends, bright sources."""
+
+from __future__ import annotations
+
+import pytest
+import slicer
+from small_result import write_small_result
+
+from QSMSeparationLib.mrml import layouts
+from QSMSeparationLib.mrml.lesions import show_outlines
+from QSMSeparationLib.mrml.load import find_results, load_result
+from QSMSeparationLib.mrml.table import rows_of
+
+
+@pytest.fixture
+def run(tmp_path, pictures):
+    write_small_result(tmp_path)
+    return load_result(find_results(tmp_path)[0], slicer.mrmlScene)
+
+
+@pytest.fixture
+def manager():
+    manager = slicer.app.layoutManager()
+    manager.resizeViews(220, 200)
+    return manager
+
+
+def drawn(manager, tags):
+    return {tag: manager.sliceWidget(tag).sliceView().picture().astype(int) for tag in tags}
+
+
+TAGS = ("QSMNet", "QSMPara", "QSMDia", "QSMFourth")
+
+
+def test_lesion_outlines_are_drawn_in_every_view(run, manager):
+    layouts.show(manager, run, "four")
+    drawn(manager, TAGS)  # the views are made when first drawn
+    layouts.show(manager, run, "four")
+    layouts.go_to(slicer.mrmlScene, layouts.centre_of(rows_of(run.node("lesion_table"))[0]))
+    pictures = drawn(manager, TAGS)
+    show_outlines(run.node("lesions"), False)
+    without = drawn(manager, TAGS)
+    for tag in TAGS:
+        changed = (pictures[tag] != without[tag]).any(axis=-1)
+        assert 20 < changed.sum() < 2000, tag
+        red, green, blue = pictures[tag][changed].mean(axis=0)
+        assert red > green + 50, "the rim lesion is drawn in magenta"
+        assert blue > green + 50
+
+
+def test_legends_are_drawn_at_the_right_edge(run, manager):
+    layouts.show(manager, run, "row")
+    drawn(manager, TAGS[:3])
+    layouts.show(manager, run, "row")
+    with_legends = drawn(manager, TAGS[:3])
+    for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
+        legend.SetVisibility(False)
+    without = drawn(manager, TAGS[:3])
+    for tag in TAGS[:3]:
+        changed = (with_legends[tag] != without[tag]).any(axis=-1)
+        assert changed[:, 130:].sum() > 100, tag
+        assert changed[:, :90].sum() == 0, tag
