@@ -6,14 +6,29 @@ and attributes, "None". Widgets that only show something keep the node they were
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
+import shiboken6
 import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal
 
 from .ctk_widgets import ctkSliderWidget, row, stored
+
+
+def _weakly(method: Callable[[], None]) -> Callable[..., None]:
+    """Return an observer that calls `method` without keeping its widget alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*_: object) -> None:
+        alive = reference()
+        if alive is not None and shiboken6.isValid(alive.__self__):
+            alive()
+
+    return call
 
 
 class _SceneFollower:
@@ -37,8 +52,14 @@ class _SceneFollower:
                 scene.EndImportEvent,
                 scene.EndBatchProcessEvent,
             )
-            self._scene_tags = [scene.AddObserver(e, lambda *_: self._refresh()) for e in events]
+            follow = _weakly(self._follow)
+            self._scene_tags = [scene.AddObserver(event, follow) for event in events]
         self._refresh()
+
+    def _follow(self) -> None:
+        scene = self._scene
+        if scene is not None and not scene.IsClosing() and not scene.IsBatchProcessing():
+            self._refresh()  # else at the end of it
 
     def _refresh(self) -> None:
         """Show the scene as it is now."""
@@ -152,37 +173,39 @@ class qMRMLNodeComboBox(_SceneFollower, QtWidgets.QWidget):
         self.nodeAddedByUser.emit(node)
         return node
 
-    def _type_of(self, node: slicer.vtkMRMLNode) -> str | None:
-        """Return which of the node types `node` is of."""
-        name = node.GetClassName()
-        if name in self.hideChildNodeTypes:
-            return None
-        fits = node.IsA if self.showChildNodeTypes else name.__eq__
-        return next((node_type for node_type in self.nodeTypes if fits(node_type)), None)
+    def _candidates(self) -> dict[slicer.vtkMRMLNode, str]:
+        """Return the nodes of the scene that are of the wanted types, each with its type."""
+        if self._scene is None:
+            return {}
+        types, left_out = self.nodeTypes, self.hideChildNodeTypes
+        children_too, found = self.showChildNodeTypes, {}
+        for index in range(self._scene.GetNumberOfNodes()):
+            node = self._scene.GetNthNode(index)
+            name = node.GetClassName()
+            fits = node.IsA if children_too else name.__eq__
+            kind = next((node_type for node_type in types if fits(node_type)), None)
+            if kind is not None and name not in left_out:
+                found[node] = kind
+        return found
 
-    def _accepts(self, node: slicer.vtkMRMLNode) -> bool:
+    def _accepts(self, node: slicer.vtkMRMLNode, kind: str) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
             return False
-        wanted = self._attributes.get(self._type_of(node), ())
-        return all(_has_attribute(node, *pair) for pair in wanted)
+        return all(_has_attribute(node, *pair) for pair in self._attributes.get(kind, ()))
 
-    def _watch(self, nodes: list[slicer.vtkMRMLNode]) -> None:
+    def _watch(self, nodes: Iterable[slicer.vtkMRMLNode]) -> None:
         """Follow changes of the name, the attributes and the visibility of `nodes` only."""
         for gone in set(self._watched) - set(nodes):
             gone.RemoveObserver(self._watched.pop(gone))
         for node in nodes:
             if node not in self._watched:
                 event = vtk.vtkCommand.ModifiedEvent
-                self._watched[node] = node.AddObserver(event, lambda *_: self._refresh())
+                self._watched[node] = node.AddObserver(event, _weakly(self._follow))
 
     def _refresh(self) -> None:
-        if self._scene is not None and self._scene.IsBatchProcessing():
-            return
-        number = self._scene.GetNumberOfNodes() if self._scene is not None else 0
-        everything = (self._scene.GetNthNode(i) for i in range(number))
-        candidates = [node for node in everything if self._type_of(node) is not None]
+        candidates = self._candidates()
         self._watch(candidates)
-        nodes = [node for node in candidates if self._accepts(node)]
+        nodes = [node for node, kind in candidates.items() if self._accepts(node, kind)]
         none = [None] if self.noneEnabled else []
         self._ids = none + [node.GetID() for node in nodes]
         self._combo.blockSignals(True)
@@ -324,7 +347,8 @@ class qMRMLTableView(_SceneFollower, QtWidgets.QTableView):
             self._node.RemoveObserver(self._tag)
         self._node = node
         if node is not None:
-            self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show_node())
+            event = vtk.vtkCommand.ModifiedEvent
+            self._tag = node.AddObserver(event, _weakly(self._show_node))
         self._show_node()
 
     def _refresh(self) -> None:

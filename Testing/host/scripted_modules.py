@@ -296,6 +296,7 @@ def close(name: str) -> None:
     module = slicer.app.moduleManager().module(name)
     slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(name)
     if module.panel is not None:
+        module.panel.setMRMLScene(None)
         module.panel.deleteLater()
         module.panel = None
-        slicer.app.processEvents()
+        slicer.app.sendPostedEvents(None, qt.QEvent.DeferredDelete)

@@ -8,6 +8,7 @@ import host
 import numpy as np
 import pytest
 import qt
+import shiboken6
 import slicer
 
 HERE = pathlib.Path(__file__).parent
@@ -133,6 +134,18 @@ def test_reload_makes_the_widget_anew(demo):
     again.ui.volumeSelector.setCurrentNodeID("vtkMRMLScalarVolumeNode1")
     assert again.ui.applyButton.enabled
     assert not widget.ui.applyButton.enabled
+
+
+def test_closed_panel_leaves_nothing_behind(demo):
+    _, widget = demo
+    selector = widget.ui.volumeSelector
+    seen = []
+    selector.currentNodeChanged.connect(seen.append)
+    host.close_module("HostDemo")
+    assert not shiboken6.isValid(selector)
+    add_volume()
+    assert seen == []
+    host.open_module("HostDemo")  # the fixture closes it
 
 
 def test_sections_hide_their_contents(demo):
