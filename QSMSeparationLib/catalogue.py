@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from QSMSeparationLib.errors import InputError
@@ -68,8 +69,15 @@ class Method:
         Whom to cite.
     weights : str
         Name of the weight file, or empty.
+    more_weights : str
+        Name of a second weight file that it uses, or empty.
     any_orientation : bool
-        Whether it takes any B0 direction and voxel size as they are.
+        Whether it takes any B0 direction and voxel size as they are; maps are resampled for
+        those that don't.
+    refits_net : bool
+        Whether a separation gives its own net chi (chi+ + chi-) in place of the inversion's.
+    estimates_r2prime : bool
+        Whether it works with an estimate of R2' in place of a measured one.
     """
 
     name: str
@@ -80,7 +88,10 @@ class Method:
     parameters: tuple[Parameter, ...] = ()
     citation: str = ""
     weights: str = ""
+    more_weights: str = ""
     any_orientation: bool = True
+    refits_net: bool = False
+    estimates_r2prime: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import and return the method's function."""
@@ -103,7 +114,9 @@ class Method:
         return row
 
 
-METHODS: tuple[Method, ...] = (
+_REFINEMENT = Parameter("refinement", 0, 0, 20, "", "steps towards the data after the network")
+
+_KNOWN: tuple[Method, ...] = (
     Method(
         name="tkd",
         stage="inversion",
@@ -140,6 +153,16 @@ METHODS: tuple[Method, ...] = (
         citation="Bilgic et al., Magn Reson Med 2014;72:1444; weighting: Milovic et al. 2018;80:814",
     ),
     Method(
+        name="qsmnet",
+        stage="inversion",
+        title="QSMnet (U-net)",
+        needs=("field",),
+        function="inversion.qsmnet:qsmnet",
+        citation="Yoon et al., NeuroImage 2018;179:199 (own network and weights)",
+        weights="qsmnet",
+        any_orientation=False,
+    ),
+    Method(
         name="closed-form",
         stage="separation",
         title="Closed form",
@@ -157,8 +180,77 @@ METHODS: tuple[Method, ...] = (
             Parameter("relaxivity_3t", 274.0, 50.0, 1000.0, "Hz/ppm", "relaxivity of R2* at 3 T"),
         ),
         citation="Dimov et al., J Neuroimaging 2022 (jon.13014)",
+        estimates_r2prime=True,
+    ),
+    Method(
+        name="chi-separation",
+        stage="separation",
+        title="chi-separation (iterative)",
+        needs=("field", "qsm", "r2prime"),
+        function="separation.chi_separation:chi_separation",
+        parameters=(
+            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the automatic lambda"),
+            Parameter("rate_weight", 0.1, 0.001, 10.0, "", "weight of R2'/Dr against the field"),
+            Parameter("edges", 0.1, 0.0, 0.9, "", "share of voxels that are edges"),
+            Parameter("iterations", 60, 1, 1000, "", "most iterations"),
+            Parameter("tolerance", 0.01, 0.0, 0.5, "", "relative change at which it stops"),
+        ),
+        citation="Shin et al., NeuroImage 2021;240:118371",
+        refits_net=True,
+    ),
+    Method(
+        name="chi-sepnet-r2prime",
+        stage="separation",
+        title="chi-sepnet (R2' measured)",
+        needs=("field", "qsm", "r2prime"),
+        function="separation.chi_sepnet:chi_sepnet_r2prime",
+        parameters=(_REFINEMENT,),
+        citation="Kim et al., Hum Brain Mapp 2025;46:e70136 (own network and weights)",
+        weights="chi-sepnet",
+        any_orientation=False,
+        refits_net=True,
+    ),
+    Method(
+        name="chi-sepnet-r2star",
+        stage="separation",
+        title="chi-sepnet (gradient echo only, R2' estimated)",
+        needs=("field", "qsm", "r2star"),
+        function="separation.chi_sepnet:chi_sepnet_r2star",
+        parameters=(_REFINEMENT,),
+        citation="Kim et al., Hum Brain Mapp 2025;46:e70136 (own networks and weights)",
+        weights="chi-sepnet",
+        more_weights="r2primenet",
+        any_orientation=False,
+        refits_net=True,
+        estimates_r2prime=True,
+    ),
+    Method(
+        name="susep-net",
+        stage="separation",
+        title="SUSEP-Net",
+        needs=("field", "qsm", "r2prime"),
+        function="separation.susep_net:susep_net",
+        parameters=(_REFINEMENT,),
+        citation="Li et al., arXiv:2506.13293 (own network and weights)",
+        weights="susep-net",
+        any_orientation=False,
+        refits_net=True,
     ),
 )
+
+
+def _has_weights(name: str) -> bool:
+    """Whether a weight file and its card lie in the package."""
+    folder = Path(__file__).parent / "weights"
+    return all((folder / f"{name}.{kind}").is_file() for kind in ("pt", "json"))
+
+
+METHODS: tuple[Method, ...] = tuple(
+    method
+    for method in _KNOWN
+    if all(_has_weights(name) for name in filter(None, (method.weights, method.more_weights)))
+)
+"""The methods that can run: those whose weights are in the package."""
 
 
 DEFAULT_INVERSION = "tv"

@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_simulate(commands)
     _add_evaluate(commands)
+    _add_train(commands)
     _add_methods(commands)
     return parser
 
@@ -127,6 +128,10 @@ def _add_methods_options(parser: argparse.ArgumentParser, separation: bool = Tru
     )  # fmt: skip
     if separation:
         parser.add_argument("--lesions", type=Path, metavar="SEG", help="lesion segmentation")
+        parser.add_argument(
+            "--weights", type=Path, metavar="FILE.pt",
+            help="own weights of the separation network, their model card (.json) beside them",
+        )  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="write intermediate maps too")
 
 
@@ -283,6 +288,48 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     add("--seed", type=_seed, default=0, help="of that noise")
     _add_outputs(parser)
     _add_methods_options(parser)
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "train", "train a network on simulated heads, or go on with a run")
+    parser.add_argument("network", metavar="NAME", help="chi-sepnet, susep-net, qsmnet, ...")
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument(
+        "--pool", type=Path, required=True, metavar="DIR", help="folder for the training heads"
+    )
+    parser.add_argument(
+        "--label-maps", type=Path, nargs="*", default=[], metavar="FILE",
+        help="whole-head label maps (SynthSeg numbers) to train on, beside drawn heads",
+    )  # fmt: skip
+    parser.add_argument(
+        "--people", type=int, default=8, metavar="N", help="drawn people to train on (default 8)"
+    )
+    parser.add_argument(
+        "--heads", type=int, default=60, metavar="N", help="training heads to make (default 60)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N",
+        help="processes that make heads (default 1; 0: use what the pool has)",
+    )  # fmt: skip
+    parser.add_argument("--steps", type=int, help="optimiser steps (default: by the recipe)")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="stop after this time (0: no limit)"
+    )
+    parser.add_argument("--batch", type=int, help="patches a step")
+    parser.add_argument("--rate", type=float, help="highest learning rate")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of the run")
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=("contrast", "dr", "lesions"),
+        help="leave out the contrastive term, the knowledge of Dr, or the weight of lesions",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+    )
+    parser.add_argument("--start", type=Path, metavar="FILE.pt", help="weights to start from")
+    parser.add_argument(
+        "--export", type=Path, metavar="FILE.pt", help="write the trained weights and their card"
+    )
 
 
 def _add_methods(commands: argparse._SubParsersAction) -> None:

@@ -267,11 +267,19 @@ def evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
         seed=args.seed,
     )
     outputs = Outputs(args.out, args.overwrite)
-    outputs.refuse_existing(["scores.csv", "scores.md", "scores.png"])
-    rows, example = evaluation.evaluate(find_cases(args.cases), plan, _options(args), progress)
+    outputs.refuse_existing(["scores.csv", "lesion_scores.csv", "scores.md", "scores.png"])
+    found = evaluation.evaluate(find_cases(args.cases), plan, _options(args), progress)
     with outputs, progress.stage("writing"):
-        evaluation.write_scores(rows, example, outputs)
+        evaluation.write_scores(found, outputs)
     return outputs.written
+
+
+def train(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Train a network on simulated heads."""
+    from QSMSeparationLib.training.command import Plan, run_training
+
+    plan = Plan(**{name: getattr(args, name) for name in Plan.__dataclass_fields__})
+    return run_training(plan, progress)
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -292,6 +300,7 @@ def _options(args: argparse.Namespace) -> Options:
         b0_tesla=getattr(args, "b0", defaults.b0_tesla),
         device=args.device,
         parameters=parameters,
+        weights=getattr(args, "weights", None),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from QSMSeparationLib import catalogue, pipeline
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.evaluation_lesions import agreement_between, lesion_rows, summarise
 from QSMSeparationLib.io.cases import Case
 from QSMSeparationLib.io.dataset import rows_to_csv
 from QSMSeparationLib.io.outputs import Outputs
@@ -35,6 +36,18 @@ _TABLE = {
     "net_demeaned_nrmse_percent": ("net NRMSE %", ".1f"),
     "net_xsim": ("net XSIM", ".3f"),
     "seconds": ("s", ".1f"),
+}
+
+_LESION_TABLE = {
+    "lesion_para_slope": ("chi+ slope", ".2f"),
+    "lesion_para_r": ("chi+ r", ".3f"),
+    "lesion_dia_slope": ("chi- slope", ".2f"),
+    "lesion_dia_r": ("chi- r", ".3f"),
+    "rim_contrast_slope": ("rim contrast slope", ".2f"),
+    "class_para_percent": ("chi+ class %", ".1f"),
+    "class_para_kappa": ("chi+ kappa", ".2f"),
+    "class_dia_percent": ("chi- class %", ".1f"),
+    "class_dia_kappa": ("chi- kappa", ".2f"),
 }
 
 
@@ -69,34 +82,63 @@ class Plan:
             raise InputError("a noise SD can't be negative")
 
 
-def evaluate(
-    cases: Sequence[Case], plan: Plan, options: Options, progress: Progress
-) -> tuple[list[dict[str, Any]], dict[str, Result | Truth]]:
-    """Run and score every method on every case.
+@dataclass
+class Evaluation:
+    """What an evaluation found.
 
-    Returns
-    -------
+    Parameters
+    ----------
     rows : list of dict
-        One row a case, inversion and method.
+        Scores, one row a case, inversion and method.
+    lesions : list of dict
+        Measured and true values, one row a case, inversion, method and lesion.
     example : dict
         Results of the last case by method, and its ``truth``, for the figure.
     """
-    rows: list[dict[str, Any]] = []
-    example: dict[str, Result | Truth] = {}
+
+    rows: list[dict[str, Any]]
+    lesions: list[dict[str, Any]]
+    example: dict[str, Result | Truth]
+
+
+def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Progress) -> Evaluation:
+    """Run and score every method on every case; each inversion is run once a case."""
+    found = Evaluation([], [], {})
     for number, case in enumerate(cases):
-        truth = case.truth()
-        example = {"truth": truth}
+        truth, table = case.truth(), case.lesion_table()
+        found.example = {"truth": truth}
         for inversion in plan.inversions:
+            chosen = replace(options, inversion=inversion, b0_tesla=truth.protocol.b0_tesla)
+            given, mask, before = _prepared(case, truth, plan, chosen, number, progress)
             for method in plan.methods:
-                chosen = replace(
-                    options, method=method, inversion=inversion, b0_tesla=truth.protocol.b0_tesla
-                )
-                result = _run(case, truth, plan, chosen, [plan.seed, number], progress)
-                label = f"{method} on {inversion}"
-                row = {"case": case.name, "inputs": plan.inputs, "method": method}
-                rows.append(row | {"inversion": inversion} | score(result, truth))
-                example[label] = result
-    return rows, example
+                timed = progress.part()
+                result = pipeline.separate(given, mask, replace(chosen, method=method), timed)
+                label = {"case": case.name, "inputs": plan.inputs, "method": method}
+                label |= {"inversion": inversion}
+                found.rows.append(label | score(result, truth) | {"seconds_before": before})
+                found.lesions += [
+                    label | row for row in lesion_rows(result, truth, table, progress.part())
+                ]
+                found.example[f"{method} on {inversion}"] = result
+    return found
+
+
+def _prepared(
+    case: Case, truth: Truth, plan: Plan, options: Options, number: int, progress: Progress
+) -> tuple[dict[str, Volume], Volume, float]:
+    """Return the inputs of the separation, the mask, and the seconds that they took."""
+    timed = progress.part()
+    if plan.inputs == "oracle":
+        mask = case.volume(truth.mask.astype(np.uint8), truth, "mask")
+        given = oracle_inputs(truth, plan, [plan.seed, number])
+        net = pipeline.invert(given["field"], mask, options, timed)
+        given["qsm"] = net.volume("net")
+    else:
+        net = pipeline.reconstruct(case.scan(), replace(options, method="r2star-qsm"), timed)
+        names = {"field": "local_field", "r2prime": "r2prime", "r2star": "r2star", "qsm": "net"}
+        given = {name: net.volume(key) for name, key in names.items() if key in net.maps}
+        mask = Volume(net.mask.astype(np.uint8), net.geometry, f"{case.name} mask")
+    return given, mask, sum(timed.seconds.values())
 
 
 def oracle_inputs(truth: Truth, plan: Plan, seed: list[int]) -> dict[str, Volume]:
@@ -138,23 +180,63 @@ def score(result: Result, truth: Truth) -> dict[str, float]:
     return scores
 
 
-def write_scores(rows: list[dict[str, Any]], example: dict[str, Any], outputs: Outputs) -> None:
-    """Write scores.csv, scores.md and scores.png."""
+def write_scores(found: Evaluation, outputs: Outputs) -> None:
+    """Write scores.csv, lesion_scores.csv, scores.md and scores.png."""
     from QSMSeparationLib.report.figures import comparison_figure, save_figure
 
-    outputs.text("scores.csv", rows_to_csv(rows), what="scores.csv")
-    outputs.text("scores.md", markdown_table(rows), what="scores.md")
-    truth = example["truth"]
-    maps = {name: item.maps for name, item in example.items()}
+    outputs.text("scores.csv", rows_to_csv(found.rows), what="scores.csv")
+    text = markdown_table(found.rows)
+    if found.lesions:
+        outputs.text("lesion_scores.csv", rows_to_csv(found.lesions), what="lesion_scores.csv")
+        text += "\n" + lesion_markdown(found.lesions)
+    outputs.text("scores.md", text, what="scores.md")
+    truth = found.example["truth"]
+    maps = {name: item.maps for name, item in found.example.items()}
     figure = comparison_figure(maps, truth.geometry, truth.mask, truth.lesions)
     save_figure(figure, outputs.path("scores.png", "scores.png"))
 
 
-def markdown_table(rows: list[dict[str, Any]]) -> str:
-    """Return the mean (SD) over cases of the main scores, a line a method, as Markdown."""
+def lesion_markdown(rows: list[dict[str, Any]]) -> str:
+    """Return slopes and classes over all lesions, a line a method, as Markdown."""
+    groups = _by_method(rows)
+    head = ["method", "inversion", "lesions", *(title for title, _ in _LESION_TABLE.values())]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for (method, inversion), group in groups.items():
+        summary = summarise(group)
+        cells = [method, inversion, str(len(group))]
+        cells += [f"{summary[name]:{fmt}}" for name, (_, fmt) in _LESION_TABLE.items()]
+        lines.append("| " + " | ".join(cells) + " |")
+    for inversion in dict.fromkeys(row["inversion"] for row in rows):
+        pair = [groups.get((f"chi-sepnet-{kind}", inversion)) for kind in ("r2prime", "r2star")]
+        if all(pair):
+            lines += ["", _agreement_line(agreement_between(*pair), inversion)]
+    return "\n".join(lines) + "\n"
+
+
+def _agreement_line(found: dict[str, float], inversion: str) -> str:
+    parts = [
+        f"{sign} {found[f'{source}_percent']:.1f} % ({found[f'{source}_low_percent']:.1f} to "
+        f"{found[f'{source}_high_percent']:.1f}), kappa {found[f'{source}_kappa']:.2f} "
+        f"({found[f'{source}_kappa_low']:.2f} to {found[f'{source}_kappa_high']:.2f})"
+        for source, sign in (("para", "chi+"), ("dia", "chi-"))
+    ]
+    return (
+        f"Same class from chi-sepnet-r2prime and chi-sepnet-r2star on {inversion}, "
+        f"{found['lesions']:.0f} lesions: {'; '.join(parts)}."
+    )
+
+
+def _by_method(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Group rows by method and inversion."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["inversion"]), []).append(row)
+    return groups
+
+
+def markdown_table(rows: list[dict[str, Any]]) -> str:
+    """Return the mean (SD) over cases of the main scores, a line a method, as Markdown."""
+    groups = _by_method(rows)
     head = ["method", "inversion", "cases", *(title for title, _ in _TABLE.values())]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for (method, inversion), group in groups.items():
@@ -169,15 +251,3 @@ def markdown_table(rows: list[dict[str, Any]]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     note = f"\nInputs: {rows[0]['inputs']}. Mean (SD) over cases; NRMSE of net chi is demeaned.\n"
     return "\n".join(lines) + "\n" + note
-
-
-def _run(
-    case: Case, truth: Truth, plan: Plan, options: Options, seed: list[int], progress: Progress
-) -> Result:
-    """Run one method on one case."""
-    timed = progress.part()
-    if plan.inputs == "oracle":
-        mask = case.volume(truth.mask.astype(np.uint8), truth, "mask")
-        given = oracle_inputs(truth, plan, seed)
-        return pipeline.separate(given, mask, options, timed)
-    return pipeline.reconstruct(case.scan(), options, timed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.errors import InputError
@@ -28,6 +29,8 @@ class Options:
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     parameters : dict of str to float
         Parameters of the methods by name.
+    weights : Path, optional
+        Weights to use in place of those that come with the chosen separation network.
     """
 
     method: str = ""
@@ -37,6 +40,7 @@ class Options:
     b0_tesla: float = 3.0
     device: str = "auto"
     parameters: dict[str, float] = field(default_factory=dict)
+    weights: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("dr_para", "dr_dia"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def invert(field_map: Volume, mask: Volume, options: Options, progress: Progress
     field_ppm = checked_map(field_map, "field", mask)
     maps = _maps(mask.geometry, inside, options, field_ppm=field_ppm)
     result = Result(mask.geometry, inside, facts=_facts(maps, options))
-    result.maps["net"] = _invert(maps, method, settings, progress).cpu().numpy()
+    result.maps["net"] = _invert(maps, method, settings, result, progress).cpu().numpy()
     result.facts |= _inversion_facts(method, settings)
     return _with_seconds(result, progress)
 
@@ -331,16 +332,24 @@ def separate_maps(maps: Maps, options: Options, result: Result, progress: Progre
     *before, settings = options.settings(*chosen)
     _require(maps, method, invert_first)
     if invert_first:
-        qsm = _invert(maps, inversion, before[0], progress)
+        qsm = _invert(maps, inversion, before[0], result, progress)
         result.facts |= _inversion_facts(inversion, before[0])
     else:
         qsm = _referenced(maps.qsm_ppm, maps.mask)
         result.facts["Inversion"] = "none (net chi was given)"
     maps = replace(maps, qsm_ppm=qsm)
+    extra = _network_arguments(method, options.weights, result)
     with progress.stage(f"separation: {method.name}") as report:
-        chi_para, chi_dia = method.load()(maps, report=report, **settings)
+        chi_para, chi_dia = method.load()(maps, report=report, **settings, **extra)
     result.facts |= {"Separation": method.name, "SeparationParameters": settings}
     result.facts["SeparationCitation"] = method.citation
+    if method.estimates_r2prime:
+        result.facts["R2primeOrigin"] = "estimated from R2* (not measured)"
+        result.notes.append(f"{method.name}: R2' is estimated from R2*, not measured")
+    if method.refits_net:
+        result.intermediate["net_inversion"] = qsm.cpu().numpy()
+        qsm = chi_para + chi_dia
+        result.facts["Reference"] = "chi+ + chi- of the separation, absolute"
     result.maps["chi_para"] = chi_para.cpu().numpy()
     result.maps["chi_dia"] = chi_dia.cpu().numpy()
     result.maps["net"] = qsm.cpu().numpy()
@@ -372,13 +381,33 @@ def _require(maps: Maps, method: catalogue.Method, invert_first: bool) -> None:
 
 
 def _invert(
-    maps: Maps, method: catalogue.Method, settings: dict[str, float], progress: Progress
+    maps: Maps,
+    method: catalogue.Method,
+    settings: dict[str, float],
+    result: Result,
+    progress: Progress,
 ) -> torch.Tensor:
     """Run an inversion and reference its map to the mean of the mask."""
     maps.need("field_ppm")
     with progress.stage(f"inversion: {method.name}") as report:
-        qsm = method.load()(maps, report=report, **settings)
+        extra = _network_arguments(method, None, result)
+        qsm = method.load()(maps, report=report, **settings, **extra)
     return _referenced(qsm, maps.mask)
+
+
+def _network_arguments(
+    method: catalogue.Method, weights: Path | None, result: Result
+) -> dict[str, Any]:
+    """Return what only networks take: weights of the user, and where their notes go."""
+    if not method.weights:
+        if weights is not None:
+            raise InputError(f"{method.name} has no weights; leave --weights out")
+        return {}
+    from QSMSeparationLib.networks.weights import load_weights
+
+    loaded = load_weights(method.weights, weights)
+    result.facts.setdefault("WeightsSha256", {})[method.weights] = loaded.sha256
+    return {"weights": weights, "note": result.notes.append}
 
 
 def _referenced(qsm_ppm: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

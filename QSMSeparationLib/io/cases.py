@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -64,6 +65,15 @@ class Case:
             labels["lesions_dseg"].array.astype(np.int16),
             _read_protocol(self.root / f"{prefix}_{MAPS['net'][0]}.json"),
         )
+
+    def lesion_table(self) -> dict[int, dict[str, str]]:
+        """Read the truth rows of the lesions, by number."""
+        file = self.root / f"{TRUTH_FOLDER}/{anat_prefix(self.subject)}_lesions.csv"
+        try:
+            with file.open(newline="", encoding="utf-8") as stream:
+                return {int(row["id"]): row for row in csv.DictReader(stream)}
+        except (OSError, ValueError, KeyError):
+            raise InputError(f"{file} can't be read as the lesions of a simulation") from None
 
     def scan(self) -> Scan:
         """Read the raw scan."""

@@ -15,6 +15,7 @@ SIGN_CONVENTION = "chi+ >= 0 and chi- <= 0 are both signed; chi+ + chi- = net ch
 MAPS: dict[str, tuple[str, str, str]] = {
     # name of the map: (BIDS suffix with its entities, units, description)
     "net": ("Chimap", "ppm", "net magnetic susceptibility (QSM)"),
+    "net_inversion": ("desc-inversion_Chimap", "ppm", "net susceptibility of the inversion"),
     "chi_para": ("desc-paramagnetic_Chimap", "ppm", "paramagnetic susceptibility, chi+ >= 0"),
     "chi_dia": ("desc-diamagnetic_Chimap", "ppm", "diamagnetic susceptibility, chi- <= 0"),
     "local_field": ("desc-local_fieldmap", "ppm", "local field, background removed"),

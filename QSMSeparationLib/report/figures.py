@@ -73,6 +73,18 @@ def comparison_figure(
     return figure
 
 
+def curve_figure(lines: Mapping[str, list[tuple[int, float]]], title: str) -> Figure:
+    """Draw curves of (step, value) on a logarithmic scale, one a name."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    for name, points in lines.items():
+        if points:
+            axes.semilogy(*zip(*points, strict=True), label=name)
+    axes.set(title=title, xlabel="step", ylabel="L1 / 30 ppb")
+    axes.legend()
+    return figure
+
+
 def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
     """Write a figure as PNG and forget it."""
     figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor(), bbox_inches="tight")

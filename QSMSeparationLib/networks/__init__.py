@@ -1,0 +1,1 @@
+"""Networks: architectures, their inputs, tiled inference, and weight files."""

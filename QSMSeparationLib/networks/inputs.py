@@ -1,0 +1,95 @@
+"""What the networks see: maps in units near 1, and the closed form that they correct.
+
+Separation networks take [net chi, local field, R2'/Dr, asymmetry, closed-form net chi] with Dr
+the mean of Dr+ and Dr-, and asymmetry = (Dr+ - Dr-)/(Dr+ + Dr-) in the mask, so one network
+serves any pair of relaxivities. They correct :func:`starting_sources`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+NET_PPM = 0.03
+FIELD_PPM = 0.012
+RATE_PPM = 0.06
+R2_HZ = 20.0
+"""Typical sizes: the SD of net chi and field in a brain, mean R2'/Dr, and R2*."""
+
+_SMOOTHING = 0.7
+
+
+def separation_inputs(
+    net_ppm: Tensor,
+    field_ppm: Tensor,
+    rate_ppm: Tensor,
+    asymmetry: Tensor | float,
+    net_l2_ppm: Tensor,
+    mask: Tensor,
+) -> Tensor:
+    """Stack the inputs of a separation network.
+
+    Parameters
+    ----------
+    net_ppm, field_ppm : Tensor
+        Net chi and local field, (batch, 1, k, j, i).
+    rate_ppm : Tensor
+        R2' over the mean of Dr+ and Dr-.
+    asymmetry : Tensor or float
+        (Dr+ - Dr-)/(Dr+ + Dr-); a tensor must broadcast.
+    net_l2_ppm : Tensor
+        Closed-form (L2) inversion of the field: what the field says from far away, which no
+        convolution of a few voxels can find, and without the prior of the other inversion.
+    mask : Tensor
+        1 in the mask, 0 outside.
+
+    Returns
+    -------
+    Tensor
+        (batch, 5, k, j, i).
+    """
+    parts = [
+        net_ppm / NET_PPM,
+        field_ppm / FIELD_PPM,
+        rate_ppm / RATE_PPM,
+        asymmetry + 0 * mask,
+        net_l2_ppm / NET_PPM,
+    ]
+    return torch.cat(parts, dim=1) * mask
+
+
+def starting_sources(
+    net_ppm: Tensor, rate_ppm: Tensor, asymmetry: Tensor | float, mask: Tensor
+) -> Tensor:
+    """Return chi+ and |chi-| in ppm that a network corrects, (batch, 2, k, j, i).
+
+    The closed form, bounded at 0, of net chi and slightly smoothed R2'/Dr:
+    from Dr+ chi+ + Dr- |chi-| = R2' and chi+ - |chi-| = chi, chi+ = (R2'/Dr + (1 - a) chi)/2.
+    """
+    smooth = _smoothed(rate_ppm * mask) / _smoothed(mask).clamp(min=1e-3)
+    para = 0.5 * (smooth + (1 - asymmetry) * net_ppm)
+    return torch.cat([para, para - net_ppm], dim=1).clamp_(min=0) * mask
+
+
+def _smoothed(volume: Tensor) -> Tensor:
+    """Convolve (batch, 1, k, j, i) with a Gaussian of 0.7 voxels."""
+    line = torch.exp(-0.5 * (torch.arange(-2, 3, device=volume.device) / _SMOOTHING) ** 2)
+    line = (line / line.sum()).to(volume.dtype)
+    for axis in range(3):
+        moved = volume.movedim(axis + 2, -1)
+        padded = functional.pad(moved, (2, 2))
+        n = moved.shape[-1]
+        moved = sum(w * padded.narrow(-1, start, n) for start, w in enumerate(line))
+        volume = moved.movedim(-1, axis + 2)
+    return volume
+
+
+def qsm_inputs(field_ppm: Tensor, net_l2_ppm: Tensor) -> Tensor:
+    """Stack the inputs of ``qsmnet``: the field and its closed-form (L2) inversion."""
+    return torch.cat([field_ppm / FIELD_PPM, net_l2_ppm / NET_PPM], dim=1)
+
+
+def rate_inputs(r2star_hz: Tensor) -> Tensor:
+    """Scale R2* for ``r2primenet``."""
+    return r2star_hz / R2_HZ

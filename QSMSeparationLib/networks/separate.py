@@ -1,0 +1,113 @@
+"""Separation by a network: maps of any geometry in, chi+ and chi- out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from QSMSeparationLib.inversion.l2 import l2
+from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.networks.grid import NetworkGrid
+from QSMSeparationLib.networks.inputs import NET_PPM, separation_inputs, starting_sources
+from QSMSeparationLib.networks.refine import refine
+from QSMSeparationLib.networks.susep import SusepOutput
+from QSMSeparationLib.networks.tiles import Run, infer
+from QSMSeparationLib.networks.weights import load_weights
+from QSMSeparationLib.progress import Report, silent
+
+Note = Callable[[str], None]
+
+BRAIN_MEAN_PPM = 0.009
+"""Mean of chi+ + chi- over the brains of the digital head (SD over people 0.003 ppm).
+
+Net chi comes with mean 0, and the two equations need its true level."""
+
+
+def ignore(text: str) -> None:
+    """Drop a note."""
+
+
+def separate_by_network(
+    name: str,
+    maps: Maps,
+    *,
+    weights: Path | None = None,
+    refinement: float = 0.0,
+    note: Note = ignore,
+    report: Report = silent,
+) -> tuple[Tensor, Tensor]:
+    """Return chi+ >= 0 and chi- <= 0 in ppm.
+
+    Parameters
+    ----------
+    name : str
+        Which network.
+    maps : Maps
+        ``field_ppm``, ``qsm_ppm``, ``r2prime_hz``, with ``dr_para`` and ``dr_dia``.
+    weights : Path, optional
+        Weights of the user.
+    refinement : float
+        Steps of :func:`QSMSeparationLib.networks.refine.refine` after the network.
+    note : callable
+        Takes what the user should read.
+    report : callable
+        Progress.
+    """
+    maps.need("field_ppm", "qsm_ppm", "r2prime_hz")
+    loaded = load_weights(name, weights)
+    grid = NetworkGrid(maps)
+    if grid.resampled:
+        note(
+            f"{name}: maps were resampled to {grid.spacing_mm:.2f} mm along B0 and back, "
+            "as the scan is oblique or its voxels are not cubes"
+        )
+    upright = _on_grid(maps, grid)
+    mask = upright.mask[None, None].float()
+    mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
+    asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
+    net = (upright.qsm_ppm + BRAIN_MEAN_PPM)[None, None] * mask
+    rate = (upright.r2prime_hz / mean_dr)[None, None] * mask
+    linear = (l2(upright) + BRAIN_MEAN_PPM)[None, None] * mask
+    inputs = separation_inputs(net, upright.field_ppm[None, None], rate, asymmetry, linear, mask)
+    correction, run = infer(loaded.network, inputs[0], 2, report, pick=_sources)
+    tell(run, name, note)
+    sources = starting_sources(net, rate, asymmetry, mask)[0]
+    sources = sources.add_(correction, alpha=NET_PPM).clamp_(min=0) * mask[0]
+    if refinement >= 1:
+        sources = refine(sources, upright, int(refinement))
+    para, dia = (grid.from_network(source) * maps.mask for source in sources)
+    return para.clamp_(min=0), dia.neg_().clamp_(max=0)
+
+
+def tell(run: Run, name: str, note: Note) -> None:
+    """Say it when a network could not be run as asked for."""
+    if run.note:
+        note(
+            f"{name}: {run.note}; it was computed {'in tiles ' if run.tiled else ''}on {run.device}"
+        )
+
+
+def _on_grid(maps: Maps, grid: NetworkGrid) -> Maps:
+    """Return the maps on the grid of the networks."""
+    mask = grid.to_network(maps.mask.float()) > 0.5
+    moved = {
+        name: grid.to_network(getattr(maps, name)) * mask
+        for name in ("field_ppm", "qsm_ppm", "r2prime_hz")
+    }
+    return replace(
+        maps,
+        mask=mask,
+        spacing_kji=(grid.spacing_mm,) * 3,
+        b0_kji=(1.0, 0.0, 0.0),
+        r2star_hz=None,
+        weight=None,
+        **moved,
+    )
+
+
+def _sources(output: object) -> Tensor:
+    """The map among what a network returns."""
+    return output.sources if isinstance(output, SusepOutput) else output

@@ -1,0 +1,122 @@
+"""Weight files: saved in half precision with a model card, loaded with a checksum.
+
+``NAME.pt`` holds a state dict and nothing else; ``NAME.json`` beside it is the model card:
+architecture, SHA-256, data, losses, steps, seeds, hardware, time, figures, limits, licence.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.nifti import sha256
+from QSMSeparationLib.networks.architectures import create
+
+FOLDER = Path(__file__).parents[1] / "weights"
+"""Where the weights that come with the package lie."""
+
+_LARGEST_CARD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network ready to use, and what its card says.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In float32 on the CPU, in evaluation mode.
+    card : dict
+        The model card.
+    sha256 : str
+        Of the weight file.
+    """
+
+    network: nn.Module
+    card: dict[str, Any]
+    sha256: str
+
+
+def load_weights(name: str, path: Path | None = None) -> Weights:
+    """Load the weights that come with the package, or those of a file of the user.
+
+    Parameters
+    ----------
+    name : str
+        ``chi-sepnet``, ``susep-net``, ...
+    path : Path, optional
+        A ``.pt`` file with its card (``.json``) beside it.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, or of another network.
+    """
+    file = FOLDER / f"{name}.pt" if path is None else Path(path)
+    return _load(name, file.resolve())
+
+
+def has_weights(name: str) -> bool:
+    """Return whether weights of this name come with the package."""
+    return (FOLDER / f"{name}.pt").is_file() and (FOLDER / f"{name}.json").is_file()
+
+
+def save_weights(network: nn.Module, file: Path, card: dict[str, Any]) -> None:
+    """Write weights in half precision and their card, which gets the checksum."""
+    halves = {key: value.detach().cpu().half() for key, value in network.state_dict().items()}
+    partial = file.with_suffix(".part")
+    torch.save(halves, partial)
+    partial.replace(file)
+    text = json.dumps(card | {"sha256": sha256(file)}, indent=2, ensure_ascii=False)
+    file.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """Read the model card that belongs to a weight file."""
+    card_file = file.with_suffix(".json")
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such weight file")
+    if not card_file.is_file():
+        raise InputError(f"{file}: its model card {card_file.name} is missing; put it beside it")
+    if card_file.stat().st_size > _LARGEST_CARD_BYTES:
+        raise InputError(f"{card_file}: too large for a model card")
+    try:
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{card_file}: not a model card ({error})") from None
+    missing = {"name", "architecture", "parameters", "sha256"} - set(
+        card if isinstance(card, dict) else ()
+    )
+    if missing:
+        raise InputError(f"{card_file}: the model card lacks {', '.join(sorted(missing))}")
+    return card
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, file: Path) -> Weights:
+    card = read_card(file)
+    if card["name"] != name:
+        raise InputError(f"{file}: these are weights of '{card['name']}', not of '{name}'")
+    found = sha256(file)
+    if found != card["sha256"]:
+        raise InputError(
+            f"{file}: damaged or changed, its checksum is not that of its model card; "
+            "get the file again"
+        )
+    network = create(card["architecture"], card["parameters"])
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        network.load_state_dict({key: value.float() for key, value in state.items()})
+    except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{file}: the weights don't fit their model card ({reason})") from None
+    network.eval().requires_grad_(False)
+    return Weights(network.to(memory_format=torch.channels_last_3d), card, found)

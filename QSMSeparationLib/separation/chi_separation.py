@@ -1,0 +1,206 @@
+"""chi-separation (Shin et al., NeuroImage 2021;240:118371): both sources from one objective.
+
+    minimise  1/2 |Wf (f - D(p - d))|^2 + k^2/2 |Wr (R2' - Dr+ p - Dr- d)/Dr|^2
+              + 2 lambda |M grad(p - d)|_1 + lambda |Mr grad p|_1 + lambda |Mr grad d|_1
+
+over p = chi+ >= 0 and d = |chi-| >= 0, in ppm. M and Mr are 0 on the strongest edges of net chi
+and of R2' and 1 elsewhere (MEDI); k weighs a misfit of R2'/Dr against one of the field. The
+paper solves it by Gauss-Newton steps with conjugate gradients. Here it is split (ADMM): the
+field term, the three gradients and the pair (p, d) get copies, the sum and the difference of p
+and d are then solved each on its own in k-space, and (p, d) voxel by voxel with its bounds.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from QSMSeparationLib.inversion.tv import field_noise_ppm
+from QSMSeparationLib.inversion.window import Window, scale_
+from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.separation.closed_form import solve
+
+_PAD = 0.15
+_SMALLEST_NOISE_PPM = 5e-4
+_LAMBDA_OVER_NOISE = 0.04
+_GRADIENT_PENALTY_OVER_LAMBDA = 100.0
+_PAIR_PENALTY = 0.02
+_CHECK_EVERY = 4
+_BAD_RATE_HZ = (1.0, 30.0)
+"""R2' outside this range is trusted ten times less, as in the paper (at 3 T)."""
+
+
+def chi_separation(
+    maps: Maps,
+    *,
+    regularisation: float = 1.0,
+    rate_weight: float = 0.1,
+    edges: float = 0.1,
+    iterations: float = 60,
+    tolerance: float = 0.01,
+    report: Report = silent,
+) -> tuple[Tensor, Tensor]:
+    """Return chi+ >= 0 and chi- <= 0 in ppm.
+
+    Parameters
+    ----------
+    maps : Maps
+        ``field_ppm``, ``qsm_ppm`` (the start) and ``r2prime_hz``; ``weight`` if there is one.
+    regularisation : float
+        Multiplies the automatic lambda, proportional to the noise of the field.
+    rate_weight : float
+        k, weight of the misfit of R2'/Dr.
+    edges : float
+        Share of the voxels that are taken as edges.
+    iterations, tolerance : float
+        Most iterations, and the relative change at which it stops.
+    report : callable
+        Progress.
+    """
+    maps.need("field_ppm", "qsm_ppm", "r2prime_hz")
+    noise_ppm = max(field_noise_ppm(maps.field_ppm, maps.mask), _SMALLEST_NOISE_PPM)
+    solver = _Splitting(maps, regularisation * _LAMBDA_OVER_NOISE * noise_ppm, rate_weight, edges)
+    iterations = int(iterations)
+    for done in range(1, iterations + 1):
+        change = solver.iterate(measure=done % _CHECK_EVERY == 0)
+        report(done, iterations)
+        if change < tolerance:
+            break
+    report(iterations, iterations)
+    para, dia = (solver.map_of(source) * maps.mask for source in solver.pair)
+    return para, dia.neg_().clamp_(max=0)
+
+
+class _Splitting:
+    """State of the iteration: p and d, copies and scaled duals."""
+
+    def __init__(self, maps: Maps, strength: float, rate_weight: float, edges: float) -> None:
+        self.window = window = Window(maps, _PAD)
+        mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
+        self.rates = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
+        field = window.embed(maps.field_ppm)
+        trust = maps.mask.float() if maps.weight is None else maps.weight.clamp(0, 1)
+        weight = window.embed(trust)
+        self.field = field
+        self.share = weight.square().div_(weight.square() + 1)
+        self.rate = window.embed(maps.r2prime_hz / mean_dr)
+        low, high = (v * maps.b0_tesla / 3.0 for v in _BAD_RATE_HZ)
+        odd = (maps.r2prime_hz < low) | (maps.r2prime_hz > high)
+        self.rate_weight = (rate_weight * weight * (1 - 0.9 * window.embed(odd.float()))) ** 2
+        self.inside = window.embed(maps.mask.float())
+        start = solve(maps.qsm_ppm, maps.r2prime_hz, maps.dr_para, maps.dr_dia, maps.mask)
+        self.pair = [window.embed(start[0]), window.embed(-start[1])]
+        self.solved = [p.clone() for p in self.pair]
+        self.pair_duals = [torch.zeros_like(p) for p in self.pair]
+        self.penalty = _GRADIENT_PENALTY_OVER_LAMBDA * strength
+        net = window.embed(maps.qsm_ppm)
+        self.limits = [
+            [m * (factor * strength / self.penalty) for m in masks]
+            for factor, masks in (
+                (2.0, self._edge_masks(net, edges)),
+                (1.0, self._edge_masks(self.rate, edges)),
+            )
+        ]
+        self.duals = [[torch.zeros_like(field) for _ in range(3)] for _ in range(3)]
+        self.copies = [self._gradient(v) for v in (net, *self.pair)]
+        self.field_copy, self.field_dual = field.clone(), torch.zeros_like(field)
+        laplacian = window.laplacian()
+        # p^2 + d^2 = (sum^2 + difference^2) / 2; net chi is the difference and has one more term.
+        self.for_net = window.dipole**2 + 1.5 * self.penalty * laplacian + 0.5 * _PAIR_PENALTY
+        self.for_sum = 0.5 * self.penalty * laplacian + 0.5 * _PAIR_PENALTY
+
+    def iterate(self, measure: bool) -> float:
+        """Do one iteration; return its relative change if it is to be measured, else inf."""
+        before = [p.clone() for p in self.pair] if measure else None
+        net = self._solve()
+        self._shrink(net)
+        self._fit_field(net)
+        self._fit_pair()
+        if before is None:
+            return float("inf")
+        change = sum((a - b).norm() ** 2 for a, b in zip(before, self.pair, strict=True))
+        return float((change / sum(p.norm() ** 2 for p in self.pair).clamp(min=1e-20)).sqrt())
+
+    def map_of(self, padded: Tensor) -> Tensor:
+        """Return a map of the padded grid on the grid of the scan."""
+        volume = torch.zeros(self.window.mask.shape, device=padded.device)
+        volume[self.window.box] = padded[self.window.inner]
+        return volume
+
+    def _solve(self) -> Tensor:
+        """Solve for the sum and the difference in k-space; returns the difference."""
+        targets = [p - u for p, u in zip(self.pair, self.pair_duals, strict=True)]
+        divergences = [
+            self._adjoint([c - u for c, u in zip(copy, dual, strict=True)])
+            for copy, dual in zip(self.copies, self.duals, strict=True)
+        ]
+        of_net, of_para, of_dia = divergences
+        right_net = of_net.add_(of_para - of_dia, alpha=0.5).mul_(self.penalty)
+        right_net.add_(targets[0] - targets[1], alpha=0.5 * _PAIR_PENALTY)
+        right_sum = (of_para + of_dia).mul_(0.5 * self.penalty)
+        right_sum.add_(targets[0] + targets[1], alpha=0.5 * _PAIR_PENALTY)
+        size = self.window.padded
+        spectrum = torch.fft.rfftn(right_net)
+        spectrum += scale_(torch.fft.rfftn(self.field_copy - self.field_dual), self.window.dipole)
+        scale_(spectrum, 1 / self.for_net)
+        net = torch.fft.irfftn(spectrum, s=size)
+        self.modelled = torch.fft.irfftn(scale_(spectrum, self.window.dipole), s=size)
+        total = torch.fft.irfftn(scale_(torch.fft.rfftn(right_sum), 1 / self.for_sum), s=size)
+        self.solved = [0.5 * (total + net), 0.5 * (total - net)]
+        return net
+
+    def _shrink(self, net: Tensor) -> None:
+        """Soft thresholding of the three gradients, by 0 on edges."""
+        for number, volume in enumerate((net, *self.solved)):
+            limits = self.limits[0 if number == 0 else 1]
+            for axis, step in enumerate(self._gradient(volume)):
+                dual = self.duals[number][axis]
+                step.add_(dual)
+                torch.clamp(step, -limits[axis], limits[axis], out=dual)
+                self.copies[number][axis] = step.sub_(dual)
+
+    def _fit_field(self, net: Tensor) -> None:
+        """Update the copy of D(p - d), drawn to the field where it is trusted, and its dual."""
+        moved = self.modelled + self.field_dual
+        self.field_copy = moved + (self.field - moved) * self.share
+        self.field_dual = moved - self.field_copy
+
+    def _fit_pair(self) -> None:
+        """Update p and d voxel by voxel: R2' and both bounds."""
+        a, b = self.rates
+        p, d = (x + u for x, u in zip(self.solved, self.pair_duals, strict=True))
+        k, rho = self.rate_weight, _PAIR_PENALTY
+        # Free solution, then those on the bounds; the problem is convex with two variables.
+        step = k * (self.rate - a * p - b * d) / (rho + k * (a * a + b * b))
+        both = [p + a * step, d + b * step]
+        only_p = ((rho * p + k * a * self.rate) / (rho + k * a * a)).clamp_(min=0)
+        only_d = ((rho * d + k * b * self.rate) / (rho + k * b * b)).clamp_(min=0)
+        para = torch.where(both[1] < 0, only_p, both[0])
+        dia = torch.where(both[0] < 0, only_d, both[1])
+        para, dia = (v.clamp_(min=0).mul_(self.inside) for v in (para, dia))
+        self.pair_duals = [p - para, d - dia]
+        self.pair = [para, dia]
+
+    def _gradient(self, volume: Tensor) -> list[Tensor]:
+        """Periodic forward differences over the voxel size."""
+        return [
+            (volume.roll(-1, axis) - volume).mul_(weight)
+            for axis, weight in enumerate(self.window.step_weights)
+        ]
+
+    def _adjoint(self, steps: list[Tensor]) -> Tensor:
+        """Adjoint of :meth:`_gradient`."""
+        total = torch.zeros_like(steps[0])
+        for axis, (step, weight) in enumerate(zip(steps, self.window.step_weights, strict=True)):
+            total.add_(step.roll(1, axis) - step, alpha=weight)
+        return total
+
+    def _edge_masks(self, volume: Tensor, share: float) -> list[Tensor]:
+        """1 where the gradient is not among the strongest ``share`` within the mask."""
+        masks = []
+        for step in self._gradient(volume):
+            inside = step.abs()[self.inside > 0]
+            sample = inside[:: max(1, inside.numel() // 1_000_000)]
+            masks.append((step.abs() <= torch.quantile(sample, 1 - share)).float())
+        return masks

@@ -1,0 +1,95 @@
+"""Anatomies of many people, refined once and kept on disk: training heads are varied from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.io.nifti import read_labels
+from QSMSeparationLib.simulation.anatomy import Anatomy
+from QSMSeparationLib.simulation.label_map import anatomy_from_labels
+from QSMSeparationLib.simulation.procedural import procedural_anatomy
+from QSMSeparationLib.simulation.rasterise import brain_mask, draw_vessel, fine_grid, refine_labels
+from QSMSeparationLib.simulation.tissues import LABELS
+
+SPACING_MM = 0.5
+LABEL_NUMBERS: tuple[int, ...] = tuple(LABELS)
+"""Label number of every index of :class:`FineAnatomy`; index 0 (air) is outside the brain."""
+
+_MARGIN = 12
+
+
+@dataclass(frozen=True, eq=False)
+class FineAnatomy:
+    """The brain of one person as label indices.
+
+    Parameters
+    ----------
+    name : str
+        ``head03`` (a label map) or ``seed1004`` (drawn).
+    index : ndarray of uint8
+        Position in ``LABEL_NUMBERS`` on an upright grid of ``SPACING_MM``, (k, j, i) along
+        (S, P, L), cropped to the brain; 0 outside it.
+    """
+
+    name: str
+    index: NDArray[np.uint8]
+
+
+def refine(anatomy: Anatomy, name: str) -> FineAnatomy:
+    """Refine a person's labels, draw the vessels, and crop to the brain."""
+    grid = fine_grid(anatomy.labels.geometry, SPACING_MM)
+    labels = refine_labels(anatomy.labels, grid)
+    mask = anatomy.labels.like(brain_mask(anatomy).astype(np.int16))
+    brain = refine_labels(mask, grid).bool().numpy()
+    for vessel in anatomy.vessels:
+        draw_vessel(labels, vessel, grid)
+    to_index = np.zeros(max(LABEL_NUMBERS) + 1, dtype=np.uint8)
+    to_index[list(LABEL_NUMBERS)] = np.arange(len(LABEL_NUMBERS))
+    index = to_index[labels.numpy()] * brain
+    box = tuple(_extent(brain.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
+    return FineAnatomy(name, np.pad(index[box], _MARGIN))
+
+
+def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> list[Path]:
+    """Refine every person once; returns the files, which later calls find again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    people = [(path.name.split(".")[0], path) for path in label_maps]
+    people += [(f"seed{seed}", seed) for seed in seeds]
+    files = []
+    for name, source in people:
+        file = folder / f"{name}.npy"
+        files.append(file)
+        if file.exists():
+            continue
+        if isinstance(source, Path):
+            anatomy = anatomy_from_labels(read_labels(source), seed=_seed_of(name))
+        else:
+            anatomy = procedural_anatomy(source)
+        partial = file.with_suffix(".part.npy")
+        np.save(partial, refine(anatomy, name).index)
+        partial.rename(file)
+    return files
+
+
+def load(file: Path) -> FineAnatomy:
+    """Open a prepared person without reading it all."""
+    index = np.load(file, mmap_mode="r", allow_pickle=False)
+    if index.dtype != np.uint8 or index.ndim != 3:
+        raise InputError(f"{file}: not a prepared anatomy; delete it and prepare it again")
+    return FineAnatomy(file.stem, index)
+
+
+def _seed_of(name: str) -> int:
+    """A seed that is fixed for a name."""
+    return sum(ord(c) * 31**n for n, c in enumerate(name)) % 100_003
+
+
+def _extent(line: NDArray[np.bool_]) -> slice:
+    where = np.flatnonzero(line)
+    return slice(int(where[0]), int(where[-1]) + 1)

@@ -1,0 +1,122 @@
+"""``qsmsep train``: people, pool, run, and the weights that come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from QSMSeparationLib.device import choose_device, describe_device
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.networks.architectures import SHIPPED
+from QSMSeparationLib.networks.weights import load_weights, save_weights
+from QSMSeparationLib.progress import Progress
+from QSMSeparationLib.training import anatomies, loop, recipes
+from QSMSeparationLib.training.pool import Pool, start_workers
+
+FIRST_PERSON = 1001
+"""Seeds of drawn people in training start here; lower ones are kept for evaluation."""
+
+_SLOTS = 80
+_HEAD_SEED = 1000
+_READY = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Arguments of ``qsmsep train`` (see ``qsmsep train --help``)."""
+
+    network: str
+    run: Path
+    pool: Path
+    label_maps: list[Path]
+    people: int
+    heads: int
+    workers: int
+    steps: int | None
+    minutes: float
+    batch: int | None
+    rate: float | None
+    seed: int
+    bf16: bool
+    without: list[str]
+    device: str
+    start: Path | None
+    export: Path | None
+
+
+def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
+    """Make heads, train, and write weights if asked to; returns what was written."""
+    recipe = recipes.find(plan.network)
+    settings = _settings(plan, recipe)
+    device = choose_device(plan.device)
+    if plan.export is not None and plan.export.suffix != ".pt":
+        raise InputError(f"--export {plan.export}: give a file that ends with .pt")
+    start = None
+    if plan.start is not None:
+        start = load_weights(plan.network, plan.start).network.state_dict()
+    workers = []
+    if plan.workers > 0:
+        with progress.stage("people"):
+            seeds = range(FIRST_PERSON, FIRST_PERSON + plan.people)
+            people = anatomies.prepare(plan.pool / "people", plan.label_maps, seeds)
+        if not people:
+            raise InputError("there is nobody to train on; give --label-maps or --people")
+        workers = start_workers(
+            plan.pool, people, _HEAD_SEED, _SLOTS, plan.heads, min(plan.workers, plan.heads)
+        )
+    try:
+        with progress.stage("first heads"):
+            pool = Pool(plan.pool, least=min(plan.heads, _READY) if workers else 1)
+        with progress.stage(f"training {plan.network}") as report:
+            network = loop.train(
+                recipe, settings, pool, None, plan.run, device, start, report=report
+            )
+    finally:
+        for worker in workers:
+            worker.terminate()
+    written = {"run": str(plan.run)}
+    if plan.export is not None:
+        save_weights(network, plan.export, card_of(plan.network, plan.run, device))
+        written |= {"weights": str(plan.export), "card": str(plan.export.with_suffix(".json"))}
+    return written
+
+
+def card_of(name: str, run: Path, device: torch.device) -> dict[str, Any]:
+    """Return the part of a model card that the run knows."""
+    import json
+
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    architecture, parameters = SHIPPED[name]
+    return {
+        "name": name,
+        "architecture": architecture,
+        "parameters": parameters,
+        "licence": "Apache-2.0",
+        "training": facts | {"device": describe_device(device)},
+    }
+
+
+def _settings(plan: Plan, recipe: recipes.Recipe) -> loop.Settings:
+    """Return the recipe's settings, changed by what the user gave."""
+    for name in ("steps", "batch", "rate"):
+        value = getattr(plan, name)
+        if value is not None and value <= 0:
+            raise InputError(f"--{name} {value:g} must be positive")
+    switches = recipes.Switches(
+        contrast="contrast" not in plan.without,
+        know_dr="dr" not in plan.without,
+        lesion_weight=0.0 if "lesions" in plan.without else recipes.losses.LESION_WEIGHT,
+    )
+    return loop.Settings(
+        steps=plan.steps or recipe.steps,
+        batch=plan.batch or recipe.batch,
+        patch=recipe.patch,
+        rate=plan.rate or recipe.rate,
+        seed=plan.seed,
+        minutes=plan.minutes,
+        bf16=plan.bf16,
+        switches=switches,
+    )

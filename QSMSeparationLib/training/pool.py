@@ -1,0 +1,167 @@
+"""A pool of training heads on disk: worker processes draw heads, the trainer cuts patches.
+
+Workers write head after head into numbered slots and start over at the first when all are
+filled, so patches come from the latest heads. Each file is moved into its place when it is
+complete. Head number n is drawn from anatomy n modulo their count and seed + n: a pool holds
+the same heads whoever made them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.training import anatomies
+from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
+
+_NET_CHANNELS = (CHANNELS.index("net_tv"), CHANNELS.index("net_l2"))
+_IMPORTANCE = CHANNELS.index("importance")
+
+
+def fill(
+    folder: Path, people: Sequence[Path], seed: int, numbers: Sequence[int], slots: int
+) -> None:
+    """Draw the heads of ``numbers`` that are not in the pool yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        target = folder / f"slot{number % slots:03d}-head{number:05d}.npy"
+        if target.exists():
+            continue
+        person = anatomies.load(people[number % len(people)])
+        head = draw_training_head(person, seed + number)
+        partial = target.with_suffix(".part")
+        with partial.open("wb") as file:
+            np.save(file, head.maps.numpy().astype(np.float16))
+        partial.rename(target)
+        for old in folder.glob(f"slot{number % slots:03d}-head*.npy"):
+            if old != target and int(old.stem.split("-head")[1]) < number:
+                old.unlink()
+
+
+def start_workers(
+    folder: Path, people: Sequence[Path], seed: int, slots: int, heads: int, workers: int
+) -> list[multiprocessing.Process]:
+    """Start processes that draw ``heads`` heads between them, then end."""
+    context = multiprocessing.get_context("spawn")
+    started = []
+    for worker in range(workers):
+        numbers = range(worker, heads, workers)
+        process = context.Process(
+            target=_work, args=(folder, list(people), seed, numbers, slots), daemon=True
+        )
+        process.start()
+        started.append(process)
+    return started
+
+
+def _work(folder: Path, people: list[Path], seed: int, numbers: range, slots: int) -> None:
+    torch.set_num_threads(1)
+    fill(folder, people, seed, numbers, slots)
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """How patches are cut.
+
+    Parameters
+    ----------
+    size : int
+        Side in voxels.
+    blob_share : float
+        Share of patches that are centred on a lesion or blob.
+    """
+
+    size: int = 48
+    blob_share: float = 0.5
+
+
+class Pool:
+    """Patches from the heads that are on disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the heads are.
+    least : int
+        Number of heads to wait for.
+    """
+
+    def __init__(self, folder: Path, least: int = 1, wait_s: float = 600.0) -> None:
+        self.folder = folder
+        self._open: dict[str, NDArray[np.float16]] = {}
+        self._mean: dict[str, float] = {}
+        self._blobs: dict[str, NDArray[np.int64]] = {}
+        begin = time.monotonic()
+        while len(self.refresh()) < least:
+            if time.monotonic() - begin > wait_s:
+                raise InputError(
+                    f"{folder}: fewer than {least} training heads; fill the pool first"
+                )
+            time.sleep(1.0)
+
+    def refresh(self) -> list[str]:
+        """Look which heads are there; returns their names."""
+        names = sorted(p.name for p in self.folder.glob("slot*-head*.npy"))
+        for gone in set(self._open) - set(names):
+            del self._open[gone]
+            self._blobs.pop(gone, None)
+        for name in names:
+            if name not in self._open:
+                maps = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+                self._open[name], self._mean[name] = maps, _mean_net_ppm(maps)
+        return names
+
+    def patches(self, count: int, plan: PatchPlan, rng: np.random.Generator) -> Tensor:
+        """Cut ``count`` patches, flipped and turned about B0: (count, channels, s, s, s)."""
+        batch = torch.zeros((count, len(CHANNELS), plan.size, plan.size, plan.size))
+        names = sorted(self._open)
+        for patch in batch:
+            name = names[rng.integers(len(names))]
+            maps = self._open[name]
+            centre = self._centre(name, maps, plan, rng)
+            low = [
+                int(np.clip(c - plan.size // 2 + rng.integers(-8, 9), 0, max(0, n - plan.size)))
+                for c, n in zip(centre, maps.shape[1:], strict=True)
+            ]
+            cut = np.asarray(
+                maps[(slice(None), *(slice(a, a + plan.size) for a in low))], dtype=np.float32
+            )
+            k, j, i = cut.shape[1:]
+            patch[:, :k, :j, :i] = torch.from_numpy(cut)
+            # Inversions leave mean 0 over the head; truth has another mean, no local matter.
+            for channel in _NET_CHANNELS:
+                patch[channel] += self._mean[name] * (patch[_IMPORTANCE] > 0)
+        flips = [axis + 2 for axis in range(3) if rng.uniform() < 0.5]
+        batch = batch.flip(flips) if flips else batch
+        # The dipole is symmetric about B0, which is along k: quarter turns of (j, i) are allowed.
+        return batch.transpose(3, 4).contiguous() if rng.uniform() < 0.5 else batch
+
+    def _centre(
+        self, name: str, maps: NDArray[np.float16], plan: PatchPlan, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return a voxel to centre a patch on."""
+        if rng.uniform() < plan.blob_share:
+            if name not in self._blobs:
+                coarse = np.asarray(maps[_IMPORTANCE, ::2, ::2, ::2])
+                self._blobs[name] = 2 * np.argwhere(coarse > 1.5)
+            places = self._blobs[name]
+            if len(places):
+                return places[rng.integers(len(places))]
+        return np.array([rng.integers(n // 8, max(n // 8 + 1, 7 * n // 8)) for n in maps.shape[1:]])
+
+
+def _mean_net_ppm(maps: NDArray[np.float16]) -> float:
+    """Return the mean of chi+ + chi- over the mask of a head."""
+    thin = maps[:, ::2, ::2, ::2].astype(np.float32)
+    inside = thin[_IMPORTANCE] > 0
+    para, dia = (thin[CHANNELS.index(name)][inside] for name in ("para", "dia"))
+    return float((para - dia).mean())

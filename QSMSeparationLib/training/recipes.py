@@ -1,0 +1,145 @@
+"""What each network is, sees and is trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.networks.architectures import build
+from QSMSeparationLib.networks.inputs import (
+    NET_PPM,
+    qsm_inputs,
+    rate_inputs,
+    separation_inputs,
+    starting_sources,
+)
+from QSMSeparationLib.networks.susep import SusepOutput
+from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.training import losses
+from QSMSeparationLib.training.scan_noise import Batch
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Parts of the training that an ablation turns off.
+
+    Parameters
+    ----------
+    contrast : bool
+        The contrastive term (SUSEP-Net).
+    know_dr : bool
+        Whether the network is told Dr.
+    lesion_weight : float
+        Extra weight of lesions and blobs in the loss.
+    """
+
+    contrast: bool = True
+    know_dr: bool = True
+    lesion_weight: float = losses.LESION_WEIGHT
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    name : str
+        Name of its weights.
+    terms : callable
+        ``terms(network, batch, switches) -> dict`` of loss terms.
+    steps, batch, patch : int
+        Default length, patches a step, and their side.
+    rate : float
+        Highest learning rate (AdamW, cosine).
+    """
+
+    name: str
+    terms: Callable[[nn.Module, Batch, Switches], Terms]
+    steps: int = 3000
+    batch: int = 4
+    patch: int = 48
+    rate: float = 1e-3
+    weights: dict[str, float] = field(default_factory=lambda: dict(losses.WEIGHTS))
+
+    def build(self) -> nn.Module:
+        """Return the untrained network."""
+        return build(self.name)
+
+
+def _separation_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
+    mask, rate, asymmetry = batch.mask, batch.rate_ppm, batch.asymmetry
+    inputs = separation_inputs(
+        batch.net_ppm, batch.field_ppm, rate, asymmetry, batch.net_l2_ppm, mask
+    )
+    output = network(inputs)
+    correction = output.sources if isinstance(output, SusepOutput) else output
+    base = starting_sources(batch.net_ppm, rate, asymmetry, mask)
+    error = base + NET_PPM * correction.float() - batch.sources_ppm
+    terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
+    terms |= losses.model_terms(error, batch, _dipole(tuple(error.shape[2:])))
+    if isinstance(output, SusepOutput) and switches.contrast:
+        terms["contrast"] = losses.contrastive(output)
+    return terms
+
+
+def _qsm_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
+    correction = network(qsm_inputs(batch.field_ppm, batch.net_l2_ppm)).float()
+    true = batch.sources_ppm[:, :1] - batch.sources_ppm[:, 1:]
+    # The field knows no mean: errors are compared without that of the patch.
+    mask = batch.mask
+    error = (batch.net_l2_ppm + NET_PPM * correction - true) * mask
+    mean = error.sum((2, 3, 4), keepdim=True) / mask.sum((2, 3, 4), keepdim=True).clamp(min=1)
+    error = (error - mean) * mask
+    terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
+    field_error = _dipole(tuple(error.shape[2:]))(error / NET_PPM)
+    terms["field"] = (field_error.abs() * mask).sum() / mask.sum().clamp(min=1)
+    return terms
+
+
+def _rate_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
+    # In Hz over 114, so that the same loss serves; R2PRIMEnet does not know Dr.
+    predicted = network(rate_inputs(batch.r2star_hz)).float() * NET_PPM
+    predicted = predicted + 0.32 * batch.r2star_hz / 114.0
+    error = predicted - batch.true_r2prime_hz / 114.0
+    return losses.error_terms(error, batch.importance, switches.lesion_weight)
+
+
+@lru_cache(maxsize=4)
+def _dipole(shape: tuple[int, int, int]) -> DipoleOperator:
+    """The dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
+    return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5)
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("chi-sepnet", _separation_terms),
+        Recipe("susep-net", _separation_terms),
+        Recipe("qsmnet", _qsm_terms),
+        Recipe("r2primenet", _rate_terms, steps=1500),
+    )
+}
+"""Recipes by the name of the weights."""
+
+
+def find(name: str) -> Recipe:
+    """Return a recipe, or raise InputError with the names there are."""
+    if name not in RECIPES:
+        raise InputError(f"there is no recipe '{name}'; choose one of: {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def total(terms: Terms, recipe: Recipe) -> Tensor:
+    """Return the loss of a recipe from its terms."""
+    loss = losses.weighted_sum(terms, recipe.weights)
+    if not torch.isfinite(loss):
+        raise InputError(f"{recipe.name}: the loss is not finite; lower the learning rate")
+    return loss
