@@ -171,6 +171,15 @@ _KNOWN: tuple[Method, ...] = (
         citation="Relaxivity model of Shin et al., NeuroImage 2021;240:118371, solved voxel by voxel",
     ),
     Method(
+        name="closed-form-guided",
+        stage="separation",
+        title="Closed form, R2' smoothed along the edges of net chi",
+        needs=("qsm", "r2prime"),
+        function="separation.guided:closed_form_guided",
+        citation="Closed form; guided filter: He et al., IEEE Trans PAMI 2013;35:1397",
+        refits_net=True,
+    ),
+    Method(
         name="r2star-qsm",
         stage="separation",
         title="R2*-QSM (gradient echo only)",

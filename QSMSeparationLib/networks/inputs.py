@@ -2,13 +2,13 @@
 
 Separation networks take [net chi, local field, R2'/Dr, asymmetry, closed-form net chi] with Dr
 the mean of Dr+ and Dr-, and asymmetry = (Dr+ - Dr-)/(Dr+ + Dr-) in the mask, so one network
-serves any pair of relaxivities. They correct :func:`starting_sources`.
+serves any pair of relaxivities. They correct
+:func:`QSMSeparationLib.separation.guided.starting_sources`.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 NET_PPM = 0.03
@@ -16,8 +16,6 @@ FIELD_PPM = 0.012
 RATE_PPM = 0.06
 R2_HZ = 20.0
 """Typical sizes: the SD of net chi and field in a brain, mean R2'/Dr, and R2*."""
-
-_SMOOTHING = 0.7
 
 
 def separation_inputs(
@@ -57,32 +55,6 @@ def separation_inputs(
         net_l2_ppm / NET_PPM,
     ]
     return torch.cat(parts, dim=1) * mask
-
-
-def starting_sources(
-    net_ppm: Tensor, rate_ppm: Tensor, asymmetry: Tensor | float, mask: Tensor
-) -> Tensor:
-    """Return chi+ and |chi-| in ppm that a network corrects, (batch, 2, k, j, i).
-
-    The closed form, bounded at 0, of net chi and slightly smoothed R2'/Dr:
-    from Dr+ chi+ + Dr- |chi-| = R2' and chi+ - |chi-| = chi, chi+ = (R2'/Dr + (1 - a) chi)/2.
-    """
-    smooth = _smoothed(rate_ppm * mask) / _smoothed(mask).clamp(min=1e-3)
-    para = 0.5 * (smooth + (1 - asymmetry) * net_ppm)
-    return torch.cat([para, para - net_ppm], dim=1).clamp_(min=0) * mask
-
-
-def _smoothed(volume: Tensor) -> Tensor:
-    """Convolve (batch, 1, k, j, i) with a Gaussian of 0.7 voxels."""
-    line = torch.exp(-0.5 * (torch.arange(-2, 3, device=volume.device) / _SMOOTHING) ** 2)
-    line = (line / line.sum()).to(volume.dtype)
-    for axis in range(3):
-        moved = volume.movedim(axis + 2, -1)
-        padded = functional.pad(moved, (2, 2))
-        n = moved.shape[-1]
-        moved = sum(w * padded.narrow(-1, start, n) for start, w in enumerate(line))
-        volume = moved.movedim(-1, axis + 2)
-    return volume
 
 
 def qsm_inputs(field_ppm: Tensor, net_l2_ppm: Tensor) -> Tensor:

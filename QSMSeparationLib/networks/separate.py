@@ -11,19 +11,15 @@ from torch import Tensor
 from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.grid import NetworkGrid
-from QSMSeparationLib.networks.inputs import NET_PPM, separation_inputs, starting_sources
+from QSMSeparationLib.networks.inputs import NET_PPM, separation_inputs
 from QSMSeparationLib.networks.refine import refine
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.networks.tiles import Run, infer
 from QSMSeparationLib.networks.weights import load_weights
 from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.separation.guided import BRAIN_MEAN_PPM, starting_sources
 
 Note = Callable[[str], None]
-
-BRAIN_MEAN_PPM = 0.009
-"""Mean of chi+ + chi- over the brains of the digital head (SD over people 0.003 ppm).
-
-Net chi comes with mean 0, and the two equations need its true level."""
 
 
 def ignore(text: str) -> None:

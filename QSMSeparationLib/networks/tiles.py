@@ -22,7 +22,7 @@ TILE = 128
 MARGIN = 32
 """Side of a tile, and the context at its border that is not used, in voxels."""
 
-_BYTES_PER_FEATURE = 6.0
+_BYTES_PER_FEATURE = 5.0
 """Peak memory of a forward pass, as multiples of the first level's features in float32."""
 
 
@@ -50,7 +50,7 @@ def infer(
     inputs: Tensor,
     channels: int,
     report: Report = silent,
-    budget_bytes: float = 1.5e9,
+    budget_bytes: float = 2.5e9,
     pick: Callable[[object], Tensor] = lambda output: output,
 ) -> tuple[Tensor, Run]:
     """Run a network on a volume on the device of the volume.

@@ -16,10 +16,10 @@ from QSMSeparationLib.networks.inputs import (
     qsm_inputs,
     rate_inputs,
     separation_inputs,
-    starting_sources,
 )
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.separation.guided import starting_sources
 from QSMSeparationLib.training import losses
 from QSMSeparationLib.training.scan_noise import Batch
 

@@ -15,13 +15,13 @@ from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks import tiles
 from QSMSeparationLib.networks.architectures import SHIPPED, build, create
 from QSMSeparationLib.networks.grid import NetworkGrid
-from QSMSeparationLib.networks.inputs import starting_sources
 from QSMSeparationLib.networks.refine import refine
 from QSMSeparationLib.networks.susep import SusepNet
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.unet import UNet, folded, unfolded
 from QSMSeparationLib.networks.weights import load_weights, save_weights
 from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.separation.guided import guided, starting_sources
 
 
 def blob(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> torch.Tensor:
@@ -171,6 +171,20 @@ def test_starting_sources_solve_both_equations():
     sources = starting_sources(net, rate * mask, 30 / 230, mask)
     assert torch.allclose(sources[0, 0], torch.tensor(para), atol=1e-6)
     assert torch.allclose(sources[0, 1], torch.tensor(para - 0.02), atol=1e-6)
+
+
+def test_guided_filter_takes_noise_and_keeps_edges_of_the_guide():
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, 1, 32, 32, 32)
+    guide = torch.zeros(shape)
+    guide[..., 16:] = 0.05
+    noise = 0.02 * torch.randn(shape, generator=generator)
+    smooth = guided(2 * guide + noise, guide, torch.ones(shape))
+    inner = (..., slice(4, -4), slice(4, -4), slice(4, -4))
+    error = (smooth - 2 * guide)[inner]
+    assert error.std() < 0.3 * 0.02
+    step = smooth[inner][..., 12:].mean() - smooth[inner][..., :12].mean()
+    assert step == pytest.approx(0.1, rel=0.03)
 
 
 def test_refinement_restores_a_lesion_that_a_network_washed_out():
