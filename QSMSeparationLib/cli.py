@@ -256,6 +256,13 @@ def _add_simulate(commands: argparse._SubParsersAction) -> None:
     )
     add("--labels", type=Path, metavar="FILE", help="SynthSeg label map to use as the anatomy")
     add("--age", type=float, metavar="YEARS", help="age (drawn when missing)")
+    add(
+        "--move-values",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="move the mean of every tissue by up to this share (0.3: another value table)",
+    )
     add("--phase", choices=("rad", "integer"), default="rad", help="unit of the phase")
     add(
         "--dr-para",

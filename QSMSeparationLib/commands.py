@@ -205,13 +205,23 @@ def simulate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     protocol = _protocol(args)
     if args.phase not in PHASE_UNITS or not 0 <= args.lesion_count <= 200:
         raise InputError(f"--lesion-count {args.lesion_count}: choose 0 to 200")
+    if not 0 <= args.move_values <= 0.9:
+        raise InputError(f"--move-values {args.move_values:g}: choose 0 to 0.9")
     labels = None if args.labels is None else read_labels(args.labels)
     masks = [read_labels(path) for path in args.lesion_masks]
     outputs = Outputs(args.out, args.overwrite)
     name = _name(args.name)
     outputs.refuse_existing(["dataset_description.json", name])
     scan, truth, rows = scan_person(
-        args.seed, protocol, name, progress, args.lesion_count, args.age, labels, masks
+        args.seed,
+        protocol,
+        name,
+        progress,
+        args.lesion_count,
+        args.age,
+        labels,
+        masks,
+        args.move_values,
     )
     with outputs, progress.stage("writing"):
         write_dataset(scan, truth, rows, outputs, args.phase)
@@ -227,6 +237,7 @@ def scan_person(
     age_years: float | None = None,
     labels: Volume | None = None,
     lesion_masks: list[Volume] | tuple[Volume, ...] = (),
+    moved: float = 0.0,
 ) -> tuple[Scan, Truth, list[dict]]:
     """Draw a person and scan it; returns the scan, the truth and the lesions' truth rows."""
     from QSMSeparationLib.simulation.lesions import lesion_table as truth_rows
@@ -235,7 +246,7 @@ def scan_person(
     from QSMSeparationLib.simulation.scanner import simulate_scan
 
     with progress.stage("anatomy and lesions") as report:
-        head = draw_head(seed, lesion_count, age_years, labels, lesion_masks, report)
+        head = draw_head(seed, lesion_count, age_years, labels, lesion_masks, moved, report)
     with progress.stage("tissue maps") as report:
         fine = rasterise(head, protocol.fine_spacing_mm, report)
     rows = truth_rows(head.lesions)

@@ -19,6 +19,7 @@ def draw_head(
     age_years: float | None = None,
     labels: Volume | None = None,
     lesion_masks: Sequence[Volume] = (),
+    moved: float = 0.0,
     report: Report = silent,
 ) -> Head:
     """Return the head of one person.
@@ -35,13 +36,15 @@ def draw_head(
         Label map of a real head (SynthSeg numbers); without it the anatomy is drawn too.
     lesion_masks : sequence of Volume
         Lesion masks of patients, whose shapes are used instead of drawn ones.
+    moved : float
+        Moves the tissue means (:func:`QSMSeparationLib.simulation.tissues.draw_tissues`).
     report : callable
         Progress.
     """
     anatomy = (
         procedural_anatomy(seed, report) if labels is None else anatomy_from_labels(labels, seed)
     )
-    tissues = draw_tissues(seed, age_years)
+    tissues = draw_tissues(seed, age_years, moved)
     lesions = (
         draw_lesions(anatomy, tissues, seed, lesion_count, lesion_masks) if lesion_count else ()
     )

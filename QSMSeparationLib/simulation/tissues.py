@@ -221,7 +221,9 @@ PARENCHYMA_LABELS = tuple(
 """Labels of brain tissue, without CSF and vessels."""
 
 
-def draw_tissues(seed: int, age_years: float | None = None) -> dict[str, Tissue]:
+def draw_tissues(
+    seed: int, age_years: float | None = None, moved: float = 0.0
+) -> dict[str, Tissue]:
     """Draw the values of one person.
 
     Regions vary by their tabled SD, together by a shared factor for chi+ and one for
@@ -235,11 +237,15 @@ def draw_tissues(seed: int, age_years: float | None = None) -> dict[str, Tissue]
         The person.
     age_years : float, optional
         Age; drawn between 20 and 75 when missing.
+    moved : float
+        Moves the mean of chi+ and of chi- of every tissue by a share of its own, drawn between
+        -moved and +moved: a value table that no network has seen.
     """
     rng = np.random.default_rng([seed, 101])
     age = float(rng.uniform(20, 75)) if age_years is None else float(age_years)
     iron = (1 - np.exp(-0.04 * age)) / (1 - np.exp(-0.04 * 62.0))
     shared_para, shared_dia = np.exp(rng.normal(0, 0.05, 2))
+    other = np.random.default_rng([seed, 102])
     person = {}
     for name, tissue in TISSUES.items():
         draw_para, draw_dia, draw_t2 = rng.normal(0, 1, 3).clip(-2, 2)
@@ -247,6 +253,8 @@ def draw_tissues(seed: int, age_years: float | None = None) -> dict[str, Tissue]
         if name in DEEP_GREY or name in ("subthalamic nucleus", "pulvinar"):
             para *= iron
         dia = shared_dia * tissue.chi_dia_ppb + draw_dia * tissue.chi_dia_sd
+        para *= 1 + moved * other.uniform(-1, 1)
+        dia *= 1 + moved * other.uniform(-1, 1)
         person[name] = replace(
             tissue,
             chi_para_ppb=max(0.0, float(para)),

@@ -64,9 +64,9 @@ class Recipe:
     name: str
     terms: Callable[[nn.Module, Batch, Switches], Terms]
     steps: int = 3000
-    batch: int = 4
+    batch: int = 2
     patch: int = 48
-    rate: float = 1e-3
+    rate: float = 2e-3
     weights: dict[str, float] = field(default_factory=lambda: dict(losses.WEIGHTS))
 
     def build(self) -> nn.Module:

@@ -256,3 +256,15 @@ def test_people_differ_and_age_brings_iron():
 def test_impossible_protocols_are_refused(bad):
     with pytest.raises(InputError):
         Protocol(**bad)
+
+
+def test_moved_values_are_another_table_of_the_same_person():
+    plain, same, moved = (draw_tissues(5, 40.0, share) for share in (0.0, 0.0, 0.3))
+    assert plain == same
+    ratios = [
+        moved[name].chi_para_ppb / tissue.chi_para_ppb
+        for name, tissue in plain.items()
+        if tissue.chi_para_ppb > 1
+    ]
+    assert 0.7 <= min(ratios) < 0.85
+    assert 1.15 < max(ratios) <= 1.3
