@@ -16,18 +16,20 @@ from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.inputs import checked_map, checked_mask
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.options import Options
-from QSMSeparationLib.physics.constants import hz_per_ppm, relaxivity
-from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.preprocess import checks
+from QSMSeparationLib.physics.constants import relaxivity
 from QSMSeparationLib.preprocess.background import remove_background
-from QSMSeparationLib.preprocess.field_map import FieldEstimate, estimate_field
-from QSMSeparationLib.preprocess.mask import brain_mask, clean_mask
-from QSMSeparationLib.preprocess.r2 import fit_r2
-from QSMSeparationLib.preprocess.r2prime import r2prime_from, register_to
-from QSMSeparationLib.preprocess.r2star import fit_r2star
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.result import Result
-from QSMSeparationLib.scan import Scan, SpinEcho
+from QSMSeparationLib.scan import Scan
+from QSMSeparationLib.scan_stages import (
+    data_checks,
+    data_weight,
+    find_brain,
+    referenced,
+    relaxation,
+    residual_field,
+    total_field,
+)
 from QSMSeparationLib.separation.closed_form import infeasible
 from QSMSeparationLib.volume import Geometry, Volume
 
@@ -122,8 +124,8 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     result = Result(
         scan.geometry, np.zeros(scan.geometry.shape, dtype=bool), notes=list(scan.notes)
     )
-    mask = _brain(scan, magnitude, progress)
-    estimate = _field(scan, magnitude, mask, progress)
+    mask = find_brain(scan, magnitude, progress)
+    estimate = total_field(scan, magnitude, mask, progress)
     result.notes += estimate.notes
     with progress.stage("background field") as report:
         background = remove_background(
@@ -137,14 +139,14 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     result.notes += background.notes
     inside = background.mask
     result.mask = inside.cpu().numpy()
-    rates, noise_sd = _relaxation(scan, magnitude, inside, estimate, result, progress)
+    rates, noise_sd = relaxation(scan, magnitude, inside, estimate, result, progress)
     maps = Maps(
         mask=inside,
         spacing_kji=scan.geometry.spacing_kji,
         b0_kji=scan.geometry.b0_kji,
         b0_tesla=scan.b0_tesla,
         field_ppm=background.local_field_ppm,
-        weight=_data_weight(magnitude, estimate.reliability, inside),
+        weight=data_weight(magnitude, estimate.reliability, inside),
         dr_para=relaxivity(options.dr_para, scan.b0_tesla),
         dr_dia=relaxivity(options.dr_dia, scan.b0_tesla),
         **rates,
@@ -158,9 +160,9 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     result.intermediate["reliability"] = estimate.reliability.cpu().numpy()
     separate_maps(maps, options, result, progress)
     with progress.stage("data checks"):
-        residual = _residual_field(maps, torch.from_numpy(result.maps["net"]).to(device))
+        residual = residual_field(maps, torch.from_numpy(result.maps["net"]).to(device))
         result.maps["residual"] = residual.cpu().numpy()
-        result.checks = _checks(scan, maps, estimate, mask, residual, noise_sd, result)
+        result.checks = data_checks(scan, maps, estimate, mask, residual, noise_sd, result)
     return _with_seconds(result, progress)
 
 
@@ -177,150 +179,6 @@ def require_reconstructable(scan: Scan) -> None:
         )
 
 
-def _brain(scan: Scan, magnitude: torch.Tensor, progress: Progress) -> torch.Tensor:
-    """Brain mask given with the scan, or found in its magnitude."""
-    with progress.stage("brain mask") as report:
-        if scan.mask is not None:
-            Volume(scan.mask.array, scan.geometry, "scan").require_same_grid(scan.mask)
-            mask = clean_mask(scan.mask.array, scan.geometry.shape, scan.mask.source)
-        else:
-            mask = brain_mask(
-                magnitude, scan.echo_times_s, scan.geometry.spacing_kji, report=report
-            )
-    return torch.as_tensor(mask).to(magnitude.device)
-
-
-def _field(
-    scan: Scan, magnitude: torch.Tensor, mask: torch.Tensor, progress: Progress
-) -> FieldEstimate:
-    """Total field from the wrapped phase."""
-    with progress.stage("field map") as report:
-        return estimate_field(
-            magnitude,
-            torch.from_numpy(scan.phase_rad).to(magnitude.device),
-            scan.echo_times_s,
-            scan.b0_tesla,
-            mask,
-            scan.geometry.spacing_kji,
-            scan.geometry.b0_kji,
-            report=report,
-        )
-
-
-def _relaxation(
-    scan: Scan,
-    magnitude: torch.Tensor,
-    mask: torch.Tensor,
-    estimate: FieldEstimate,
-    result: Result,
-    progress: Progress,
-) -> tuple[dict[str, torch.Tensor], float]:
-    """R2*, R2' where a spin echo gives R2, and the noise SD of the magnitude."""
-    with progress.stage("R2*") as report:
-        fit = fit_r2star(
-            magnitude,
-            scan.echo_times_s,
-            mask,
-            estimate.total_field_ppm,
-            scan.b0_tesla,
-            report=report,
-        )
-    lost = float(fit.uncorrectable.sum() / mask.sum())
-    if lost > 0.001:
-        result.notes.append(
-            f"R2* could not be fitted in {100 * lost:.1f} % of the mask (dephasing)"
-        )
-    rates = {"r2star_hz": fit.r2star_hz}
-    result.facts["R2primeOrigin"] = "none (no spin echo)"
-    if scan.spin_echo is None:
-        return rates, fit.noise_sd
-    r2 = _r2(scan, scan.spin_echo, magnitude, mask, result, progress)
-    r2prime, clipped = r2prime_from(fit.r2star_hz, r2, mask)
-    result.notes.append(
-        f"R2' = R2* - R2 was negative and set to 0 in {100 * clipped:.1f} % of the mask"
-    )
-    result.facts["R2primeOrigin"] = "measured (R2* - R2 of the spin echo)"
-    result.maps["r2"] = r2.cpu().numpy()
-    return rates | {"r2prime_hz": r2prime}, fit.noise_sd
-
-
-def _r2(
-    scan: Scan,
-    spin_echo: SpinEcho,
-    magnitude: torch.Tensor,
-    mask: torch.Tensor,
-    result: Result,
-    progress: Progress,
-) -> torch.Tensor:
-    """R2 of the spin echo, laid over the gradient echo."""
-    with progress.stage("registering spin echo"):
-        fixed = Volume(magnitude[0].cpu().numpy(), scan.geometry, "gradient echo")
-        moving = Volume(spin_echo.magnitude[0], spin_echo.geometry, "spin echo")
-        found = register_to(moving, fixed)
-    if found.applied:
-        result.notes.append(
-            f"the spin echo was moved by {found.shift_mm:.1f} mm and {found.angle_deg:.1f} degrees"
-        )
-    if not found.applied and scan.geometry.difference(spin_echo.geometry) is None:
-        train = torch.from_numpy(spin_echo.magnitude).to(magnitude.device)
-    else:
-        # The echoes are moved, not R2: their noise averages as signal, before the logarithm.
-        moved = [
-            found.move(Volume(echo, spin_echo.geometry), scan.geometry).array
-            for echo in spin_echo.magnitude
-        ]
-        train = torch.from_numpy(np.stack(moved)).to(magnitude.device)
-    with progress.stage("R2") as report:
-        fit = fit_r2(train, spin_echo.echo_times_s, mask, scan.geometry.spacing_kji, report=report)
-    result.facts["R2Fit"] = fit.method
-    return fit.r2_hz
-
-
-def _residual_field(maps: Maps, net_ppm: torch.Tensor) -> torch.Tensor:
-    """Local field that net chi does not explain, mean 0 over the mask."""
-    dipole = DipoleOperator(
-        tuple(maps.mask.shape), maps.spacing_kji, maps.b0_kji, device=maps.mask.device
-    )
-    residual = maps.field_ppm - dipole(net_ppm)
-    return _referenced(residual, maps.mask)
-
-
-def _checks(
-    scan: Scan,
-    maps: Maps,
-    estimate: FieldEstimate,
-    brain: torch.Tensor,
-    residual_ppm: torch.Tensor,
-    noise_sd: float,
-    result: Result,
-) -> list[checks.Check]:
-    """What a reader of the maps would want to know of the data."""
-    net = torch.from_numpy(result.maps["net"]).to(maps.mask.device)
-    turn_ppm = 1 / (float(np.diff(scan.echo_times_s).min()) * hz_per_ppm(scan.b0_tesla))
-    done = [
-        checks.check_phase_sign(estimate.sign),
-        checks.check_snr(torch.from_numpy(scan.magnitude[0]).to(brain.device), noise_sd, brain),
-        checks.check_mask_volume(brain, scan.geometry.voxel_volume_mm3),
-        checks.check_mask_kept(maps.mask, brain),
-        checks.check_wraps(estimate.total_field_ppm, maps.mask, turn_ppm),
-        checks.check_echo_consistency(estimate.reliability, brain),
-        checks.check_r2star(maps.r2star_hz, maps.mask, scan.b0_tesla),
-        checks.check_residual_field(residual_ppm, maps.mask),
-    ]
-    if maps.r2prime_hz is not None:
-        dr = (maps.dr_para + maps.dr_dia) / 2
-        done.append(checks.check_feasible(maps.r2prime_hz, net, maps.mask, dr))
-    return done
-
-
-def _data_weight(
-    magnitude: torch.Tensor, reliability: torch.Tensor, mask: torch.Tensor
-) -> torch.Tensor:
-    """Weight of the field in the inversion: magnitude (up to its median) times reliability."""
-    strength = magnitude.square().sum(dim=0).sqrt_()
-    return (strength / strength[mask].median()).clamp_(max=1.0) * reliability * mask
-
-
 def separate_maps(maps: Maps, options: Options, result: Result, progress: Progress) -> None:
     """Run inversion (unless net chi is given) and separation; the maps go into ``result``."""
     has_r2prime = maps.r2prime_hz is not None
@@ -335,7 +193,7 @@ def separate_maps(maps: Maps, options: Options, result: Result, progress: Progre
         qsm = _invert(maps, inversion, before[0], result, progress)
         result.facts |= _inversion_facts(inversion, before[0])
     else:
-        qsm = _referenced(maps.qsm_ppm, maps.mask)
+        qsm = referenced(maps.qsm_ppm, maps.mask)
         result.facts["Inversion"] = "none (net chi was given)"
     maps = replace(maps, qsm_ppm=qsm)
     extra = _network_arguments(method, options.weights, result)
@@ -392,7 +250,7 @@ def _invert(
     with progress.stage(f"inversion: {method.name}") as report:
         extra = _network_arguments(method, None, result)
         qsm = method.load()(maps, report=report, **settings, **extra)
-    return _referenced(qsm, maps.mask)
+    return referenced(qsm, maps.mask)
 
 
 def _network_arguments(
@@ -408,11 +266,6 @@ def _network_arguments(
     loaded = load_weights(method.weights, weights)
     result.facts.setdefault("WeightsSha256", {})[method.weights] = loaded.sha256
     return {"weights": weights, "note": result.notes.append}
-
-
-def _referenced(qsm_ppm: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Subtract the mean over the mask, the reference of net chi."""
-    return (qsm_ppm - qsm_ppm[mask].mean()) * mask
 
 
 def _maps(

@@ -31,7 +31,7 @@ def separate_by_network(
     maps: Maps,
     *,
     weights: Path | None = None,
-    refinement: float = 0.0,
+    refinement: float = 2,
     note: Note = ignore,
     report: Report = silent,
 ) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,8 @@ def _forward(
     def apply(part: Tensor) -> Tensor:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         with torch.inference_mode(), torch.autocast(device.type, dtype, device.type == "cuda"):
-            output = pick(network(part[None].to(device)))[0]
+            volume = part[None].to(device).contiguous(memory_format=torch.channels_last_3d)
+            output = pick(network(volume))[0]
         return output.float().clone()
 
     box = _bounding_box(inputs)

@@ -102,6 +102,14 @@ def read_card(file: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _load(name: str, file: Path) -> Weights:
+    loaded = read_weights(name, file)
+    _fuse(loaded.network)
+    loaded.network.to(memory_format=torch.channels_last_3d)
+    return loaded
+
+
+def read_weights(name: str, file: Path) -> Weights:
+    """Load a weight file as it was trained: to go on with the training."""
     card = read_card(file)
     if card["name"] != name:
         raise InputError(f"{file}: these are weights of '{card['name']}', not of '{name}'")
@@ -118,5 +126,15 @@ def _load(name: str, file: Path) -> Weights:
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file}: the weights don't fit their model card ({reason})") from None
-    network.eval().requires_grad_(False)
-    return Weights(network.to(memory_format=torch.channels_last_3d), card, found)
+    return Weights(network.eval().requires_grad_(False), card, found)
+
+
+def _fuse(network: nn.Module) -> None:
+    """Work every batch normalisation into the convolution before it: same result, less memory."""
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for n in range(len(module) - 1):
+            if isinstance(module[n], nn.Conv3d) and isinstance(module[n + 1], nn.BatchNorm3d):
+                module[n] = nn.utils.fusion.fuse_conv_bn_eval(module[n], module[n + 1])
+                module[n + 1] = nn.Identity()

@@ -11,7 +11,7 @@ import torch
 from QSMSeparationLib.device import choose_device, describe_device
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.networks.architectures import SHIPPED
-from QSMSeparationLib.networks.weights import load_weights, save_weights
+from QSMSeparationLib.networks.weights import read_weights, save_weights
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.training import anatomies, loop, recipes
 from QSMSeparationLib.training.pool import Pool, start_workers
@@ -56,7 +56,7 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
         raise InputError(f"--export {plan.export}: give a file that ends with .pt")
     start = None
     if plan.start is not None:
-        start = load_weights(plan.network, plan.start).network.state_dict()
+        start = read_weights(plan.network, plan.start).network.state_dict()
     workers = []
     if plan.workers > 0:
         with progress.stage("people"):
