@@ -51,7 +51,7 @@ def is_estimated(role: str, sidecar: dict[str, Any]) -> bool:
 
 def title(role: str, sidecar: dict[str, Any]) -> str:
     """Return what a reader calls a map, with its unit: ``chi+ [ppm]``."""
-    name = _TITLES.get(role, _NAMES[role])
+    name = _TITLES.get(role) or _NAMES.get(role) or role.replace("_", " ")
     name += " (estimated)" if is_estimated(role, sidecar) else ""
     unit = MAPS[role][1]
     return f"{name} [{unit}]" if unit in _UNITS and unit != "1" else name
@@ -84,7 +84,10 @@ def add_volume(
         Where it lies on the same grid, its matrix is taken as it is: file formats round.
     """
     suffix = " estimated" if is_estimated(role, sidecar) else ""
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{subject} {_NAMES[role]}{suffix}")
+    # Filled before it is added, so that every selector of the application looks at it once.
+    node = slicer.vtkMRMLScalarVolumeNode()
+    name = _NAMES.get(role, role.replace("_", " "))
+    node.SetName(f"{subject} {name}{suffix}")
     marks.mark(node, run, role)
     place(node, volume, reference)
     node.SetAttribute(marks.SIDECAR, json.dumps(sidecar))
@@ -94,6 +97,7 @@ def add_volume(
         node.SetVoxelValueUnits(_coded(unit))
     if role in _QUANTITIES:
         node.SetVoxelValueQuantity(_coded(_QUANTITIES[role]))
+    scene.AddNode(node)
     _display(node, role, sidecar, run)
     return node
 
@@ -106,9 +110,11 @@ def add_mask(
     reference: slicer.vtkMRMLVolumeNode | None = None,
 ) -> slicer.vtkMRMLLabelMapVolumeNode:
     """Add the brain mask of a run as a label map."""
-    node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", f"{subject} brain mask")
+    node = slicer.vtkMRMLLabelMapVolumeNode()
+    node.SetName(f"{subject} brain mask")
     marks.mark(node, run, marks.MASK)
     place(node, mask, reference)
+    scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     return node
 

@@ -1,0 +1,401 @@
+"""Susceptibility source separation in 3D Slicer: chi+, chi- and net chi beside MS lesions.
+
+The module is thin: what is computed is in QSMSeparationLib, which runs in a process of its own;
+what the panel is made of is in QSMSeparationPanel. Neither is imported before it is needed.
+"""
+
+import enum
+import importlib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+import slicer
+import vtk
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+LabelsNode = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode]  # noqa: UP007
+"""What may hold a mask or lesions; the wrapper of parameter nodes knows no ``A | B``."""
+
+
+class QSMSeparation(ScriptedLoadableModule):
+    """The module as the application lists it."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("QSM Separation")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        parent.dependencies = []
+        parent.contributors = ["QSMSeparation contributors"]
+        parent.helpText = _(
+            "Separates magnetic susceptibility of the brain into paramagnetic (iron) and "
+            "diamagnetic (myelin) sources and measures MS lesions in both. Research use only, "
+            "not for diagnosis."
+        )
+        parent.acknowledgementText = _(
+            "The methods are those of the papers that the panel names beside each; cite them."
+        )
+        make_library_importable()
+        slicer.app.connect("startupCompleted()", register_sample_data)
+
+
+def make_library_importable() -> None:
+    """Installed, the library lies beside this file; in a source checkout one folder up."""
+    if importlib.util.find_spec("QSMSeparationLib") is None:
+        sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+
+def register_sample_data() -> None:
+    """Offer the digital head in the module Sample Data."""
+    from QSMSeparationPanel import sample_data
+
+    sample_data.register(Path(__file__).parent / "Resources" / "Icons")
+
+
+class InputKind(enum.Enum):
+    """Where a run starts from."""
+
+    SCAN = "scan"
+    MAPS = "maps"
+
+    def label(self) -> str:
+        """Return what the panel shows."""
+        return {"scan": _("Scan (BIDS or DICOM folder)"), "maps": _("Loaded volumes")}[self.value]
+
+
+@parameterNodeWrapper
+class QSMSeparationParameterNode:
+    """Everything that the user chooses; saved with the scene."""
+
+    inputKind: InputKind = InputKind.SCAN
+    scanFolder: str = ""
+    subject: str = ""
+    field: vtkMRMLScalarVolumeNode
+    qsm: vtkMRMLScalarVolumeNode
+    r2prime: vtkMRMLScalarVolumeNode
+    r2star: vtkMRMLScalarVolumeNode
+    r2: vtkMRMLScalarVolumeNode
+    mask: LabelsNode
+    b0Tesla: Annotated[float, WithinRange(0.1, 25.0)] = 3.0
+    lesions: LabelsNode
+    method: str = ""
+    inversion: str = "tv"
+    settings: str = ""
+    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
+    drPara: Annotated[float, WithinRange(1.0, 2000.0)] = 114.0
+    drDia: Annotated[float, WithinRange(1.0, 2000.0)] = 114.0
+    weightsFile: str = ""
+    keepIntermediate: bool = False
+    fourthVolume: vtkMRMLScalarVolumeNode
+
+
+class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: QSMSeparationLogic | None = None
+        self._parameters: QSMSeparationParameterNode | None = None
+        self._binding: int | None = None
+        self._controls: Any = None
+        self._top: Any = None
+
+    def setup(self) -> None:
+        """Build the panel."""
+        ScriptedLoadableModuleWidget.setup(self)
+        widget = slicer.util.loadUI(self.resourcePath("UI/QSMSeparation.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self._top = widget
+        self.logic = QSMSeparationLogic()
+        from QSMSeparationPanel.controls import PanelControls
+
+        self._controls = PanelControls(self.ui, self.logic, lambda: self._parameters)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Leave nothing running or observed."""
+        self.setParameterNode(None)
+        self.removeObservers()
+        if self._controls is not None:
+            self._controls.close()
+        if self.logic is not None:
+            self.logic.close()
+        if self._top is not None:
+            self._top.setMRMLScene(None)  # its selectors follow the scene no longer
+
+    def enter(self) -> None:
+        """Show the parameters of the present scene."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Stop following the parameters while another module is shown."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """End the run of a scene that goes."""
+        self.logic.cancel()
+        self._controls.forget_scene()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Begin anew in the empty scene."""
+        self.logic.tidy(slicer.mrmlScene)
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Show the runs of a scene that was opened."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+        self._controls.refresh_results()
+
+    def onNodeRemoved(self, caller: Any, event: Any) -> None:
+        """Runs may have been deleted in another module."""
+        self._controls.refresh_results_soon()
+
+    def initializeParameterNode(self) -> None:
+        """Follow the parameters of the present scene."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameters: QSMSeparationParameterNode | None) -> None:
+        """Bind the panel to a parameter node, or to none."""
+        modified = vtk.vtkCommand.ModifiedEvent
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._binding)
+            self.removeObserver(self._parameters, modified, self._update)
+        self._parameters = parameters
+        if parameters is not None:
+            self._binding = parameters.connectGui(self.ui)
+            self.addObserver(parameters, modified, self._update)
+            self._update()
+
+    def _update(self, caller: Any = None, event: Any = None) -> None:
+        self._controls.update()
+
+    def onReload(self) -> None:
+        """Reload the panel and the library too, which the application would keep."""
+        self.cleanup()
+        for prefix in ("QSMSeparationLib", "QSMSeparationPanel"):
+            for name in sorted(n for n in sys.modules if n.split(".")[0] == prefix):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class QSMSeparationLogic(ScriptedLoadableModuleLogic):
+    """Runs a separation; works without a panel too.
+
+    Examples
+    --------
+    In the Python console::
+
+        logic = QSMSeparationLogic()
+        parameters = logic.getParameterNode()
+        parameters.inputKind = InputKind.MAPS
+        parameters.field, parameters.r2prime, parameters.mask = field, r2prime, mask
+        [run] = logic.separate(parameters)
+        chi_para = run.node("chi_para")
+    """
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        make_library_importable()
+        from QSMSeparationPanel.checks import Inspector
+
+        from QSMSeparationLib.mrml.runs import Sweeper
+
+        self._inspector = Inspector()
+        self._sweeper = Sweeper(slicer.mrmlScene)
+        self._job: Any = None
+
+    def getParameterNode(self) -> QSMSeparationParameterNode:
+        """Return the parameters of the scene."""
+        return QSMSeparationParameterNode(super().getParameterNode())
+
+    @property
+    def running(self) -> bool:
+        """Whether a run has begun and not ended."""
+        return self._job is not None and self._job.active
+
+    def inputs(self, parameters: QSMSeparationParameterNode) -> Any:
+        """Return what is known of the chosen inputs (:class:`checks.Inputs`)."""
+        from QSMSeparationPanel.checks import Inputs
+
+        if parameters.inputKind is InputKind.MAPS:
+            maps = self._maps(parameters)
+            found = self._inspector.inspect_maps(maps, parameters.mask, parameters.b0Tesla)
+        else:
+            found = self._inspector.inspect_folder(Path(parameters.scanFolder))
+            if parameters.mask is not None:
+                mask = self._inspector.inspect_mask(parameters.mask, None)
+                found = Inputs(found.available, (*found.findings, *mask))
+        return found
+
+    def lesion_findings(self, parameters: QSMSeparationParameterNode) -> list[Any]:
+        """Return what is known of the chosen lesions."""
+        return self._inspector.inspect_lesions(parameters.lesions)
+
+    def problems(self, parameters: QSMSeparationParameterNode) -> list[str]:
+        """Return why a run cannot start; empty when it can."""
+        from QSMSeparationPanel.methods import method_problems
+
+        found = self.inputs(parameters)
+        lesions = [f.text for f in self.lesion_findings(parameters) if not f.ok]
+        methods = method_problems(parameters.method, parameters.inversion, found.available)
+        others = []
+        if parameters.subject and not re.fullmatch(r"sub-[A-Za-z0-9]{1,64}", parameters.subject):
+            others.append(_("write the subject as sub-01 (letters and digits only)"))
+        weights = parameters.weightsFile
+        if weights and not Path(weights).is_file():
+            others.append(_("there is no weights file {path}").format(path=weights))
+        return [*found.problems, *methods, *lesions, *others]
+
+    def start(self, parameters: QSMSeparationParameterNode, listener: Any) -> None:
+        """Start a run; ``listener`` (:class:`job.Listener`) is told its end.
+
+        Raises
+        ------
+        ValueError
+            With the first reason why it cannot start.
+        """
+        from QSMSeparationPanel.job import Job
+        from QSMSeparationPanel.packages import ensure_packages
+
+        problems = [_("a run is on its way")] if self.running else self.problems(parameters)
+        if not problems and (reason := ensure_packages()):
+            problems = [reason]
+        if problems:
+            raise ValueError(problems[0])
+        self._job = Job(self._request(parameters), slicer.mrmlScene, listener)
+        self._job.start()
+
+    def cancel(self) -> None:
+        """Ask the run to stop; its end is told within two seconds."""
+        if self.running:
+            self._job.cancel()
+
+    def stop(self) -> None:
+        """Stop the run now."""
+        if self.running:
+            self._job.stop()
+
+    def separate(self, parameters: QSMSeparationParameterNode) -> list[Any]:
+        """Run and wait, for scripts; returns the runs that are in the scene then.
+
+        Raises
+        ------
+        RuntimeError
+            With the reason when the run failed or was cancelled.
+        """
+        from QSMSeparationPanel.job import Listener
+
+        ends: list[Any] = []
+
+        class Waiting(Listener):
+            def on_end(self, end: Any, runs: list[Any]) -> None:
+                ends.append((end, runs))
+
+        self.start(parameters, Waiting())
+        while not ends:
+            slicer.app.processEvents()
+        end, runs = ends[0]
+        if end.status != "done":
+            raise RuntimeError(end.message)
+        return runs
+
+    def tidy(self, scene: Any) -> None:
+        """Take colour tables away that nothing uses any more."""
+        from QSMSeparationLib.mrml.colors import remove_unused
+
+        remove_unused(scene)
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.stop()
+        self._sweeper.stop()
+
+    def _maps(self, parameters: QSMSeparationParameterNode) -> dict[str, Any]:
+        from QSMSeparationPanel.checks import MAPS
+
+        chosen = {name: getattr(parameters, name) for name in MAPS}
+        return {name: node for name, node in chosen.items() if node is not None}
+
+    def _request(self, parameters: QSMSeparationParameterNode) -> Any:
+        from QSMSeparationPanel.job import Request
+
+        maps, command = {}, ("run", parameters.scanFolder)
+        if parameters.inputKind is InputKind.MAPS:
+            maps, command = self._maps(parameters), ("separate",)
+        labels = {"--mask": parameters.mask, "--lesions": parameters.lesions}
+        return Request(
+            command=command,
+            options=tuple(self._options(parameters, maps)),
+            maps={f"--{name}": node for name, node in maps.items()},
+            labels={option: node for option, node in labels.items() if node is not None},
+            reference=next(iter(maps.values()), None),
+        )
+
+    def _options(self, parameters: QSMSeparationParameterNode, maps: dict[str, Any]) -> list[str]:
+        from QSMSeparationPanel.methods import chosen_methods, parameter_options
+
+        available = self.inputs(parameters).available
+        chosen = chosen_methods(parameters.method, parameters.inversion, available)
+        options = ["--method", parameters.method] if parameters.method else []
+        options += ["--inversion", parameters.inversion, "--device", parameters.device]
+        options += ["--dr-para", f"{parameters.drPara:g}", "--dr-dia", f"{parameters.drDia:g}"]
+        options += parameter_options(parameters.settings, chosen)
+        if parameters.keepIntermediate:
+            options.append("--keep")
+        if parameters.weightsFile:
+            options += ["--weights", parameters.weightsFile]
+        subject = parameters.subject
+        if maps:
+            options += ["--b0", f"{parameters.b0Tesla:g}"]
+            found = re.search(r"sub-[A-Za-z0-9]+", next(iter(maps.values())).GetName())
+            subject = subject or (found[0] if found else "")
+        return [*options, "--name", subject] if subject else options
+
+
+class QSMSeparationTest(ScriptedLoadableModuleTest):
+    """A quick look whether the module works where it is installed."""
+
+    def setUp(self) -> None:
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear(False)
+
+    def runTest(self) -> None:
+        """Run all tests."""
+        self.setUp()
+        self.test_missing_inputs_are_named()
+
+    def test_missing_inputs_are_named(self) -> None:
+        """Without inputs a run is refused, and the reasons say what to choose."""
+        logic = QSMSeparationLogic()
+        parameters = logic.getParameterNode()
+        parameters.inputKind = InputKind.MAPS
+        self.assertIn("choose a brain mask", logic.problems(parameters))
+        logic.close()

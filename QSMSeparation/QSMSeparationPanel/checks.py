@@ -1,0 +1,260 @@
+"""What is known of the chosen inputs: which there are, whether they fit, what a method lacks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+import QSMSeparationLib
+from QSMSeparationLib.catalogue import Method
+from QSMSeparationLib.errors import QSMSeparationError
+from QSMSeparationLib.inputs import checked_map, checked_mask
+from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of
+from QSMSeparationLib.volume import Geometry, Volume
+
+MAPS = ("field", "qsm", "r2prime", "r2star", "r2")
+_NAMES = {
+    "field": "a local field",
+    "qsm": "a local field or QSM",
+    "r2prime": "R2' (or R2* and R2)",
+    "r2star": "R2*",
+    "magnitude": "a raw scan",
+}
+_MANY_VOXELS = 2_000_000
+_MANY_FILES = 4000
+_LOOK_AGAIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line about an input; not ``ok`` when it stands in the way of a run."""
+
+    text: str
+    ok: bool = True
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run would have.
+
+    Parameters
+    ----------
+    available : frozenset of str
+        Maps that a method can get: ``field``, ``qsm``, ``r2prime``, ``r2star``, ``magnitude``.
+    findings : tuple of Finding
+        To show below the inputs.
+    """
+
+    available: frozenset[str]
+    findings: tuple[Finding, ...]
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what stands in the way."""
+        return [finding.text for finding in self.findings if not finding.ok]
+
+
+class Inspector:
+    """Inspects inputs; what has not changed since is not read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, Any] = {}
+        self._folder: tuple[Path, float, Inputs] | None = None
+
+    def inspect_maps(
+        self,
+        maps: dict[str, slicer.vtkMRMLScalarVolumeNode],
+        mask: slicer.vtkMRMLNode | None,
+        b0_tesla: float,
+    ) -> Inputs:
+        """Inspect loaded volumes: geometry, units, mask."""
+        findings = []
+        if "field" not in maps and "qsm" not in maps:
+            findings.append(Finding("choose a local field or a QSM", ok=False))
+        if "r2prime" not in maps and "r2star" not in maps:
+            findings.append(Finding("choose R2' or R2*", ok=False))
+        if mask is None:
+            findings.append(Finding("choose a brain mask", ok=False))
+        elif maps:
+            findings += self._fitting(maps, mask, b0_tesla)
+        available = set(maps)
+        if "field" in available:
+            available.add("qsm")
+        if {"r2star", "r2"} <= available:
+            available.add("r2prime")
+        return Inputs(frozenset(available), tuple(findings))
+
+    def inspect_folder(self, path: Path) -> Inputs:
+        """Look into the folder of a scan; again only after some seconds, it may be far away."""
+        now = time.monotonic()
+        if self._folder is None or self._folder[0] != path or now - self._folder[1] > _LOOK_AGAIN_S:
+            self._folder = (path, now, inspect_folder(path))
+        return self._folder[2]
+
+    def inspect_mask(
+        self, mask: slicer.vtkMRMLNode, reference: slicer.vtkMRMLVolumeNode | None
+    ) -> list[Finding]:
+        """Inspect a brain mask; a segmentation is put on the grid of a reference."""
+        return self._once("mask", (mask, reference), lambda: _mask_findings(mask, reference))
+
+    def inspect_lesions(self, node: slicer.vtkMRMLNode | None) -> list[Finding]:
+        """Inspect the lesions; none are fine."""
+        if node is None:
+            return [Finding("no lesions: maps only")]
+        return self._once("lesions", (node,), lambda: _lesion_findings(node))
+
+    def _fitting(
+        self,
+        maps: dict[str, slicer.vtkMRMLScalarVolumeNode],
+        mask: slicer.vtkMRMLNode,
+        b0_tesla: float,
+    ) -> list[Finding]:
+        first = next(iter(maps.values()))
+        findings = list(self.inspect_mask(mask, first))
+        if not all(finding.ok for finding in findings):
+            return findings
+        labels = self._once("labels", (mask, first), lambda: labels_of(mask, first))
+        for kind, node in maps.items():
+            findings += self._once(
+                f"{kind} {b0_tesla}", (node, mask, first),
+                lambda kind=kind, node=node: _map_findings(node, kind, labels, b0_tesla),
+            )  # fmt: skip
+        return findings
+
+    def _once(self, what: str, nodes: tuple, look: Callable[[], Any]) -> Any:
+        """Look at nodes unless they are as they were; a refusal becomes a finding."""
+        key = (what, *((n.GetID(), _changed(n)) for n in nodes if n is not None))
+        if key not in self._known:
+            if len(self._known) > 50:
+                self._known.clear()
+            try:
+                self._known[key] = look()
+            except QSMSeparationError as error:
+                self._known[key] = [Finding(str(error), ok=False)]
+        return self._known[key]
+
+
+def inspect_folder(path: Path) -> Inputs:
+    """Look into the folder of a scan, without reading its files."""
+    scan = {"field", "qsm", "r2star", "magnitude"}
+    if str(path) in ("", "."):
+        unknown = frozenset(scan | {"r2prime"})
+        return Inputs(unknown, (Finding("choose the folder of a scan", ok=False),))
+    if not path.is_dir():
+        return Inputs(frozenset(scan), (Finding(f"there is no folder {path}", ok=False),))
+    nifti, spin_echoes, others = _count(path)
+    if nifti:
+        found = f"NIfTI: {nifti} files" + (f", {spin_echoes} of a spin echo" if spin_echoes else "")
+        if spin_echoes:
+            scan.add("r2prime")
+        else:
+            found += "; without a spin echo R2' is not measured"
+        return Inputs(frozenset(scan), (Finding(found),))
+    if others:
+        scan.add("r2prime")  # what is inside is known when it is read
+        found = f"DICOM: {others} files; R2' needs a multi-echo spin echo among them"
+        return Inputs(frozenset(scan), (Finding(found),))
+    return Inputs(frozenset(scan), (Finding(f"{path} holds neither NIfTI nor DICOM", ok=False),))
+
+
+def method_problem(method: Method, available: frozenset[str]) -> str:
+    """Return why a method cannot run with these inputs; empty when it can."""
+    missing = [_NAMES[need] for need in method.needs if need not in available]
+    if missing:
+        return f"needs {', '.join(missing)}"
+    folder = Path(QSMSeparationLib.__file__).parent / "weights"
+    if method.weights and not any(folder.glob(f"{method.weights}*")):
+        return "its weights are not installed"
+    return ""
+
+
+def _count(path: Path) -> tuple[int, int, int]:
+    """Count NIfTI files, those of a spin echo among them, and files that may be DICOM."""
+    nifti = spin_echoes = others = 0
+    for _, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if name != "derivatives" and name[:1] != "."]
+        for name in files:
+            if name.endswith((".nii", ".nii.gz")):
+                nifti += 1
+                spin_echoes += "_MESE" in name
+            elif name.lower().endswith((".dcm", ".ima")) or "." not in name:
+                others += name not in ("README", "CHANGES", "LICENSE", "DICOMDIR")
+        if nifti + others > _MANY_FILES:
+            break
+    return nifti, spin_echoes, others
+
+
+def _changed(node: slicer.vtkMRMLNode) -> int:
+    times = [node.GetMTime()]
+    if node.IsA("vtkMRMLSegmentationNode"):
+        times.append(node.GetSegmentation().GetMTime())
+    elif node.GetImageData() is not None:
+        times.append(node.GetImageData().GetMTime())
+    return max(times)
+
+
+def _mask_findings(
+    mask: slicer.vtkMRMLNode, reference: slicer.vtkMRMLVolumeNode | None
+) -> list[Finding]:
+    labels = labels_of(mask, reference)
+    named = Volume(labels.array, labels.geometry, f"mask {labels.source}")
+    inside = checked_mask(named if labels.array.size <= _MANY_VOXELS else _thinned(named))
+    litres = inside.mean() * labels.array.size * labels.geometry.voxel_volume_mm3 / 1e6
+    return [Finding(f"{named.source}: {litres:.2f} l")]
+
+
+def _map_findings(
+    node: slicer.vtkMRMLScalarVolumeNode, kind: str, mask: Volume, b0_tesla: float
+) -> list[Finding]:
+    volume = volume_of(node)
+    difference = mask.geometry.difference(volume.geometry)
+    if difference:
+        text = f"{volume.source} and the mask lie on different grids: {difference}; resample one"
+        return [Finding(text, ok=False)]
+    inside = mask.like((mask.array > 0).astype(np.uint8))
+    if volume.array.size > _MANY_VOXELS:
+        checked_map(_thinned(volume), kind, _thinned(inside), b0_tesla)
+    else:
+        checked_map(volume, kind, inside, b0_tesla)
+    geometry = volume.geometry
+    size = " x ".join(f"{v:g}" for v in np.round(geometry.spacing_mm, 3))
+    tilt = f", tilted by {geometry.b0_angle_deg:.0f}°" if geometry.b0_angle_deg > 1 else ""
+    unit = "ppm" if kind in ("field", "qsm") else "Hz"
+    return [Finding(f"{volume.source}: {unit}, {size} mm{tilt}")]
+
+
+def _thinned(volume: Volume) -> Volume:
+    """Return every n-th voxel of a large image: enough to tell its unit, without a pause."""
+    step = 1 + int((volume.array.size / _MANY_VOXELS) ** (1 / 3))
+    array = np.ascontiguousarray(volume.array[::step, ::step, ::step])
+    return Volume(array, Geometry(array.shape), volume.source)
+
+
+def _lesion_findings(node: slicer.vtkMRMLNode) -> list[Finding]:
+    name = f"'{node.GetName()}'"
+    if node.IsA("vtkMRMLSegmentationNode"):
+        if node.GetParentTransformNode() is not None:
+            return [
+                Finding(f"{name} is moved by a transform; harden the transform first", ok=False)
+            ]
+        number = len(segment_ids(node))
+        if number == 0:
+            return [Finding(f"{name} holds no segment", ok=False)]
+        split = "one segment, split into its connected lesions"
+        return [Finding(f"{name}: {split if number == 1 else f'{number} segments'}")]
+    volume = volume_of(node)
+    numbers = np.unique(volume.array[volume.array != 0])
+    if not np.all(numbers == np.round(numbers)):
+        return [Finding(f"{name} holds fractions; give a label map", ok=False)]
+    number = int((numbers > 0).sum())
+    if number == 0:
+        return [Finding(f"{name} is empty", ok=False)]
+    split = "one label, split into its connected lesions"
+    return [Finding(f"{name}: {split if number == 1 else f'{number} labels'}")]

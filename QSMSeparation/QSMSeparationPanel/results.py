@@ -1,0 +1,377 @@
+"""The results part of the panel: views, windows, lesion table, review, checks, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+import vtk
+
+from QSMSeparationLib.errors import QSMSeparationError
+from QSMSeparationLib.mrml import layouts, marks, windows
+from QSMSeparationLib.mrml.export import TABLE_NAME, export_steps, write_text
+from QSMSeparationLib.mrml.legends import show_legends
+from QSMSeparationLib.mrml.lesions import color_by_class, show_outlines
+from QSMSeparationLib.mrml.review import CLASSES, reviewed_csv, set_review
+from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
+from QSMSeparationLib.mrml.table import rows_of
+from QSMSeparationLib.mrml.volumes import sidecar_of
+from QSMSeparationPanel.worker import SOON_MS
+
+_COLUMNS = (
+    # column of the table node, heading, whether it is a number
+    ("id", "Lesion", True),
+    ("location", "Location", False),
+    ("volume_mm3", "mm³", True),
+    ("class_para", "χ+", False),
+    ("class_dia", "χ−", False),
+    ("para_core_minus_nawm_ppb", "Δχ+ [ppb]", True),
+    ("dia_core_minus_nawm_ppb", "Δ|χ−| [ppb]", True),
+    ("confidence_para", "Sure", False),
+    ("review_para", "Reviewer χ+", False),
+    ("review_dia", "Reviewer χ−", False),
+    ("remark", "Remark", False),
+)
+_CHECK_COLUMNS = (("name", "Check"), ("status", ""), ("value", "Value"), ("unit", "Unit"),
+                  ("advice", "What to do"))  # fmt: skip
+_FADE_ROLES = (("chi_para", "χ+"), ("chi_dia", "χ−"))
+
+
+class ResultControls:
+    """Shows the runs of the scene and lets a reader work with one.
+
+    Parameters
+    ----------
+    ui : object
+        Widgets of the panel by name.
+    fourth : callable
+        Returns the volume that the user chose for the fourth view, or None.
+    """
+
+    def __init__(self, ui: Any, fourth: Any) -> None:
+        self._ui, self._fourth = ui, fourth
+        self._filling = False
+        self._observed: tuple[slicer.vtkMRMLTableNode, int] | None = None
+        self._export: Iterator[str] | None = None
+        self.run: Run | None = None
+        for preset in windows.PRESETS:
+            ui.windowComboBox.addItem(preset.title, preset.name)
+        for role, title in _FADE_ROLES:
+            ui.fadeComboBox.addItem(title, role)
+        for column, combo in (
+            ("review_para", ui.reviewParaComboBox), ("review_dia", ui.reviewDiaComboBox)
+        ):  # fmt: skip
+            combo.addItem("as computed", "")
+            for name in CLASSES[column]:
+                combo.addItem(name, name)
+        self._connect()
+        self.refresh()
+
+    def _connect(self) -> None:
+        ui = self._ui
+        for one, button in zip(layouts.LAYOUTS, self._layout_buttons(), strict=True):
+            button.text = one.title
+            button.connect("clicked(bool)", lambda *_, name=one.name: self.show(name))
+        ui.runComboBox.connect("currentIndexChanged(int)", lambda *_: self._chosen_run())
+        ui.windowComboBox.connect("currentIndexChanged(int)", lambda *_: self._set_windows())
+        ui.fadeSlider.connect("valueChanged(double)", lambda *_: self._fade())
+        ui.fadeComboBox.connect("currentIndexChanged(int)", lambda *_: self._fade())
+        ui.outlinesCheckBox.connect("toggled(bool)", lambda *_: self._set_overlays())
+        ui.legendsCheckBox.connect("toggled(bool)", lambda *_: self._set_overlays())
+        ui.lesionTable.connect("itemSelectionChanged()", self._chosen_lesion)
+        ui.reviewParaComboBox.connect(
+            "currentIndexChanged(int)", lambda *_: self._review_class("review_para")
+        )
+        ui.reviewDiaComboBox.connect(
+            "currentIndexChanged(int)", lambda *_: self._review_class("review_dia")
+        )
+        ui.remarkEdit.connect("editingFinished()", self._review_remark)
+        ui.removeButton.connect("clicked(bool)", lambda *_: self._remove())
+        ui.saveTableButton.connect("clicked(bool)", lambda *_: self._ask_table())
+        ui.exportButton.connect("clicked(bool)", lambda *_: self._ask_export())
+        ui.reportButton.connect("clicked(bool)", lambda *_: self._open_report())
+
+    def _layout_buttons(self) -> list[Any]:
+        return [self._ui.rowButton, self._ui.fourButton, self._ui.fadeButton]
+
+    # Runs
+
+    def refresh(self, newest: bool = False) -> None:
+        """List the runs of the scene; keep the one that is shown, or go to the newest."""
+        runs = find_runs(slicer.mrmlScene)
+        kept = self.run.folder if self.run is not None and not newest else None
+        index = next((n for n, run in enumerate(runs) if run.folder == kept), len(runs) - 1)
+        self._filling = True
+        self._ui.runComboBox.clear()
+        for run in runs:
+            self._ui.runComboBox.addItem(run.title, run.folder)
+        self._ui.runComboBox.setCurrentIndex(index)
+        self._filling = False
+        self._take(runs[index] if runs else None)
+
+    def clear(self) -> None:
+        """Forget everything of the scene, which is about to be closed."""
+        self._filling = True
+        self._ui.runComboBox.clear()
+        self._filling = False
+        self._take(None)
+
+    def _chosen_run(self) -> None:
+        if self._filling:
+            return
+        runs = find_runs(slicer.mrmlScene)
+        index = self._ui.runComboBox.currentIndex
+        self._take(runs[index] if 0 <= index < len(runs) else None)
+        manager = slicer.app.layoutManager()
+        shown = layouts.current(manager) if manager is not None else None
+        if shown is not None:
+            self.show(shown.name)
+
+    def _take(self, run: Run | None) -> None:
+        self.run = run
+        nodes = run.nodes() if run is not None else {}
+        self._observe(nodes.get(marks.LESION_TABLE))
+        ui = self._ui
+        for widget in (
+            *self._layout_buttons(),
+            ui.removeButton,
+            ui.exportButton,
+            ui.windowComboBox,
+        ):
+            widget.enabled = run is not None
+        ui.saveTableButton.enabled = marks.LESION_TABLE in nodes
+        ui.reportButton.enabled = marks.REPORT in nodes
+        self._fill_lesions()
+        self._fill_checks(nodes.get(marks.CHECKS))
+        self._show_preset(nodes)
+
+    def _observe(self, table: slicer.vtkMRMLTableNode | None) -> None:
+        if self._observed is not None:
+            node, tag = self._observed
+            node.RemoveObserver(tag)
+        self._observed = None
+        if table is not None:
+            event = vtk.vtkCommand.ModifiedEvent
+            self._observed = (table, table.AddObserver(event, lambda *_: self._fill_lesions()))
+
+    def _remove(self) -> None:
+        if self.run is None:
+            return
+        question = f"Remove '{self.run.title}' with its maps, lesions, remarks and tables?"
+        if slicer.util.confirmOkCancelDisplay(question):
+            self._observe(None)
+            run, self.run = self.run, None
+            remove_run(run)
+            self.refresh()
+
+    # Views
+
+    def show(self, name: str) -> None:
+        """Show the run in one of the layouts."""
+        manager = slicer.app.layoutManager()
+        if self.run is None or manager is None:
+            return
+        with slicer.util.tryWithErrorDisplay("The views can't be shown."):
+            layouts.show(manager, self.run, name, self._fourth())
+            self._set_overlays()
+            if name == "fade":
+                self._fade()
+
+    def _fade(self) -> None:
+        manager = slicer.app.layoutManager()
+        if self.run is None or manager is None or self._filling:
+            return
+        shown = layouts.current(manager)
+        if shown is not None and shown.name == "fade":
+            role = self._ui.fadeComboBox.itemData(self._ui.fadeComboBox.currentIndex)
+            layouts.fade(manager, self.run, role, self._ui.fadeSlider.value)
+
+    def _set_overlays(self) -> None:
+        if self.run is None:
+            return
+        nodes = self.run.nodes()
+        if lesions := nodes.get(marks.LESIONS):
+            show_outlines(lesions, self._ui.outlinesCheckBox.checked)
+        show_legends(nodes, self._ui.legendsCheckBox.checked)
+
+    def _show_preset(self, nodes: dict[str, slicer.vtkMRMLNode]) -> None:
+        net = nodes.get("net")
+        if net is None:
+            return
+        display = net.GetDisplayNode()
+        limits = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
+        index = next(
+            (n for n, p in enumerate(windows.PRESETS) if abs(p.net[1] - limits[1]) < 1e-6), -1
+        )
+        self._filling = True
+        self._ui.windowComboBox.setCurrentIndex(index)
+        self._filling = False
+
+    def _set_windows(self) -> None:
+        index = self._ui.windowComboBox.currentIndex
+        if self.run is None or self._filling or index < 0:
+            return
+        for role, node in self.run.nodes().items():
+            if not node.IsA("vtkMRMLScalarVolumeNode") or role == marks.MASK:
+                continue
+            b0 = float(sidecar_of(node).get("MagneticFieldStrength", 3.0))
+            if limits := windows.window(role, windows.PRESETS[index], b0):
+                windows.apply(node, limits)
+
+    # Lesions
+
+    def _fill_lesions(self) -> None:
+        table = self.run.node(marks.LESION_TABLE) if self.run is not None else None
+        rows = rows_of(table) if table is not None else []
+        chosen = self.lesion
+        self._filling = True
+        widget = self._ui.lesionTable
+        widget.setSortingEnabled(False)
+        widget.setColumnCount(len(_COLUMNS))
+        widget.setHorizontalHeaderLabels([title for _, title, _ in _COLUMNS])
+        widget.setRowCount(len(rows))
+        for n, row in enumerate(rows):
+            for m, (name, _, number) in enumerate(_COLUMNS):
+                widget.setItem(n, m, _item(row.get(name, ""), number))
+            if int(row["id"]) == chosen:
+                widget.selectRow(n)
+        widget.setSortingEnabled(True)
+        self._filling = False
+        self._show_review()
+
+    @property
+    def lesion(self) -> int | None:
+        """Number of the lesion whose row is chosen."""
+        widget = self._ui.lesionTable
+        item = widget.item(widget.currentRow(), 0) if widget.selectedItems() else None
+        return int(float(item.text())) if item is not None and item.text() else None
+
+    def _row(self) -> dict[str, str] | None:
+        table = self.run.node(marks.LESION_TABLE) if self.run is not None else None
+        rows = rows_of(table) if table is not None else []
+        return next((row for row in rows if int(row["id"]) == self.lesion), None)
+
+    def _chosen_lesion(self) -> None:
+        if self._filling:
+            return
+        self._show_review()
+        row = self._row()
+        if row is not None:
+            layouts.go_to(slicer.mrmlScene, layouts.centre_of(row))
+
+    def _show_review(self) -> None:
+        row, ui = self._row(), self._ui
+        self._filling = True
+        ui.reviewFrame.enabled = row is not None
+        ui.reviewLabel.text = f"Lesion {row['id']}" if row else "Choose a lesion in the table"
+        for column, combo in (
+            ("review_para", ui.reviewParaComboBox), ("review_dia", ui.reviewDiaComboBox)
+        ):  # fmt: skip
+            combo.setCurrentIndex(combo.findData(row[column] if row else ""))
+        ui.remarkEdit.text = row["remark"] if row else ""
+        self._filling = False
+
+    def _review_class(self, column: str) -> None:
+        combo = {"review_para": self._ui.reviewParaComboBox}.get(column, self._ui.reviewDiaComboBox)
+        if not self._filling:
+            self._review(column, combo.itemData(combo.currentIndex))
+
+    def _review_remark(self) -> None:
+        if not self._filling:
+            self._review("remark", self._ui.remarkEdit.text)
+
+    def _review(self, column: str, value: str) -> None:
+        lesion = self.lesion
+        if self.run is None or lesion is None:
+            return
+        nodes = self.run.nodes()
+        set_review(nodes[marks.LESION_TABLE], lesion, column, value)
+        if marks.LESIONS in nodes:
+            color_by_class(nodes[marks.LESIONS], nodes[marks.LESION_TABLE])
+
+    # Checks, export, report
+
+    def _fill_checks(self, table: slicer.vtkMRMLTableNode | None) -> None:
+        rows = rows_of(table) if table is not None else []
+        widget = self._ui.checksTable
+        widget.setColumnCount(len(_CHECK_COLUMNS))
+        widget.setHorizontalHeaderLabels([title for _, title in _CHECK_COLUMNS])
+        widget.setRowCount(len(rows))
+        for n, row in enumerate(rows):
+            for m, (name, _) in enumerate(_CHECK_COLUMNS):
+                widget.setItem(n, m, _item(row[name], False))
+
+    def _ask_table(self) -> None:
+        if path := choose_file("Save lesion table", TABLE_NAME):
+            self.save_table(Path(path))
+
+    def save_table(self, path: Path) -> None:
+        """Save the lesion table with the reviewer's classes and remarks."""
+        with slicer.util.tryWithErrorDisplay(f"{path} can't be written."):
+            write_text(path, reviewed_csv(self.run.node(marks.LESION_TABLE)))
+
+    def _ask_export(self) -> None:
+        if path := choose_folder("Export maps, table and report"):
+            self.export(Path(path))
+
+    def export(self, folder: Path) -> None:
+        """Write maps, lesions, table and report; one file whenever the application is idle."""
+        steps = export_steps(self.run, folder, self.run.node("chi_para").GetName().split(" ")[0])
+        self._export = steps
+        self._ui.exportButton.enabled = False
+
+        def advance() -> None:
+            try:
+                name = next(steps)
+            except StopIteration:
+                slicer.util.showStatusMessage(f"Exported to {folder}", 5000)
+            except QSMSeparationError as error:
+                slicer.util.errorDisplay(str(error))
+            else:
+                slicer.util.showStatusMessage(f"Writing {name}")
+                qt.QTimer.singleShot(SOON_MS, advance)
+                return
+            self._export = None
+            self._ui.exportButton.enabled = self.run is not None
+
+        qt.QTimer.singleShot(SOON_MS, advance)
+
+    @property
+    def exporting(self) -> bool:
+        """Whether files are being written."""
+        return self._export is not None
+
+    def _open_report(self) -> None:
+        path = Path(slicer.app.temporaryPath) / "QSMSeparation-report.html"
+        with slicer.util.tryWithErrorDisplay("The report can't be opened."):
+            write_text(path, self.run.node(marks.REPORT).GetText())
+            open_page(path)
+
+
+def choose_file(title: str, name: str) -> str:
+    """Ask for a CSV file to write; empty when the user changed his mind."""
+    return qt.QFileDialog.getSaveFileName(None, title, name, "CSV (*.csv)")
+
+
+def choose_folder(title: str) -> str:
+    """Ask for a folder; empty when the user changed his mind."""
+    return qt.QFileDialog.getExistingDirectory(None, title)
+
+
+def open_page(path: Path) -> None:
+    """Open a page of this computer in the browser."""
+    qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
+
+
+def _item(text: str, number: bool) -> Any:
+    """Return a cell; numbers are kept as numbers, so that they sort as such."""
+    item = qt.QTableWidgetItem()
+    if number and text:
+        value = float(text)
+        item.setData(qt.Qt.DisplayRole, int(value) if value.is_integer() else round(value, 1))
+    else:
+        item.setText(text)
+    return item

@@ -1,0 +1,114 @@
+"""Sample data: a digital head with MS lesions, made on this computer without a network."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from QSMSeparationLib.errors import QSMSeparationError
+from QSMSeparationLib.io.nifti import read_labels, read_volume
+from QSMSeparationLib.mrml.convert import oriented_image
+from QSMSeparationLib.mrml.lesions import show_outlines
+from QSMSeparationLib.mrml.volumes import place
+from QSMSeparationPanel.packages import ensure_packages
+from QSMSeparationPanel.worker import End, Step, Worker
+
+NAME = "QSM separation digital head with MS lesions"
+FOLDER = "QSMSeparation-digital-head"
+OPTIONS = ("--voxel", "1.5", "--spin-echo", "--seed", "1")
+"""A head of 1.5 mm with 16 lesions: half a minute of computing, 100 MB on disk."""
+
+
+def register(icons: Path) -> None:
+    """Offer the head in the module Sample Data."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="QSMSeparation",
+        sampleName=NAME,
+        thumbnailFileName=str(icons / "QSMSeparation.png"),
+        uris="",
+        fileNames="",
+        nodeNames="digital head",
+        customDownloader=download,
+    )
+
+
+def download(source: Any = None, options: tuple[str, ...] = OPTIONS) -> list[Any]:
+    """Make the head, unless it is there, and load it; the panel is set to its folder.
+
+    Returns
+    -------
+    list of nodes
+        The magnitude of its last echo and its lesions.
+    """
+    folder = Path(slicer.app.cachePath) / FOLDER
+    anat = folder / "sub-01" / "anat"
+    if not (anat / "sub-01_echo-1_part-mag_MEGRE.nii.gz").is_file():
+        _simulate(folder, options)
+    truth = folder / "derivatives" / "truth" / "sub-01" / "anat"
+    magnitude = sorted(anat.glob("sub-01_echo-*_part-mag_MEGRE.nii.gz"))[-1]
+    head = _add_magnitude(magnitude)
+    lesions = _add_lesions(truth / "sub-01_desc-lesions_dseg.nii.gz", head)
+    _set_panel(folder, lesions)
+    return [head, lesions]
+
+
+def _simulate(folder: Path, options: tuple[str, ...]) -> None:
+    """Run ``qsmsep simulate`` while the application goes on."""
+    if reason := ensure_packages():
+        raise QSMSeparationError(reason)
+    shutil.rmtree(folder, ignore_errors=True)
+    ends: list[End] = []
+
+    def show(step: Step) -> None:
+        left = f", about {step.eta_s:.0f} s left" if step.eta_s else ""
+        slicer.util.showStatusMessage(f"Digital head: {step.stage}{left}")
+
+    worker = Worker(["simulate", str(folder), *options], show, lambda text: None, ends.append)
+    worker.start()
+    try:
+        while not ends:
+            slicer.app.processEvents()
+            time.sleep(0.005)
+    finally:
+        worker.stop()
+    if ends[0].status != "done":
+        shutil.rmtree(folder, ignore_errors=True)
+        raise QSMSeparationError(f"the digital head could not be made: {ends[0].message}")
+
+
+def _add_magnitude(path: Path) -> slicer.vtkMRMLScalarVolumeNode:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "digital head T2*w")
+    place(node, read_volume(path))
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def _add_lesions(
+    path: Path, head: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSegmentationNode:
+    scene = slicer.mrmlScene
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "digital head MS lesions")
+    node.CreateDefaultDisplayNodes()
+    logic = slicer.modules.segmentations.logic()
+    logic.ImportLabelmapToSegmentationNode(oriented_image(read_labels(path)), node)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(head)
+    show_outlines(node)
+    return node
+
+
+def _set_panel(folder: Path, lesions: slicer.vtkMRMLSegmentationNode) -> None:
+    """Choose the head in the panel, so that only Separate is left to press."""
+    from QSMSeparation import InputKind, QSMSeparationLogic
+
+    logic = QSMSeparationLogic()
+    parameters = logic.getParameterNode()
+    parameters.inputKind = InputKind.SCAN
+    parameters.scanFolder, parameters.subject = str(folder), ""
+    parameters.lesions = lesions
+    logic.close()

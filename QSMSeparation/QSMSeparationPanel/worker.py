@@ -1,0 +1,272 @@
+"""The command line in a process of its own: progress, log, and an end that always comes.
+
+Nothing here knows MRML. The application never imports torch; only the worker does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import qt
+
+import QSMSeparationLib
+
+MODULE = "QSMSeparationLib"
+"""What is run with ``-m``."""
+GRACE_MS = 1000
+"""How long a worker that was asked to stop may take before it is killed."""
+_LONGEST_LINE = 1 << 20
+_CHUNK = 1 << 17
+_CHANNELS = {"out": "StandardOutput", "err": "StandardError"}
+SOON_MS = 1
+"""When the application is idle. Not 0: what is posted again at once comes before all else."""
+_KEPT_ERRORS = 30
+_SHOWN_LINES = 100
+_ENDED_FROM_OUTSIDE = (
+    "the worker process was ended from outside or crashed; often the memory was used up: "
+    "close other programs, or choose a smaller scan or another device"
+)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended.
+
+    Parameters
+    ----------
+    status : str
+        ``done``, ``cancelled`` or ``failed``.
+    message : str
+        One line for the user; empty when done.
+    outputs : dict of str to str
+        Files that were written.
+    """
+
+    status: str
+    message: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a stage is."""
+
+    stage: str
+    done: float
+    of: float
+    eta_s: float | None
+
+
+class Worker:
+    """``PythonSlicer -m QSMSeparationLib ... --progress json``.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Command and its options.
+    on_step : callable
+        Gets the latest :class:`Step`.
+    on_text : callable
+        Gets text for the log.
+    on_end : callable
+        Gets the :class:`End`, once.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        on_step: Callable[[Step], None],
+        on_text: Callable[[str], None],
+        on_end: Callable[[End], None],
+    ) -> None:
+        self._arguments = ["-m", MODULE, *arguments, "--progress", "json"]
+        self._on_step, self._on_text, self._on_end = on_step, on_text, on_end
+        self._process: Any = None
+        self._buffers = dict.fromkeys(_CHANNELS, b"")
+        self._errors: list[str] = []
+        self._last: dict[str, Any] = {}
+        self._cancelled = self._ended = self._read_asked = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start the process; its end is told in any case."""
+        library = str(Path(QSMSeparationLib.__file__).resolve().parents[1])
+        process = self._process = qt.QProcess()
+        process.setProcessEnvironment(_environment(library))
+        # "-m" looks there first, whatever a launcher makes of PYTHONPATH.
+        process.setWorkingDirectory(library)
+        process.connect("readyReadStandardOutput()", self._read_soon)
+        process.connect("readyReadStandardError()", self._read_soon)
+        process.connect("finished(int,QProcess::ExitStatus)", self._finished)
+        process.connect("errorOccurred(QProcess::ProcessError)", self._error)
+        process.start(program(), self._arguments)
+
+    def cancel(self) -> None:
+        """Ask the worker to stop by closing its stdin; kill it when that takes too long."""
+        if not self.running or self._cancelled:
+            return
+        self._cancelled = True
+        self._process.closeWriteChannel()
+        qt.QTimer.singleShot(GRACE_MS, self._kill)
+
+    def stop(self) -> None:
+        """Stop the worker now, waiting for its end: the application is about to go."""
+        if not self.running:
+            return
+        self.cancel()
+        if self._process is not None and not self._process.waitForFinished(GRACE_MS):
+            self._kill()
+            if self._process is not None:
+                self._process.waitForFinished(GRACE_MS)
+        if self.running:
+            self._tell(End("cancelled", "cancelled"))
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _read(self) -> None:
+        """Take some of what arrived, and the rest when the application is idle again."""
+        self._read_asked = False
+        if self._process is None:
+            return
+        more = False
+        for channel, number in _CHANNELS.items():
+            self._process.setReadChannel(getattr(qt.QProcess, number))
+            data = bytes(self._process.read(_CHUNK).data())
+            self._take(channel, data)
+            more = more or len(data) == _CHUNK
+        if more:
+            self._read_soon()
+        elif self._ended:
+            self._conclude()
+
+    def _read_soon(self) -> None:
+        if not self._read_asked:
+            self._read_asked = True
+            qt.QTimer.singleShot(SOON_MS, self._read)
+
+    def _take(self, channel: str, data: bytes) -> None:
+        """Take what arrived: whole lines now, the rest of a line later."""
+        if not data:
+            return
+        *lines, rest = (self._buffers[channel] + data).split(b"\n")
+        self._buffers[channel] = b"" if len(rest) > _LONGEST_LINE else rest
+        self._use(channel, lines)
+
+    def _use(self, channel: str, lines: list[bytes]) -> None:
+        step, texts = None, []
+        for line in lines:
+            record = _record(line) if channel == "out" else None
+            if record is None:
+                texts.append(line)
+            elif record["stage"] in ("done", "error"):
+                self._last = record
+            elif record["stage"] == "message":
+                texts.append(str(record.get("message", "")).encode())
+            else:
+                step = _step(record) or step
+        self._log(channel, texts)
+        if step is not None:
+            self._on_step(step)
+
+    def _log(self, channel: str, texts: list[bytes]) -> None:
+        """Give the last lines to the log; a worker that prints for ever must not stop us."""
+        shown = [t.decode("utf-8", "replace").strip()[:2000] for t in texts[-_SHOWN_LINES:]]
+        shown = [text for text in shown if text]
+        if channel == "err":
+            self._errors = [*self._errors, *shown][-_KEPT_ERRORS:]
+        if len(texts) > _SHOWN_LINES:
+            shown.insert(0, f"({len(texts) - _SHOWN_LINES} lines left out)")
+        if shown:
+            self._on_text("\n".join(shown))
+
+    def _error(self, *_unused: object) -> None:
+        if self._process is not None and self._process.error() == qt.QProcess.FailedToStart:
+            self._tell(End("failed", f"{program()} can't be started; reinstall the application"))
+
+    def _finished(self, *_unused: object) -> None:
+        self._ended = True
+        self._read()
+
+    def _conclude(self) -> None:
+        """Tell the end, now that everything was read."""
+        for channel, rest in self._buffers.items():
+            self._use(channel, [rest])
+        crashed = self._process.exitStatus() == qt.QProcess.CrashExit
+        self._tell(self._end(self._process.exitCode(), crashed))
+
+    def _end(self, code: int, crashed: bool) -> End:
+        if self._cancelled:
+            return End("cancelled", "cancelled")
+        if self._last.get("stage") == "error":
+            return End("failed", str(self._last.get("message", "failed for an unknown reason")))
+        if crashed or code < 0 or code > 128:
+            return End("failed", _ENDED_FROM_OUTSIDE)
+        if code:
+            return End("failed", _reason(self._errors) or f"the worker ended with code {code}")
+        outputs = self._last.get("outputs")
+        if not isinstance(outputs, dict):
+            return End("failed", "the worker ended without a result; its log says more")
+        return End("done", "", {str(name): str(path) for name, path in outputs.items()})
+
+    def _tell(self, end: End) -> None:
+        process, self._process = self._process, None
+        process.deleteLater()
+        self._on_end(end)
+
+
+def program() -> str:
+    """Return the Python of the application."""
+    return shutil.which("PythonSlicer") or sys.executable
+
+
+def _environment(library: str) -> Any:
+    environment = qt.QProcessEnvironment.systemEnvironment()
+    separator = ";" if sys.platform == "win32" else ":"
+    paths = [library, *filter(None, environment.value("PYTHONPATH", "").split(separator))]
+    environment.insert("PYTHONPATH", separator.join(dict.fromkeys(paths)))
+    environment.insert("PYTHONIOENCODING", "utf-8")
+    environment.insert("PYTHONUNBUFFERED", "1")
+    return environment
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of a line of progress, or None for any other text."""
+    if not line.startswith(b"{"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record.get("stage"), str) else None
+
+
+def _step(record: dict[str, Any]) -> Step | None:
+    numbers = [record.get(key) for key in ("done", "of")]
+    if not all(isinstance(n, (int, float)) for n in numbers):
+        return None
+    eta = record.get("eta_s")
+    return Step(record["stage"], *numbers, eta if isinstance(eta, (int, float)) else None)
+
+
+def _reason(errors: list[str]) -> str:
+    """Return the last line that was written to stderr, in words where the case is known."""
+    last = next((line for line in reversed(errors) if line), "")
+    if "No module named 'torch'" in last:
+        return "PyTorch is not installed; press Separate again and agree to its installation"
+    if "No module named" in last:
+        return f"the worker lacks a package ({last}); press Separate again to install it"
+    if "MemoryError" in last:
+        return "the memory was used up; choose a smaller scan or close other programs"
+    return last[:400]

@@ -1,0 +1,97 @@
+"""Stands in for the command line: does what FAKE_WORKER says, without torch.
+
+Run as ``python -m fake_worker ... --progress json``, in the place of QSMSeparationLib.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def say(**record: object) -> None:
+    print(json.dumps(record), flush=True)
+
+
+def steps(number: int, pause_s: float) -> None:
+    for n in range(number):
+        say(stage="inversion: fake", done=n, of=number, eta_s=round((number - n) * pause_s, 1))
+        time.sleep(pause_s)
+
+
+def stop_when_stdin_closes() -> None:
+    def watch() -> None:
+        while sys.stdin.read(4096):
+            pass
+        say(stage="error", message="cancelled")
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def output_folder() -> Path:
+    """Return OUT: after the command, and after SOURCE where the command is ``run``."""
+    return Path(sys.argv[3] if sys.argv[1] == "run" else sys.argv[2])
+
+
+def result() -> None:
+    stop_when_stdin_closes()
+    steps(20, 0.01)
+    say(stage="message", message="a note of the worker")
+    shutil.copytree(os.environ["FAKE_RESULT"], output_folder())
+    say(stage="done", outputs={"net": "somewhere"})
+
+
+def slow() -> None:
+    stop_when_stdin_closes()
+    output_folder().mkdir(parents=True)
+    (output_folder() / "half a file").write_text("x")
+    steps(600, 0.1)
+
+
+def deaf() -> None:
+    """Goes on when stdin closes; only being killed ends it."""
+    output_folder().mkdir(parents=True)
+    steps(600, 0.1)
+
+
+def killed() -> None:
+    steps(3, 0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def garbage() -> None:
+    sys.stdout.buffer.write(b'\xff\xfe\x00 not JSON\n{broken\n[1, 2]\n{"stage": 5}\n')
+    sys.stdout.buffer.write(b'{"stage": "odd", "done": "x", "of": null}\nno end of line')
+    sys.stdout.flush()
+
+
+def flood() -> None:
+    line = "x" * 100 + "\n"
+    for _ in range(300):
+        sys.stdout.write(line * 1000)
+    sys.stdout.flush()
+    result()
+
+
+def wrong() -> None:
+    say(stage="error", message="field.nii: its mean is 40; expected a local field in ppm")
+    sys.exit(2)
+
+
+def no_torch() -> None:
+    raise ModuleNotFoundError("No module named 'torch'")
+
+
+def memory() -> None:
+    raise MemoryError
+
+
+if __name__ == "__main__":
+    globals()[os.environ["FAKE_WORKER"]]()

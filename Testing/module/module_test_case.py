@@ -1,0 +1,123 @@
+"""Base of the tests of the module: its panel, a fake worker, inputs, waiting."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import slicer
+from QSMSeparationPanel import worker
+from small_result import GEOMETRY, ball, lesion_labels, small_result, write_small_result
+
+from QSMSeparationLib.mrml.colors import remove_unused
+from QSMSeparationLib.mrml.convert import ijk_to_ras
+from QSMSeparationLib.mrml.marks import hierarchy
+
+HERE = Path(__file__).parent
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> object:
+    """Let the application run until a condition holds; returns what it gave last."""
+    end = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.002)
+    return met
+
+
+class ModuleTestCase(unittest.TestCase):
+    """Has the panel (``self.widget``, ``self.ui``), its parameters, and a temporary folder."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear(False)
+        remove_unused(slicer.mrmlScene)
+        hierarchy(slicer.mrmlScene)
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        self.panel = slicer.modules.qsmseparation.createNewWidgetRepresentation()
+        self.panel.setMRMLScene(slicer.mrmlScene)
+        self.widget = self.panel.self()
+        self.addCleanup(self._close)
+        self.panel.enter()
+        self.ui, self.logic = self.widget.ui, self.widget.logic
+        self.errors: list[str] = []
+        shown = mock.patch.object(
+            slicer.util, "errorDisplay", side_effect=lambda text, *a, **k: self.errors.append(text)
+        )
+        shown.start()
+        self.addCleanup(shown.stop)
+
+    def _close(self) -> None:
+        self.widget.cleanup()
+        self.panel.deleteLater()
+        slicer.app.processEvents()
+        slicer.mrmlScene.Clear(False)
+
+    @property
+    def parameters(self):
+        return self.logic.getParameterNode()
+
+    # Inputs
+
+    def add_map(self, name: str, array: np.ndarray, kind: str = "vtkMRMLScalarVolumeNode"):
+        """Add a volume on the tilted grid."""
+        node = slicer.util.addVolumeFromArray(array, name=name, nodeClassName=kind)
+        node.SetIJKToRASMatrix(ijk_to_ras(GEOMETRY))
+        return node
+
+    def add_mask(self):
+        mask = ball((12, 14, 13), 10).astype(np.uint8)
+        return self.add_map("brain", mask, "vtkMRMLLabelMapVolumeNode")
+
+    def add_lesions(self):
+        return self.add_map("MS lesions", lesion_labels(), "vtkMRMLLabelMapVolumeNode")
+
+    def choose_maps(self, lesions: bool = True) -> None:
+        """Fill the panel so that a run can start."""
+        maps, ui = small_result().maps, self.ui
+        ui.inputKindComboBox.currentIndex = 1
+        ui.qsmSelector.setCurrentNode(self.add_map("sub-07 qsm", maps["net"]))
+        ui.r2primeSelector.setCurrentNode(self.add_map("sub-07 r2prime", maps["r2prime"]))
+        ui.maskSelector.setCurrentNode(self.add_mask())
+        if lesions:
+            ui.lesionsSelector.setCurrentNode(self.add_lesions())
+
+    # A run
+
+    def use_worker(self, behaviour: str) -> None:
+        """Let a fake worker take the place of the command line."""
+        written = self.folder / "written"
+        if behaviour in ("result", "flood"):
+            write_small_result(written)
+        paths = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+        variables = {"FAKE_WORKER": behaviour, "FAKE_RESULT": str(written), "PYTHONPATH": paths}
+        for patch in (
+            mock.patch.dict(os.environ, variables),
+            mock.patch.object(worker, "MODULE", "fake_worker"),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def press_separate(self) -> None:
+        self.assertTrue(self.ui.applyButton.enabled, self.ui.reasonLabel.text)
+        self.ui.applyButton.click()
+
+    def wait_for_end(self, seconds: float = 30.0) -> None:
+        self.assertTrue(wait_for(lambda: not self.logic.running, seconds), "the run did not end")
+        slicer.app.processEvents()
+
+    def node_ids(self) -> set[str]:
+        scene = slicer.mrmlScene
+        nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
+        return {node.GetID() for node in nodes}
+
+    def temporary_folders(self) -> list[Path]:
+        """Return what runs have left on the disk."""
+        return list(Path(slicer.app.temporaryPath).glob("qsmsep-*"))

@@ -1,0 +1,271 @@
+"""The panel: parameters in both directions, what is ready and why not, methods and their needs."""
+
+from __future__ import annotations
+
+import unittest
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import qt
+import slicer
+from module_test_case import ModuleTestCase
+from small_result import GEOMETRY, small_result
+
+from QSMSeparationLib import catalogue
+
+_BY_CODE = {"method", "inversion", "settings", "scanFolder", "weightsFile"}
+"""Parameters whose widgets are filled by code and so are not bound in the .ui file."""
+
+
+class BindingTest(ModuleTestCase):
+    def test_every_parameter_has_a_widget(self):
+        path = Path(slicer.modules.qsmseparation.path).parent / "Resources/UI/QSMSeparation.ui"
+        properties = ElementTree.parse(path).getroot().iter("property")
+        bound = {p.findtext("string") for p in properties if p.get("name") == "SlicerParameterName"}
+        self.assertEqual(bound | _BY_CODE, set(self.parameters.allParameters))
+        self.assertFalse(bound & _BY_CODE)
+
+    def pairs(self):
+        """Return (parameter, value, how the widget is read, how the user sets it)."""
+        ui = self.ui
+        rows = [
+            ("subject", "sub-12", lambda: ui.subjectEdit.text, lambda v: setattr(ui.subjectEdit, "text", v)),
+            ("scanFolder", "/data/x", lambda: ui.scanFolderEdit.currentPath,
+             lambda v: setattr(ui.scanFolderEdit, "currentPath", v)),
+            ("weightsFile", "/w.pt", lambda: ui.weightsEdit.currentPath,
+             lambda v: setattr(ui.weightsEdit, "currentPath", v)),
+            ("keepIntermediate", True, lambda: ui.keepCheckBox.checked,
+             lambda v: setattr(ui.keepCheckBox, "checked", v)),
+        ]  # fmt: skip
+        for name, box in (
+            ("b0Tesla", ui.b0SpinBox),
+            ("drPara", ui.drParaSpinBox),
+            ("drDia", ui.drDiaSpinBox),
+        ):
+            rows.append((name, 7.0, lambda b=box: b.value, lambda v, b=box: setattr(b, "value", v)))
+        rows.append(
+            (
+                "device",
+                "cpu",
+                lambda: ui.deviceComboBox.currentText,
+                lambda v: self.pick(ui.deviceComboBox, v),
+            )
+        )
+        for name, combo in (("method", ui.methodComboBox), ("inversion", ui.inversionComboBox)):
+            stage = "separation" if name == "method" else "inversion"
+            value = catalogue.methods(stage)[0].name
+            rows.append((name, value, lambda c=combo: c.itemData(c.currentIndex),
+                         lambda v, c=combo: c.setCurrentIndex(c.findData(v))))  # fmt: skip
+        selectors = {"field": ui.fieldSelector, "qsm": ui.qsmSelector, "r2prime": ui.r2primeSelector,
+                     "r2star": ui.r2starSelector, "r2": ui.r2Selector, "mask": ui.maskSelector,
+                     "lesions": ui.lesionsSelector, "fourthVolume": ui.fourthSelector}  # fmt: skip
+        for name, selector in selectors.items():
+            node = self.add_map(f"a {name}", np.ones(GEOMETRY.shape, np.float32))
+            rows.append((name, node, selector.currentNode, selector.setCurrentNode))
+        return rows
+
+    def pick(self, combo, text):
+        combo.setCurrentIndex(combo.findText(text))
+
+    def test_what_the_user_sets_reaches_the_parameter(self):
+        for name, value, _, set_widget in self.pairs():
+            with self.subTest(name):
+                self.assertNotEqual(getattr(self.parameters, name), value)
+                set_widget(value)
+                self.assertEqual(getattr(self.parameters, name), value)
+
+    def test_what_a_script_sets_reaches_the_widget(self):
+        for name, value, read, _ in self.pairs():
+            with self.subTest(name):
+                parameters = self.parameters
+                setattr(parameters, name, value)
+                self.assertEqual(read(), value)
+
+    def test_input_kind_shows_the_widgets_that_belong_to_it(self):
+        ui = self.ui
+        self.panel.show()
+        for index, kind in ((1, "maps"), (0, "scan")):
+            ui.inputKindComboBox.currentIndex = index
+            self.assertEqual(self.parameters.inputKind.value, kind)
+            self.assertEqual(ui.mapsFrame.visible, kind == "maps")
+            self.assertEqual(ui.folderFrame.visible, kind == "scan")
+
+    def test_parameters_of_a_method_go_to_the_node_and_back(self):
+        self.ui.inputKindComboBox.currentIndex = 0  # a scan has a field: the inversion is used
+        self.ui.inversionComboBox.setCurrentIndex(self.ui.inversionComboBox.findData("tkd"))
+        box = self.ui.parametersFrame.findChild(qt.QDoubleSpinBox, "parameter_threshold")
+        self.assertAlmostEqual(box.value, 0.19)
+        box.value = 0.25
+        self.assertEqual(self.parameters.settings, '{"threshold": 0.25}')
+        self.parameters.settings = '{"threshold": 0.3}'
+        self.assertAlmostEqual(box.value, 0.3)
+        box.value = 0.19
+        self.assertEqual(self.parameters.settings, "")
+
+    def test_parameters_survive_leaving_the_module_and_a_saved_scene(self):
+        self.ui.subjectEdit.text = "sub-77"
+        self.panel.exit()
+        self.parameters.subject = "sub-78"
+        self.panel.enter()
+        self.assertEqual(self.ui.subjectEdit.text, "sub-78")
+        path = str(self.folder / "scene.mrml")
+        slicer.util.saveScene(path)
+        slicer.mrmlScene.Clear(False)
+        slicer.util.loadScene(path)
+        self.assertEqual(self.parameters.subject, "sub-78")
+
+
+class ReadyTest(ModuleTestCase):
+    def reason(self) -> str:
+        self.assertFalse(self.ui.applyButton.enabled)
+        self.assertEqual(self.ui.applyButton.toolTip, self.ui.reasonLabel.text)
+        return self.ui.reasonLabel.text
+
+    def test_maps_are_asked_for_one_after_the_other(self):
+        ui, maps = self.ui, small_result().maps
+        ui.inputKindComboBox.currentIndex = 1
+        self.assertIn("choose a local field or a QSM", self.reason())
+        ui.qsmSelector.setCurrentNode(self.add_map("qsm", maps["net"]))
+        self.assertIn("choose R2' or R2*", self.reason())
+        ui.r2primeSelector.setCurrentNode(self.add_map("r2prime", maps["r2prime"]))
+        self.assertIn("choose a brain mask", self.reason())
+        ui.maskSelector.setCurrentNode(self.add_mask())
+        self.assertTrue(ui.applyButton.enabled)
+        self.assertEqual(ui.reasonLabel.text, "")
+        ui.maskSelector.setCurrentNode(None)
+        self.assertIn("choose a brain mask", self.reason())
+
+    def test_geometry_is_checked_as_soon_as_a_map_is_chosen(self):
+        self.choose_maps()
+        node = self.ui.r2primeSelector.currentNode()
+        x, y, z = node.GetOrigin()
+        node.SetOrigin(x + 3, y, z)
+        self.parameters.parameterNode.Modified()
+        self.assertIn("different grids: position differs by 3.00 mm", self.reason())
+
+    def test_units_are_checked_as_soon_as_a_map_is_chosen(self):
+        self.choose_maps()
+        maps = small_result().maps
+        for selector, name, array, text in (
+            (self.ui.qsmSelector, "ppb", maps["net"] * 1000, "divide ppb by 1000"),
+            (self.ui.r2primeSelector, "per ms", maps["r2prime"] / 1000, "multiply 1/ms by 1000"),
+        ):
+            good = selector.currentNode()
+            selector.setCurrentNode(self.add_map(name, array.astype(np.float32)))
+            self.assertIn(text, self.reason())
+            self.assertIn(f"'{name}'", self.reason())
+            selector.setCurrentNode(good)
+            self.assertTrue(self.ui.applyButton.enabled)
+
+    def test_a_mask_that_is_none_is_refused(self):
+        self.choose_maps()
+        self.ui.maskSelector.setCurrentNode(self.ui.lesionsSelector.currentNode())
+        self.assertIn("is no mask: it holds 4 labels", self.reason())
+
+    def test_a_mask_may_be_a_segmentation(self):
+        self.choose_maps()
+        labels = self.ui.maskSelector.currentNode()
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn mask")
+        logic = slicer.modules.segmentations.logic()
+        logic.ImportLabelmapToSegmentationNode(labels, segmentation)
+        self.ui.maskSelector.setCurrentNode(segmentation)
+        self.assertTrue(self.ui.applyButton.enabled, self.ui.reasonLabel.text)
+        self.assertIn("mask 'drawn mask'", self.ui.inputsLabel.text)
+
+    def test_moved_inputs_are_refused(self):
+        self.choose_maps()
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        self.ui.qsmSelector.currentNode().SetAndObserveTransformNodeID(transform.GetID())
+        self.parameters.parameterNode.Modified()
+        self.assertIn("harden the transform", self.reason())
+
+    def test_lesions_are_optional_but_must_be_labels(self):
+        self.choose_maps(lesions=False)
+        self.assertTrue(self.ui.applyButton.enabled)
+        self.assertIn("no lesions", self.ui.lesionsLabel.text)
+        self.ui.lesionsSelector.setCurrentNode(self.add_lesions())
+        self.assertIn("3 labels", self.ui.lesionsLabel.text)
+        soft = self.add_map("soft", small_result().maps["net"] * 0.5)
+        self.ui.lesionsSelector.setCurrentNode(soft)
+        self.assertIn("holds fractions", self.reason())
+
+    def test_folders_are_looked_into(self):
+        bids, dicom = self.folder / "bids", self.folder / "dicom"
+        for path in (bids / "sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz", dicom / "IM0001"):
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"")
+        self.assertIn("choose the folder", self.reason())
+        self.ui.scanFolderEdit.currentPath = str(self.folder / "nowhere")
+        self.assertIn("there is no folder", self.reason())
+        self.ui.scanFolderEdit.currentPath = str(bids)
+        self.assertTrue(self.ui.applyButton.enabled)
+        self.assertIn("without a spin echo R2' is not measured", self.ui.inputsLabel.text)
+        self.ui.scanFolderEdit.currentPath = str(dicom)
+        self.assertTrue(self.ui.applyButton.enabled)
+        self.assertIn("DICOM: 1 files", self.ui.inputsLabel.text)
+
+    def test_names_that_are_no_subjects_are_refused(self):
+        self.choose_maps()
+        self.ui.subjectEdit.text = "../other"
+        self.assertIn("write the subject as sub-01", self.reason())
+
+    def test_names_of_nodes_are_no_markup(self):
+        self.choose_maps()
+        self.ui.qsmSelector.currentNode().SetName("<img src=x>")
+        self.parameters.parameterNode.Modified()
+        self.assertIn("&lt;img", self.ui.inputsLabel.text)
+        self.assertNotIn("<img", self.ui.inputsLabel.text)
+
+
+class MethodsTest(ModuleTestCase):
+    def enabled(self, combo, name: str) -> bool:
+        return combo.model().item(combo.findData(name)).isEnabled()
+
+    def test_all_methods_of_the_catalogue_can_be_chosen(self):
+        combos = {"separation": self.ui.methodComboBox, "inversion": self.ui.inversionComboBox}
+        for stage, combo in combos.items():
+            data = [combo.itemData(n) for n in range(combo.count)]
+            names = [method.name for method in catalogue.methods(stage)]
+            self.assertEqual([name for name in data if name], names)
+
+    def test_a_method_is_grey_exactly_when_it_lacks_something(self):
+        self.choose_maps()
+        available = self.logic.inputs(self.parameters).available
+        self.assertEqual(available, {"qsm", "r2prime"})
+        combo = self.ui.methodComboBox
+        for method in catalogue.methods("separation"):
+            lacks = set(method.needs) - available
+            if not method.weights:
+                self.assertEqual(self.enabled(combo, method.name), not lacks, method.name)
+            if lacks:
+                self.assertIn("needs", combo.itemText(combo.findData(method.name)))
+
+    def test_a_method_that_became_unsuitable_stops_the_run_and_says_why(self):
+        self.choose_maps()
+        method = next(m for m in catalogue.methods("separation") if "r2star" in m.needs)
+        self.parameters.method = method.name
+        self.assertFalse(self.ui.applyButton.enabled)
+        self.assertIn(f"{method.title} needs", self.ui.reasonLabel.text)
+
+    def test_a_method_of_another_version_is_named(self):
+        self.choose_maps()
+        self.parameters.method = "from-the-future"
+        self.assertIn("there is no method 'from-the-future'", self.ui.reasonLabel.text)
+
+    def test_r2star_and_r2_together_give_r2prime(self):
+        self.choose_maps()
+        maps = small_result().maps
+        self.ui.r2primeSelector.setCurrentNode(None)
+        self.ui.r2starSelector.setCurrentNode(self.add_map("r2star", maps["r2star"]))
+        self.assertNotIn("r2prime", self.logic.inputs(self.parameters).available)
+        self.ui.r2Selector.setCurrentNode(self.add_map("r2", maps["r2star"] - maps["r2prime"]))
+        self.assertIn("r2prime", self.logic.inputs(self.parameters).available)
+
+    def test_citation_and_needs_are_shown(self):
+        self.choose_maps()
+        self.assertIn("Shin et al.", self.ui.methodLabel.text)
+
+
+if __name__ == "__main__":
+    unittest.main()
