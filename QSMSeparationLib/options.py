@@ -17,8 +17,9 @@ class Options:
     Parameters
     ----------
     method : str
-        Separation method; empty for ``closed-form`` where R2' is known and ``r2star-qsm``
-        where it is not.
+        Separation method; empty for chi-sepnet where its inputs and weights are there (from
+        R2' if it is known, else from R2* at 3 T), and for ``closed-form`` or ``r2star-qsm``
+        where they are not.
     inversion : str
         Inversion method.
     dr_para, dr_dia : float

@@ -16,7 +16,7 @@ from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.inputs import checked_map, checked_mask
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.options import Options
-from QSMSeparationLib.physics.constants import relaxivity
+from QSMSeparationLib.physics.constants import R2PRIME_ESTIMATE_B0_T, relaxivity
 from QSMSeparationLib.preprocess.background import remove_background
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.result import Result
@@ -182,7 +182,7 @@ def require_reconstructable(scan: Scan) -> None:
 def separate_maps(maps: Maps, options: Options, result: Result, progress: Progress) -> None:
     """Run inversion (unless net chi is given) and separation; the maps go into ``result``."""
     has_r2prime = maps.r2prime_hz is not None
-    name = options.method or ("closed-form" if has_r2prime else "r2star-qsm")
+    name = options.method or _best_method(maps)
     method = catalogue.find(name, "separation")
     inversion = catalogue.find(options.inversion, "inversion")
     invert_first = maps.qsm_ppm is None
@@ -217,6 +217,19 @@ def separate_maps(maps: Maps, options: Options, result: Result, progress: Progre
         result.notes.append(
             f"{100 * share:.1f} % of the mask has R2' below what its net susceptibility alone causes"
         )
+
+
+def _best_method(maps: Maps) -> str:
+    """Name the method for what is known: a network where its weights and inputs are there."""
+    there = {method.name for method in catalogue.methods("separation")}
+    network = "chi-sepnet-r2prime" if maps.r2prime_hz is not None else "chi-sepnet-r2star"
+    lowest, highest = R2PRIME_ESTIMATE_B0_T
+    usable = maps.r2prime_hz is not None or (
+        maps.r2star_hz is not None and lowest <= maps.b0_tesla <= highest
+    )
+    if network in there and maps.field_ppm is not None and usable:
+        return network
+    return "closed-form" if maps.r2prime_hz is not None else "r2star-qsm"
 
 
 def _require(maps: Maps, method: catalogue.Method, invert_first: bool) -> None:

@@ -13,13 +13,11 @@ from QSMSeparationLib.networks.inputs import NET_PPM, rate_inputs
 from QSMSeparationLib.networks.separate import Note, ignore, tell
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.weights import load_weights
-from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
+from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM, R2PRIME_ESTIMATE_B0_T
 from QSMSeparationLib.progress import Report, silent
 
 R2PRIME_OVER_R2STAR = 0.32
 """Mean R2' over mean R2* of brains at 3 T, what the network corrects."""
-
-_B0_TESLA = (2.8, 3.2)
 
 
 def estimate_r2prime(
@@ -39,7 +37,8 @@ def estimate_r2prime(
         Progress.
     """
     (r2star_hz,) = maps.need("r2star_hz")
-    if not _B0_TESLA[0] <= maps.b0_tesla <= _B0_TESLA[1]:
+    lowest, highest = R2PRIME_ESTIMATE_B0_T
+    if not lowest <= maps.b0_tesla <= highest:
         raise InputError(
             f"R2' can be estimated from R2* at 3 T only, not at {maps.b0_tesla:g} T; "
             "measure R2 with a spin echo"

@@ -12,6 +12,9 @@ R2STAR_HZ_PER_PPM = 274.0
 REFERENCE_B0_T = 3.0
 """Field strength at which the relaxivities above are given; they scale linearly with B0."""
 
+R2PRIME_ESTIMATE_B0_T = (2.8, 3.2)
+"""Field strengths at which R2' may be estimated from R2* by a network trained at 3 T."""
+
 
 def hz_per_ppm(b0_tesla: float) -> float:
     """Return the frequency in Hz of a field of 1 ppm."""
