@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -243,8 +244,6 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
 
     def inputs(self, parameters: QSMSeparationParameterNode) -> Any:
         """Return what is known of the chosen inputs (:class:`checks.Inputs`)."""
-        from QSMSeparationPanel.checks import Inputs
-
         if parameters.inputKind is InputKind.MAPS:
             maps = self._maps(parameters)
             found = self._inspector.inspect_maps(maps, parameters.mask, parameters.b0Tesla)
@@ -252,7 +251,7 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
             found = self._inspector.inspect_folder(Path(parameters.scanFolder))
             if parameters.mask is not None:
                 mask = self._inspector.inspect_mask(parameters.mask, None)
-                found = Inputs(found.available, (*found.findings, *mask))
+                found = replace(found, findings=(*found.findings, *mask))
         return found
 
     def lesion_findings(self, parameters: QSMSeparationParameterNode) -> list[Any]:
@@ -265,7 +264,7 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
 
         found = self.inputs(parameters)
         lesions = [f.text for f in self.lesion_findings(parameters) if not f.ok]
-        methods = method_problems(parameters.method, parameters.inversion, found.available)
+        methods = method_problems(parameters.method, parameters.inversion, found)
         others = []
         if parameters.subject and not re.fullmatch(r"sub-[A-Za-z0-9]{1,64}", parameters.subject):
             others.append(_("write the subject as sub-01 (letters and digits only)"))
@@ -362,8 +361,8 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
     def _options(self, parameters: QSMSeparationParameterNode, maps: dict[str, Any]) -> list[str]:
         from QSMSeparationPanel.methods import chosen_methods, parameter_options
 
-        available = self.inputs(parameters).available
-        chosen = chosen_methods(parameters.method, parameters.inversion, available)
+        inputs = self.inputs(parameters)
+        chosen = chosen_methods(parameters.method, parameters.inversion, inputs)
         options = ["--method", parameters.method] if parameters.method else []
         options += ["--inversion", parameters.inversion, "--device", parameters.device]
         options += ["--dr-para", f"{parameters.drPara:g}", "--dr-dia", f"{parameters.drDia:g}"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.physics.constants import R2PRIME_ESTIMATE_B0_T
 
 
 @dataclass(frozen=True)
@@ -278,3 +279,28 @@ def find(name: str, stage: str) -> Method:
             return method
     known = ", ".join(m.name for m in methods(stage))
     raise InputError(f"there is no {stage} method '{name}'; choose one of: {known}")
+
+
+def can_estimate_r2prime(b0_tesla: float | None) -> bool:
+    """Whether R2' may be estimated from R2* at a field strength, or None where it is not known."""
+    lowest, highest = R2PRIME_ESTIMATE_B0_T
+    return b0_tesla is None or lowest <= b0_tesla <= highest
+
+
+def default_separation(available: frozenset[str], b0_tesla: float | None = None) -> str:
+    """Return the separation for what is known: a network where its weights and inputs are there.
+
+    Parameters
+    ----------
+    available : frozenset of str
+        Inputs that there are: ``field``, ``qsm``, ``r2prime``, ``r2star``.
+    b0_tesla : float, optional
+        Field strength; None where it is not known yet.
+    """
+    measured = "r2prime" in available
+    network = "chi-sepnet-r2prime" if measured else "chi-sepnet-r2star"
+    usable = measured or can_estimate_r2prime(b0_tesla)
+    for method in methods("separation"):
+        if method.name == network and usable and available.issuperset(method.needs):
+            return network
+    return "closed-form" if measured else "r2star-qsm"

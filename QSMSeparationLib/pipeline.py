@@ -16,7 +16,7 @@ from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.inputs import checked_map, checked_mask
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.options import Options
-from QSMSeparationLib.physics.constants import R2PRIME_ESTIMATE_B0_T, relaxivity
+from QSMSeparationLib.physics.constants import relaxivity
 from QSMSeparationLib.preprocess.background import remove_background
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.result import Result
@@ -182,7 +182,7 @@ def require_reconstructable(scan: Scan) -> None:
 def separate_maps(maps: Maps, options: Options, result: Result, progress: Progress) -> None:
     """Run inversion (unless net chi is given) and separation; the maps go into ``result``."""
     has_r2prime = maps.r2prime_hz is not None
-    name = options.method or _best_method(maps)
+    name = options.method or catalogue.default_separation(_present(maps), maps.b0_tesla)
     method = catalogue.find(name, "separation")
     inversion = catalogue.find(options.inversion, "inversion")
     invert_first = maps.qsm_ppm is None
@@ -219,21 +219,8 @@ def separate_maps(maps: Maps, options: Options, result: Result, progress: Progre
         )
 
 
-def _best_method(maps: Maps) -> str:
-    """Name the method for what is known: a network where its weights and inputs are there."""
-    there = {method.name for method in catalogue.methods("separation")}
-    network = "chi-sepnet-r2prime" if maps.r2prime_hz is not None else "chi-sepnet-r2star"
-    lowest, highest = R2PRIME_ESTIMATE_B0_T
-    usable = maps.r2prime_hz is not None or (
-        maps.r2star_hz is not None and lowest <= maps.b0_tesla <= highest
-    )
-    if network in there and maps.field_ppm is not None and usable:
-        return network
-    return "closed-form" if maps.r2prime_hz is not None else "r2star-qsm"
-
-
-def _require(maps: Maps, method: catalogue.Method, invert_first: bool) -> None:
-    """Refuse a method whose inputs are missing, naming them."""
+def _present(maps: Maps) -> frozenset[str]:
+    """Return which inputs of methods there are, by the names of the catalogue."""
     present = {
         "field": maps.field_ppm is not None,
         "qsm": maps.qsm_ppm is not None or maps.field_ppm is not None,
@@ -241,8 +228,14 @@ def _require(maps: Maps, method: catalogue.Method, invert_first: bool) -> None:
         "r2star": maps.r2star_hz is not None,
         "magnitude": maps.weight is not None,
     }
+    return frozenset(name for name, there in present.items() if there)
+
+
+def _require(maps: Maps, method: catalogue.Method, invert_first: bool) -> None:
+    """Refuse a method whose inputs are missing, naming them."""
+    present = _present(maps)
     needs = [*method.needs, "field"] if invert_first else method.needs
-    missing = [name for name in needs if not present[name]]
+    missing = [name for name in needs if name not in present]
     if missing:
         hint = {"r2prime": "--r2prime, or --r2star with --r2", "field": "--field"}
         raise InputError(

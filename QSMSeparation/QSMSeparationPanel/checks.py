@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-import QSMSeparationLib
-from QSMSeparationLib.catalogue import Method
+from QSMSeparationLib.catalogue import Method, can_estimate_r2prime
 from QSMSeparationLib.errors import QSMSeparationError
 from QSMSeparationLib.inputs import checked_map, checked_mask
 from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of
@@ -50,10 +49,13 @@ class Inputs:
         Maps that a method can get: ``field``, ``qsm``, ``r2prime``, ``r2star``, ``magnitude``.
     findings : tuple of Finding
         To show below the inputs.
+    b0_tesla : float, optional
+        Field strength; None for a scan, whose files say it.
     """
 
     available: frozenset[str]
     findings: tuple[Finding, ...]
+    b0_tesla: float | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -89,7 +91,7 @@ class Inspector:
             available.add("qsm")
         if {"r2star", "r2"} <= available:
             available.add("r2prime")
-        return Inputs(frozenset(available), tuple(findings))
+        return Inputs(frozenset(available), tuple(findings), b0_tesla)
 
     def inspect_folder(self, path: Path) -> Inputs:
         """Look into the folder of a scan; again only after some seconds, it may be far away."""
@@ -164,14 +166,13 @@ def inspect_folder(path: Path) -> Inputs:
     return Inputs(frozenset(scan), (Finding(f"{path} holds neither NIfTI nor DICOM", ok=False),))
 
 
-def method_problem(method: Method, available: frozenset[str]) -> str:
+def method_problem(method: Method, inputs: Inputs) -> str:
     """Return why a method cannot run with these inputs; empty when it can."""
-    missing = [_NAMES[need] for need in method.needs if need not in available]
+    missing = [_NAMES[need] for need in method.needs if need not in inputs.available]
     if missing:
         return f"needs {', '.join(missing)}"
-    folder = Path(QSMSeparationLib.__file__).parent / "weights"
-    if method.weights and not any(folder.glob(f"{method.weights}*")):
-        return "its weights are not installed"
+    if method.estimates_r2prime and not can_estimate_r2prime(inputs.b0_tesla):
+        return f"estimates R2' at 3 T only, not at {inputs.b0_tesla:g} T"
     return ""
 
 

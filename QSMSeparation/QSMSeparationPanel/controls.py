@@ -86,9 +86,7 @@ class PanelControls(Listener):
         inputs = self._logic.inputs(parameters)
         ui.inputsLabel.text = _as_html(inputs.findings)
         ui.lesionsLabel.text = _as_html(self._logic.lesion_findings(parameters))
-        self._methods.show(
-            parameters.method, parameters.inversion, parameters.settings, inputs.available
-        )
+        self._methods.show(parameters.method, parameters.inversion, parameters.settings, inputs)
         self._show_ready()
 
     def _show_ready(self) -> None:

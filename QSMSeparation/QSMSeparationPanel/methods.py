@@ -9,36 +9,32 @@ import qt
 
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.catalogue import Method, Parameter
-from QSMSeparationPanel.checks import method_problem
+from QSMSeparationPanel.checks import Inputs, method_problem
 
 AUTOMATIC = ""
-"""Name of the entry that leaves the choice of the separation to what is known of R2'."""
+"""Name of the entry that leaves the choice of the separation to what is known."""
 _ENABLED, _DISABLED = 33, 0  # Qt.ItemIsSelectable | Qt.ItemIsEnabled, and neither
 
 
-def chosen_methods(method: str, inversion: str, available: frozenset[str]) -> list[Method]:
+def chosen_methods(method: str, inversion: str, inputs: Inputs) -> list[Method]:
     """Return the methods that a run would use: inversion where there is a field, separation."""
     found = []
-    if "field" in available:
+    if "field" in inputs.available:
         found += [m for m in catalogue.methods("inversion") if m.name == inversion]
-    name = method or automatic_method(available)
+    name = method or catalogue.default_separation(inputs.available, inputs.b0_tesla)
     return found + [m for m in catalogue.methods("separation") if m.name == name]
 
 
-def automatic_method(available: frozenset[str]) -> str:
-    """Return what the command line takes when no separation is named."""
-    return "closed-form" if "r2prime" in available else "r2star-qsm"
-
-
-def method_problems(method: str, inversion: str, available: frozenset[str]) -> list[str]:
+def method_problems(method: str, inversion: str, inputs: Inputs) -> list[str]:
     """Return why the chosen methods cannot run."""
     names = {m.name for m in catalogue.methods("separation")}
     if method and method not in names:
         return [f"there is no method '{method}'; choose another"]
-    if "field" in available and inversion not in {m.name for m in catalogue.methods("inversion")}:
+    inversions = {m.name for m in catalogue.methods("inversion")}
+    if "field" in inputs.available and inversion not in inversions:
         return [f"there is no inversion '{inversion}'; choose another"]
-    chosen = chosen_methods(method, inversion, available)
-    problems = [(m, method_problem(m, available)) for m in chosen]
+    chosen = chosen_methods(method, inversion, inputs)
+    problems = [(m, method_problem(m, inputs)) for m in chosen]
     return [f"{m.title} {problem}" for m, problem in problems if problem]
 
 
@@ -76,7 +72,7 @@ class MethodControls:
         self._shown: tuple[str, ...] = ()
         self.spin_boxes: dict[str, Any] = {}
         self._form = qt.QFormLayout(ui.parametersFrame)
-        self._fill(ui.methodComboBox, "separation", [(AUTOMATIC, "Automatic (by R2')")])
+        self._fill(ui.methodComboBox, "separation", [(AUTOMATIC, "Automatic (by what there is)")])
         self._fill(ui.inversionComboBox, "inversion", [])
         ui.methodComboBox.connect("currentIndexChanged(int)", lambda *_: self._chosen("method"))
         ui.inversionComboBox.connect(
@@ -99,7 +95,7 @@ class MethodControls:
             combo = self._combo(which)
             self._changed(which, combo.itemData(combo.currentIndex))
 
-    def show(self, method: str, inversion: str, settings: str, available: frozenset[str]) -> None:
+    def show(self, method: str, inversion: str, settings: str, inputs: Inputs) -> None:
         """Show the chosen methods, grey those that lack an input, and list their parameters."""
         self._filling = True
         for which, value in (("method", method), ("inversion", inversion)):
@@ -107,11 +103,11 @@ class MethodControls:
             combo.setCurrentIndex(combo.findData(value))
             stage = "separation" if which == "method" else "inversion"
             for one in catalogue.methods(stage):
-                self._mark(combo, one, method_problem(one, available))
-        self._ui.inversionComboBox.enabled = "field" in available
+                self._mark(combo, one, method_problem(one, inputs))
+        self._ui.inversionComboBox.enabled = "field" in inputs.available
         self._filling = False
         self._settings = settings
-        chosen = chosen_methods(method, inversion, available)
+        chosen = chosen_methods(method, inversion, inputs)
         names = tuple(m.name for m in chosen)
         if names != self._shown:
             self._shown = names

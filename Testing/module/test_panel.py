@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import unittest
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import qt
 import slicer
 from module_test_case import ModuleTestCase
+from QSMSeparationPanel.checks import Inputs, method_problem
+from QSMSeparationPanel.methods import chosen_methods
 from small_result import GEOMETRY, small_result
 
 from QSMSeparationLib import catalogue
@@ -261,6 +264,22 @@ class MethodsTest(ModuleTestCase):
         self.assertNotIn("r2prime", self.logic.inputs(self.parameters).available)
         self.ui.r2Selector.setCurrentNode(self.add_map("r2", maps["r2star"] - maps["r2prime"]))
         self.assertIn("r2prime", self.logic.inputs(self.parameters).available)
+
+    def test_automatic_choice_is_that_of_the_command_line(self):
+        self.choose_maps()
+        self.assertIn("Closed form: needs", self.ui.methodLabel.text)
+        field = self.add_map("field", small_result().maps["net"] * 0.1)
+        self.ui.fieldSelector.setCurrentNode(field)
+        inputs = self.logic.inputs(self.parameters)
+        names = [m.name for m in chosen_methods("", "tv", inputs)]
+        self.assertEqual(names, ["tv", "chi-sepnet-r2prime"])
+
+    def test_r2prime_is_estimated_at_3_tesla_only(self):
+        method = replace(catalogue.methods("separation")[0], needs=(), estimates_r2prime=True)
+        for b0_tesla in (None, 3.0):
+            self.assertEqual(method_problem(method, Inputs(frozenset(), (), b0_tesla)), "")
+        problem = method_problem(method, Inputs(frozenset(), (), 7.0))
+        self.assertIn("at 3 T only, not at 7 T", problem)
 
     def test_citation_and_needs_are_shown(self):
         self.choose_maps()
