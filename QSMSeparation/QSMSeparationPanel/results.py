@@ -179,6 +179,7 @@ class ResultControls:
             self._set_overlays()
             if name == "fade":
                 self._fade()
+            self._go_to_lesion()
 
     def _fade(self) -> None:
         manager = slicer.app.layoutManager()
@@ -239,6 +240,7 @@ class ResultControls:
             if int(row["id"]) == chosen:
                 widget.selectRow(n)
         widget.setSortingEnabled(True)
+        widget.resizeColumnsToContents()
         self._filling = False
         self._show_review()
 
@@ -258,6 +260,9 @@ class ResultControls:
         if self._filling:
             return
         self._show_review()
+        self._go_to_lesion()
+
+    def _go_to_lesion(self) -> None:
         row = self._row()
         if row is not None:
             layouts.go_to(slicer.mrmlScene, layouts.centre_of(row))

@@ -9,7 +9,7 @@ from QSMSeparationLib.mrml.volumes import sidecar_of, title
 
 _LABELS = {"net": 5, "chi_para": 4, "chi_dia": 3, "r2star": 3, "r2prime": 3, "r2": 3}
 """Maps that get a legend, with the number of values on it (round ones in the standard window)."""
-_LEFT, _RIGHT = 0.03, 0.97
+_LEFT, _RIGHT, _TOP = 0.02, 0.98, 0.90
 
 
 def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) -> None:
@@ -35,10 +35,11 @@ def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) 
         legend.SetAttribute(marks.RUN, marks.run_of(node))
         legend.SetTitleText(title(role, sidecar_of(node)))
         # The default format would show steps of 0.1 only.
-        legend.SetLabelFormat("%.0f" if role.startswith("r2") else "%.2f")
+        # Text fills its box: labels of one width get one size.
+        legend.SetLabelFormat("%5.0f" if role.startswith("r2") else "%5.2f")
         legend.SetNumberOfLabels(_LABELS[role])
-        legend.SetSize(0.15, 0.4)
-        legend.SetPosition(_LEFT if net_left and role == "net" else _RIGHT, 0.5)
+        legend.SetSize(0.13, 0.3)
+        legend.SetPosition(_LEFT if net_left and role == "net" else _RIGHT, _TOP)
         legend.SetVisibility(visible)
         legend.EndModify(modified)
 

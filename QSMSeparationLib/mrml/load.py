@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from QSMSeparationLib.mrml.lesions import add_lesions
 from QSMSeparationLib.mrml.runs import Run, add_run, parent_for, put_in, remove_run
 from QSMSeparationLib.mrml.table import add_checks_table, add_lesion_table, read_rows
 from QSMSeparationLib.mrml.volumes import add_mask, add_volume
+from QSMSeparationLib.volume import Volume
 
 _MARKER = f"_{MAPS['chi_para'][0]}.nii.gz"
 Steps = Generator[str, None, Run]
+_TICK_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def load_steps(
     run = add_run(scene, identifier, title, parent_for(scene, reference))
     try:
         for role, path in files.maps().items():
-            volume, sidecar = read_volume(path), _sidecar(Path(f"{str(path)[:-7]}.json"))
+            volume = yield from _read(read_volume, path)
+            sidecar = _sidecar(Path(f"{str(path)[:-7]}.json"))
             put_in(
                 run,
                 add_volume(scene, volume, role, sidecar, identifier, files.subject, reference),
@@ -103,7 +107,7 @@ def load_steps(
             yield path.name
         mask = files.path(f"{MASK_NAME}.nii.gz")
         if mask.is_file():
-            labels = read_volume(mask)
+            labels = yield from _read(read_volume, mask)
             put_in(run, add_mask(scene, labels, identifier, files.subject, reference))
         yield from _load_lesions(files, run)
         put_in(run, add_checks_table(scene, facts, identifier, files.subject))
@@ -114,6 +118,16 @@ def load_steps(
     return run
 
 
+def _read(read: Callable[[Path], Volume], path: Path) -> Generator[str, None, Volume]:
+    """Read a file in a thread of its own, for it may take longer than a window should wait."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(read, path)
+        # In the application a thread runs only while this one waits.
+        while not wait([future], _TICK_S).done:
+            yield path.name
+        return future.result()
+
+
 def _load_lesions(files: ResultFiles, run: Run) -> Generator[str, None, None]:
     """Load the lesion labels and their table, where the run had lesions."""
     table, labels = files.folder / "lesions.csv", files.path("desc-lesions_dseg.nii.gz")
@@ -122,7 +136,8 @@ def _load_lesions(files: ResultFiles, run: Run) -> Generator[str, None, None]:
     rows = read_rows(table)
     put_in(run, add_lesion_table(run.scene, rows, run.identifier, files.subject))
     if labels.is_file():
-        volume, reference = read_labels(labels), run.node("chi_para")
+        volume = yield from _read(read_labels, labels)
+        reference = run.node("chi_para")
         node = add_lesions(run.scene, volume, rows, run.identifier, files.subject, reference)
         put_in(run, node)
     yield table.name

@@ -42,6 +42,7 @@ _NAMES = {
 }
 _TITLES = {"r2star": "R2*", "r2prime": "R2'"}  # the fonts of the views have no Greek letters
 _COLORS = {"net": "diverging", "chi_para": "grey", "chi_dia": "inverted-grey"}
+_GREY = "vtkMRMLColorTableNodeGrey"
 
 
 def is_estimated(role: str, sidecar: dict[str, Any]) -> bool:
@@ -150,15 +151,16 @@ def _coded(code: Code) -> slicer.vtkCodedEntry:
 def _display(
     node: slicer.vtkMRMLScalarVolumeNode, role: str, sidecar: dict[str, Any], run: str
 ) -> None:
+    """Show a map in its colours and its window."""
     scene = node.GetScene()
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetAttribute(marks.RUN, run)
-    if role in _COLORS:
-        display.SetAndObserveColorNodeID(colors.color_node(scene, _COLORS[role]).GetID())
-    else:
-        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
     b0 = float(sidecar.get("MagneticFieldStrength", 3.0))
     limits = windows.window(role, windows.first_preset(b0), b0)
+    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.SetAttribute(marks.RUN, run)
+    name = colors.color_node(scene, _COLORS[role]).GetID() if role in _COLORS else _GREY
+    display.SetAndObserveColorNodeID(name)
+    # Else a window is computed from all voxels, which takes longer than all the rest.
+    display.SetAutoWindowLevel(limits is None)
+    node.SetAndObserveDisplayNodeID(display.GetID())
     if limits:
         windows.apply(node, limits)

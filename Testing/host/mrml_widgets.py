@@ -179,8 +179,9 @@ class qMRMLNodeComboBox(_SceneFollower, QtWidgets.QWidget):
             return {}
         types, left_out = self.nodeTypes, self.hideChildNodeTypes
         children_too, found = self.showChildNodeTypes, {}
-        for index in range(self._scene.GetNumberOfNodes()):
-            node = self._scene.GetNthNode(index)
+        # Asked by class, or else by their common base: the scene does that much faster than Python.
+        wanted = types[0] if len(types) == 1 else "vtkMRMLNode"
+        for node in slicer.util.getNodesByClass(wanted, self._scene) if types else ():
             name = node.GetClassName()
             fits = node.IsA if children_too else name.__eq__
             kind = next((node_type for node_type in types if fits(node_type)), None)

@@ -60,6 +60,16 @@ class ResultsTest(ModuleTestCase):
             distance = (np.array((-x, -y, z)) - to_ras[:3, 3]) @ to_ras[:3, 2]
             self.assertLess(abs(distance), 1e-3)
 
+    def test_another_layout_stays_at_the_chosen_lesion(self):
+        self.ui.rowButton.click()
+        self.choose(2)
+        self.ui.fourButton.click()
+        x, y, z = GEOMETRY.world(np.array(CENTRES[2], dtype=float))
+        node = self.manager.sliceWidget("QSMFourth").mrmlSliceNode()
+        to_ras = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
+        distance = (np.array((-x, -y, z)) - to_ras[:3, 3]) @ to_ras[:3, 2]
+        self.assertLess(abs(distance), 1e-3)
+
     def test_a_row_is_the_same_lesion_after_sorting(self):
         self.ui.lesionTable.sortItems(0, qt.Qt.DescendingOrder)
         self.choose(1)

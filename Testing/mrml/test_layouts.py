@@ -100,7 +100,7 @@ class LayoutsTest(SceneTestCase):
         layouts.show(self.manager, self.run_, "row")
         found = {legend.GetTitleText(): legend.GetLabelFormat() for legend in legends()}
         for name in ("net chi [ppm]", "chi+ [ppm]", "chi- [ppm]"):
-            self.assertEqual(found[name], "%.2f")
+            self.assertEqual(found[name], "%5.2f")
         count = len(legends())
         layouts.show(self.manager, self.run_, "four")
         self.assertEqual(len(legends()), count)  # made anew, not added to
