@@ -127,6 +127,7 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     mask = find_brain(scan, magnitude, progress)
     estimate = total_field(scan, magnitude, mask, progress)
     result.notes += estimate.notes
+    rates, noise_sd = relaxation(scan, magnitude, mask, estimate, result, progress)
     with progress.stage("background field") as report:
         background = remove_background(
             estimate.total_field_ppm,
@@ -134,12 +135,13 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
             scan.geometry.spacing_kji,
             scan.geometry.b0_kji,
             weight=estimate.reliability,
+            r2star_hz=rates["r2star_hz"],
             report=report,
         )
     result.notes += background.notes
     inside = background.mask
     result.mask = inside.cpu().numpy()
-    rates, noise_sd = relaxation(scan, magnitude, inside, estimate, result, progress)
+    rates = {name: rate * inside for name, rate in rates.items()}
     maps = Maps(
         mask=inside,
         spacing_kji=scan.geometry.spacing_kji,
@@ -149,13 +151,13 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
         weight=data_weight(magnitude, estimate.reliability, inside),
         dr_para=relaxivity(options.dr_para, scan.b0_tesla),
         dr_dia=relaxivity(options.dr_dia, scan.b0_tesla),
-        **rates,
+        r2star_hz=rates["r2star_hz"],
+        r2prime_hz=rates.get("r2prime_hz"),
     )
     result.facts |= _facts(maps, options) | {"EchoTimes_s": list(scan.echo_times_s)}
     result.maps["local_field"] = background.local_field_ppm.cpu().numpy()
-    for name, rate in (("r2star", "r2star_hz"), ("r2prime", "r2prime_hz")):
-        if rate in rates:
-            result.maps[name] = rates[rate].cpu().numpy()
+    for name, rate in rates.items():
+        result.maps[name.removesuffix("_hz")] = rate.cpu().numpy()
     result.intermediate["total_field"] = estimate.total_field_ppm.cpu().numpy()
     result.intermediate["reliability"] = estimate.reliability.cpu().numpy()
     separate_maps(maps, options, result, progress)

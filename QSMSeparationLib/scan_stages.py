@@ -58,7 +58,7 @@ def relaxation(
     result: Result,
     progress: Progress,
 ) -> tuple[dict[str, torch.Tensor], float]:
-    """R2*, R2' where a spin echo gives R2, and the noise SD of the magnitude."""
+    """R2*, where there is a spin echo R2 and R2', and the noise SD of the magnitude."""
     with progress.stage("R2*") as report:
         fit = fit_r2star(
             magnitude,
@@ -83,8 +83,7 @@ def relaxation(
         f"R2' = R2* - R2 was negative and set to 0 in {100 * clipped:.1f} % of the mask"
     )
     result.facts["R2primeOrigin"] = "measured (R2* - R2 of the spin echo)"
-    result.maps["r2"] = r2.cpu().numpy()
-    return rates | {"r2prime_hz": r2prime}, fit.noise_sd
+    return rates | {"r2_hz": r2, "r2prime_hz": r2prime}, fit.noise_sd
 
 
 def _r2(

@@ -18,7 +18,7 @@ SHIPPED: Mapping[str, tuple[str, dict[str, Any]]] = {
     "chi-sepnet": ("unet", {"inputs": 5, "outputs": 2, "widths": [16, 32, 64, 96], "fold": 1}),
     "qsmnet": ("unet", {"inputs": 2, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
     "r2primenet": ("unet", {"inputs": 1, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
-    "susep-net": ("susep", {"inputs": 5, "widths": [48, 64, 64], "fold": 2}),
+    "susep-net": ("susep", {"inputs": 5, "widths": [16, 32, 48], "fold": 1}),
 }
 """Architecture and its parameters of every weight file that comes with the package."""
 

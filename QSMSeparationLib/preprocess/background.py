@@ -10,8 +10,10 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.preprocess.pdf import pdf
 from QSMSeparationLib.preprocess.resharp import resharp
+from QSMSeparationLib.preprocess.source_prior import sources_seen_in_r2star
 from QSMSeparationLib.preprocess.vsharp import vsharp
 from QSMSeparationLib.progress import Report, silent
 
@@ -56,6 +58,7 @@ def remove_background(
     b0_kji: Triple,
     method: Method = "resharp",
     weight: Tensor | None = None,
+    r2star_hz: Tensor | None = None,
     iterations: int | None = None,
     report: Report = silent,
 ) -> BackgroundResult:
@@ -76,6 +79,9 @@ def remove_background(
     weight : Tensor, optional
         Reliability of each voxel, 0 to 1. Unreliable voxels are filled from their
         neighbours before any filter and do not count in a fit.
+    r2star_hz : Tensor, optional
+        R2* in the mask. With it the part of the local field that looks like background is
+        estimated too (``source_prior``).
     iterations : int, optional
         Of the iterative methods.
     report : Report
@@ -99,6 +105,8 @@ def remove_background(
         raise InputError("background removal: no voxel of the field is reliable")
     field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
     trust = torch.where(bad, 0.0, trust)
+    known = _known_field(field, mask, trust, r2star_hz, spacing_kji, b0_kji)
+    field = field - known
     residual = torch.zeros_like(field)
     rounds = iterations or _ITERATIONS.get(method, 0)
     if method == "vsharp":
@@ -110,12 +118,31 @@ def remove_background(
         kept = fits | (mask & (_neighbour_share(mask) >= _EDGE_SHARE))
     if not kept.any():
         raise InputError("background removal: the mask is too thin for any ball; check the mask")
+    local = local + known
     local = torch.where(kept, local - local[kept].mean(), 0.0)
     share = int(kept.sum()) / int(mask.sum())
     notes = [f"background removal: {method}, {share:.1%} of the mask kept"]
+    if r2star_hz is not None:
+        notes.append("background removal: sources that follow R2* were kept apart from it")
     if bad.any():
         notes.append(f"{int(bad.sum()) / int(mask.sum()):.2%} of the mask filled as unreliable")
     return BackgroundResult(local, kept, residual, tuple(notes))
+
+
+def _known_field(
+    field_ppm: Tensor,
+    mask: Tensor,
+    trust: Tensor,
+    r2star_hz: Tensor | None,
+    spacing_kji: Triple,
+    b0_kji: Triple,
+) -> Tensor:
+    """Return the field in the mask of the sources that R2* shows, 0 without R2*."""
+    if r2star_hz is None:
+        return torch.zeros_like(field_ppm)
+    sources = sources_seen_in_r2star(field_ppm, mask, trust, r2star_hz, spacing_kji, b0_kji)
+    dipole = DipoleOperator(tuple(mask.shape), spacing_kji, b0_kji, pad=0.5, device=mask.device)
+    return dipole(sources) * mask
 
 
 def fill_harmonic(field: Tensor, bad: Tensor, good: Tensor, spacing_kji: Triple) -> Tensor:

@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator, kspace_kernel
-from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells
+from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
 from QSMSeparationLib.progress import Report
 
-RADII_MM = (8.0, 4.0)
-_LAMBDA = 1e-4
+_LAMBDA = 3e-3
 _CORRELATION_MM = 10.0
 """Sources are taken as alike up to wavelengths of this length; shorter ones fall off as 1/k."""
 
@@ -40,9 +39,7 @@ def resharp(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the local field, the voxels in which a ball fits, and |data - model| in ppm."""
     frame = Frame.around(mask, spacing_kji, _MARGIN_MM)
-    # The smallest ball takes in the diagonal neighbours: 27 points, one voxel off the edge.
-    radii = (*RADII_MM, 1.2 * sum(s * s for s in spacing_kji) ** 0.5 / 3**0.5)
-    shells, left = fitting_shells(frame, spacing_kji, tuple(sorted(radii, reverse=True)))
+    shells, left = fitting_shells(frame, spacing_kji, shell_radii(spacing_kji))
     inside, field, weight = frame.mask, field_ppm[frame.box], weight[frame.box]
     smooth = _low_pass(frame.padded, spacing_kji, mask.device)
     model = kspace_kernel(frame.padded, spacing_kji, b0_kji, mask.device) * smooth

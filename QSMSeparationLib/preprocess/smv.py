@@ -23,6 +23,7 @@ from QSMSeparationLib.physics.dipole import good_size
 Triple = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
+RADII_MM = (8.0, 4.0)
 _SUBVOXELS = 5
 _LARGEST_GAIN = 0.45
 """Largest root of the sum of squared weights: more and the mean is as noisy as a voxel."""
@@ -144,6 +145,15 @@ def spectrum(weights: NDArray[np.float64], frame: Frame) -> Tensor:
     kernel[:k, :j, :i] = torch.from_numpy(weights).to(kernel)
     shift = [-(n // 2) for n in weights.shape]
     return torch.fft.rfftn(torch.roll(kernel, shift, (0, 1, 2))).real.contiguous()
+
+
+def shell_radii(spacing_kji: Triple) -> tuple[float, ...]:
+    """Return the radii of the balls in mm, largest first.
+
+    The smallest takes in the diagonal neighbours: 27 points, one voxel off the edge.
+    """
+    smallest = 1.2 * math.sqrt(sum(s * s for s in spacing_kji) / 3)
+    return tuple(sorted((*RADII_MM, smallest), reverse=True))
 
 
 def fitting_shells(
