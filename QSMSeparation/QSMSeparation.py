@@ -62,11 +62,31 @@ def make_library_importable() -> None:
         sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 
+SAMPLE = "QSM separation digital head with MS lesions"
+"""Name of the sample data."""
+
+
 def register_sample_data() -> None:
     """Offer the digital head in the module Sample Data."""
-    from QSMSeparationPanel import sample_data
+    import SampleData
 
-    sample_data.register(Path(__file__).parent / "Resources" / "Icons")
+    icons = Path(__file__).parent / "Resources" / "Icons"
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="QSMSeparation",
+        sampleName=SAMPLE,
+        thumbnailFileName=str(icons / "QSMSeparation.png"),
+        uris="",
+        fileNames="",
+        nodeNames="digital head",
+        customDownloader=make_sample_data,
+    )
+
+
+def make_sample_data(source: Any = None) -> list[Any]:
+    """Make the digital head on this computer; nothing is downloaded."""
+    from QSMSeparationPanel.sample_data import download
+
+    return download(source)
 
 
 class InputKind(enum.Enum):

@@ -17,25 +17,9 @@ from QSMSeparationLib.mrml.volumes import place
 from QSMSeparationPanel.packages import ensure_packages
 from QSMSeparationPanel.worker import End, Step, Worker
 
-NAME = "QSM separation digital head with MS lesions"
 FOLDER = "QSMSeparation-digital-head"
 OPTIONS = ("--voxel", "1.5", "--spin-echo", "--seed", "1")
 """A head of 1.5 mm with 16 lesions: half a minute of computing, 100 MB on disk."""
-
-
-def register(icons: Path) -> None:
-    """Offer the head in the module Sample Data."""
-    import SampleData
-
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="QSMSeparation",
-        sampleName=NAME,
-        thumbnailFileName=str(icons / "QSMSeparation.png"),
-        uris="",
-        fileNames="",
-        nodeNames="digital head",
-        customDownloader=download,
-    )
 
 
 def download(source: Any = None, options: tuple[str, ...] = OPTIONS) -> list[Any]:

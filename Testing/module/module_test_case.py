@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import qt
 import slicer
 from QSMSeparationPanel import worker
 from small_result import GEOMETRY, ball, lesion_labels, small_result, write_small_result
@@ -29,6 +30,35 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> object:
         slicer.app.processEvents()
         time.sleep(0.002)
     return met
+
+
+class Stopwatch:
+    """Notes the longest time between two ticks of a timer of the application.
+
+    Time that the process waited for a processor does not count: on a busy computer that is
+    not the window's fault.
+    """
+
+    def __init__(self, every_ms: int = 10) -> None:
+        self.longest_s, self._last = 0.0, self._now()
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._tick)
+        self._timer.start(every_ms)
+
+    def _now(self) -> float:
+        waited_ns = 0
+        schedule = Path("/proc/self/schedstat")  # of the main thread; Linux only
+        if schedule.is_file():
+            waited_ns = int(schedule.read_text().split()[1])
+        return time.monotonic() - waited_ns / 1e9
+
+    def _tick(self) -> None:
+        now = self._now()
+        self.longest_s, self._last = max(self.longest_s, now - self._last), now
+
+    def stop(self) -> float:
+        self._timer.stop()
+        return self.longest_s
 
 
 class ModuleTestCase(unittest.TestCase):

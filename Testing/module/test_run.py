@@ -4,48 +4,17 @@ from __future__ import annotations
 
 import time
 import unittest
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import qt
 import slicer
-from module_test_case import ModuleTestCase, wait_for
+from module_test_case import ModuleTestCase, Stopwatch, wait_for
 from QSMSeparationPanel import job, worker
 from small_result import small_result
 
 from QSMSeparationLib.mrml.runs import find_runs
 
 CANCEL_S = 2.0
-
-
-class Stopwatch:
-    """Notes the longest time between two ticks of a timer of the application.
-
-    Time that the process waited for a processor does not count: on a busy computer that is
-    not the window's fault.
-    """
-
-    def __init__(self, every_ms: int = 10) -> None:
-        self.longest_s, self._last = 0.0, self._now()
-        self._timer = qt.QTimer()
-        self._timer.connect("timeout()", self._tick)
-        self._timer.start(every_ms)
-
-    def _now(self) -> float:
-        waited_ns = 0
-        schedule = Path("/proc/self/schedstat")  # of the main thread; Linux only
-        if schedule.is_file():
-            waited_ns = int(schedule.read_text().split()[1])
-        return time.monotonic() - waited_ns / 1e9
-
-    def _tick(self) -> None:
-        now = self._now()
-        self.longest_s, self._last = max(self.longest_s, now - self._last), now
-
-    def stop(self) -> float:
-        self._timer.stop()
-        return self.longest_s
 
 
 class RunTest(ModuleTestCase):
