@@ -14,6 +14,9 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+import SimpleITK as sitk
+
 
 def say(**record: object) -> None:
     print(json.dumps(record), flush=True)
@@ -87,6 +90,24 @@ def wrong() -> None:
 
 def no_torch() -> None:
     raise ModuleNotFoundError("No module named 'torch'")
+
+
+def head() -> None:
+    """Writes what ``simulate`` writes, of a head of a few voxels."""
+    anat = output_folder() / "sub-01" / "anat"
+    truth = output_folder() / "derivatives" / "truth" / "sub-01" / "anat"
+    voxels = np.arange(6 * 7 * 8, dtype=np.float32).reshape(6, 7, 8)
+    for folder, name, array in (
+        (anat, "echo-1_part-mag_MEGRE", voxels),
+        (anat, "echo-2_part-mag_MEGRE", voxels / 2),
+        (truth, "desc-lesions_dseg", (voxels > 300).astype(np.uint8)),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing((2.0, 2.0, 3.0))
+        sitk.WriteImage(image, str(folder / f"sub-01_{name}.nii.gz"))
+    say(stage="head", done=1, of=1, eta_s=0)
+    say(stage="done", outputs={"dataset": str(output_folder())})
 
 
 def memory() -> None:

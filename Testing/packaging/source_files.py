@@ -7,7 +7,8 @@ from pathlib import Path
 
 from list_files import ROOT
 
-_PACKAGES = {"QSMSeparationLib": ROOT, "QSMSeparation": ROOT / "QSMSeparation"}
+_MODULE = ROOT / "QSMSeparation"
+_PACKAGES = {"QSMSeparationLib": ROOT, "QSMSeparation": _MODULE, "QSMSeparationPanel": _MODULE}
 
 
 def tree(path: Path) -> ast.Module:

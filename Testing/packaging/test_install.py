@@ -57,6 +57,7 @@ def test_module_and_library_lie_side_by_side(installed):
     assert sorted(path.name for path in installed.iterdir()) == [
         "QSMSeparation.py",
         "QSMSeparationLib",
+        "QSMSeparationPanel",
         "Resources",
     ]
     assert (installed / "Resources/UI/QSMSeparation.ui").is_file()

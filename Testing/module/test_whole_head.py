@@ -1,0 +1,67 @@
+"""From the sample data to lesions: a whole head, the real worker and the real network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from module_test_case import ModuleTestCase, Stopwatch, wait_for
+from QSMSeparationPanel import sample_data
+
+from QSMSeparationLib.io.nifti import read_volume
+from QSMSeparationLib.mrml.convert import geometry_of
+from QSMSeparationLib.mrml.runs import find_runs
+from QSMSeparationLib.mrml.table import rows_of
+
+OPTIONS = ("--voxel", "2", "--spin-echo", "--seed", "1", "--oblique", "20")
+STAGES = (
+    "reading", "brain mask", "field map", "background field", "R2*", "R2", "inversion",
+    "separation", "data checks", "lesions",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+class WholeHeadTest(ModuleTestCase):
+    def setUp(self):
+        super().setUp()
+        sample_data.download(options=OPTIONS)
+        self.head = Path(self.parameters.scanFolder)
+
+    def test_panel_gives_what_the_command_line_gives(self):
+        watch = Stopwatch()
+        self.press_separate()
+        self.wait_for_end(1800)
+        self.assertLess(watch.stop(), 0.2)
+        self.assertEqual(self.errors, [])
+        [run] = find_runs(slicer.mrmlScene)
+        out = self.folder / "out"
+        lesions = self.head / "derivatives/truth/sub-01/anat/sub-01_desc-lesions_dseg.nii.gz"
+        command = [sys.executable, "-m", "QSMSeparationLib", "run", str(self.head), str(out)]
+        subprocess.run([*command, "--lesions", str(lesions)], check=True, capture_output=True)
+        for role, suffix in (("net", "Chimap"), ("chi_para", "desc-paramagnetic_Chimap"),
+                             ("chi_dia", "desc-diamagnetic_Chimap"), ("r2star", "R2starmap")):  # fmt: skip
+            expected = read_volume(out / f"sub-01/anat/sub-01_{suffix}.nii.gz")
+            array = slicer.util.arrayFromVolume(run.node(role))
+            np.testing.assert_allclose(array, expected.array, atol=1e-5)
+            self.assertIsNone(geometry_of(run.node(role)).difference(expected.geometry, 1e-4))
+        self.assertGreaterEqual(len(rows_of(run.node("lesion_table"))), 10)
+
+    def test_cancel_at_every_stage(self):
+        self.before = self.node_ids()
+        for stage in STAGES:
+            with self.subTest(stage):
+                self.press_separate()
+                reached = wait_for(lambda s=stage: self.ui.stageLabel.text.startswith(s), 600)
+                self.assertTrue(reached, "the stage was not reached")
+                start = time.monotonic()
+                self.ui.cancelButton.click()
+                self.wait_for_end()
+                self.assertLess(time.monotonic() - start, 2.0)
+                self.assertEqual(self.node_ids(), self.before)
+                self.assertEqual(self.temporary_folders(), [])
+                self.assertEqual(self.errors, [])
