@@ -13,7 +13,7 @@ import vtk
 from QSMSeparationLib.errors import QSMSeparationError
 from QSMSeparationLib.mrml import layouts, marks, windows
 from QSMSeparationLib.mrml.export import TABLE_NAME, export_steps, write_text
-from QSMSeparationLib.mrml.legends import show_legends
+from QSMSeparationLib.mrml.legends import relabel_legends, show_legends
 from QSMSeparationLib.mrml.lesions import color_by_class, show_outlines
 from QSMSeparationLib.mrml.review import CLASSES, reviewed_csv, set_review
 from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
@@ -215,12 +215,14 @@ class ResultControls:
         index = self._ui.windowComboBox.currentIndex
         if self.run is None or self._filling or index < 0:
             return
-        for role, node in self.run.nodes().items():
+        nodes = self.run.nodes()
+        for role, node in nodes.items():
             if not node.IsA("vtkMRMLScalarVolumeNode") or role == marks.MASK:
                 continue
             b0 = float(sidecar_of(node).get("MagneticFieldStrength", 3.0))
             if limits := windows.window(role, windows.PRESETS[index], b0):
                 windows.apply(node, limits)
+        relabel_legends(nodes)
 
     # Lesions
 

@@ -7,8 +7,8 @@ import slicer
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.volumes import sidecar_of, title
 
-_LABELS = {"net": 5, "chi_para": 4, "chi_dia": 3, "r2star": 3, "r2prime": 3, "r2": 3}
-"""Maps that get a legend, with the number of values on it (round ones in the standard window)."""
+_ROLES = ("net", "chi_para", "chi_dia", "r2star", "r2prime", "r2")
+"""Maps that get a legend."""
 _LEFT, _RIGHT, _TOP = 0.02, 0.98, 0.90
 
 
@@ -25,7 +25,7 @@ def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) 
     net_left : bool
         Put the legend of net chi to the left, where two maps share a view.
     """
-    for role in _LABELS:
+    for role in _ROLES:
         node = nodes.get(role)
         if node is None:
             continue
@@ -37,7 +37,7 @@ def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) 
         # The default format would show steps of 0.1 only.
         # Text fills its box: labels of one width get one size.
         legend.SetLabelFormat("%5.0f" if role.startswith("r2") else "%5.2f")
-        legend.SetNumberOfLabels(_LABELS[role])
+        legend.SetNumberOfLabels(_number_of_labels(node, 1.0 if role.startswith("r2") else 0.01))
         legend.SetSize(0.13, 0.3)
         legend.SetPosition(_LEFT if net_left and role == "net" else _RIGHT, _TOP)
         legend.SetVisibility(visible)
@@ -46,9 +46,31 @@ def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) 
 
 def show_legends(nodes: dict[str, slicer.vtkMRMLNode], visible: bool) -> None:
     """Show or hide the legends of a run."""
-    for role in _LABELS:
+    for role in _ROLES:
         for legend in _legends(nodes.get(role)):
             legend.SetVisibility(visible)
+
+
+def relabel_legends(nodes: dict[str, slicer.vtkMRMLNode]) -> None:
+    """Choose the values on the legends anew, after the windows were changed."""
+    for role in _ROLES:
+        for legend in _legends(nodes.get(role)):
+            step = 1.0 if role.startswith("r2") else 0.01
+            legend.SetNumberOfLabels(_number_of_labels(nodes[role], step))
+
+
+def _number_of_labels(node: slicer.vtkMRMLVolumeNode, step: float) -> int:
+    """Return how many values make all of them multiples of a step, 0 among them if it is inside.
+
+    The label format rounds: 0.025 would be shown as 0.03.
+    """
+    display = node.GetDisplayNode()
+    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    for number in (5, 3) if low < 0 < high else (5, 4, 3, 6):
+        interval = (high - low) / (number - 1) / step
+        if abs(interval - round(interval)) < 1e-3:
+            return number
+    return 2
 
 
 def _remove(node: slicer.vtkMRMLVolumeNode) -> bool:

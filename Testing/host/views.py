@@ -156,11 +156,7 @@ class SliceWidget:
             self._view.resize(width, height)
 
     def grab(self) -> QtGui.QPixmap:
-        pixels = self.sliceView().picture()
-        height, width, _ = pixels.shape
-        format_ = QtGui.QImage.Format_RGB888
-        image = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, format_)
-        return QtGui.QPixmap.fromImage(image)
+        return _pixmap(self.sliceView().picture())
 
 
 class LayoutManager:
@@ -249,14 +245,21 @@ class LayoutManager:
         along = 1 if layout.get("type", "horizontal") == "horizontal" else 0
         return _joined(parts, along) if parts else None
 
+    def grab(self) -> QtGui.QPixmap:
+        """Return `picture()` as Qt draws it (not in Slicer)."""
+        return _pixmap(self.picture())
+
     def savePicture(self, path: str | Path) -> None:
         """Write `picture()` to an image file (not in Slicer)."""
-        pixels = self.picture()
-        height, width, _ = pixels.shape
-        format_ = QtGui.QImage.Format_RGB888
-        image = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, format_)
-        if not image.save(str(path)):
+        if not self.grab().save(str(path)):
             raise OSError(f"cannot write {path}")
+
+
+def _pixmap(pixels: np.ndarray) -> QtGui.QPixmap:
+    height, width, _ = pixels.shape
+    format_ = QtGui.QImage.Format_RGB888
+    image = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, format_)
+    return QtGui.QPixmap.fromImage(image)
 
 
 def _joined(parts: list[np.ndarray], along: int) -> np.ndarray:

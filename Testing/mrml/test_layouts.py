@@ -9,7 +9,8 @@ import slicer
 from scene_test_case import SceneTestCase
 from small_result import CENTRES, GEOMETRY
 
-from QSMSeparationLib.mrml import layouts
+from QSMSeparationLib.mrml import layouts, windows
+from QSMSeparationLib.mrml.legends import relabel_legends
 from QSMSeparationLib.mrml.table import rows_of
 
 
@@ -104,6 +105,23 @@ class LayoutsTest(SceneTestCase):
         count = len(legends())
         layouts.show(self.manager, self.run_, "four")
         self.assertEqual(len(legends()), count)  # made anew, not added to
+
+    def test_values_on_legends_are_not_rounded(self):
+        layouts.show(self.manager, self.run_, "row")
+        nodes = self.run_.nodes()
+        for preset in windows.PRESETS:
+            for role in ("net", "chi_para", "chi_dia"):
+                windows.apply(nodes[role], getattr(preset, role))
+            relabel_legends(nodes)
+            for legend in legends():
+                name = legend.GetTitleText().split(" ")[0]
+                role = {"net": "net", "chi+": "chi_para", "chi-": "chi_dia"}.get(name)
+                if role is not None:
+                    number = legend.GetNumberOfLabels()
+                    values = 100 * np.linspace(*getattr(preset, role), number)
+                    np.testing.assert_allclose(values, np.round(values), atol=1e-6)
+                    self.assertGreaterEqual(number, 3)
+                    self.assertIn(0.0, np.abs(np.round(values)))
 
     def test_only_the_lesions_of_the_run_that_is_shown_are_outlined(self):
         second, _ = self.loaded()
