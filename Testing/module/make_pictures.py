@@ -24,6 +24,7 @@ LESION = 4
 """A lesion with a rim."""
 ZOOM_MM = 60.0
 PANEL_WIDTH = 470
+CACHE = "/home/reader/.cache/Slicer/"
 
 
 def main() -> None:
@@ -36,8 +37,9 @@ def main() -> None:
     host.load_module(ROOT / "QSMSeparation" / "QSMSeparation.py")
     widget = host.open_module("QSMSeparation")
     make_head(given.head)
+    draw_panel(widget, given.out / "slicer-panel.png")
     widget.ui.applyButton.click()
-    draw_progress(widget, given.out / "slicer-panel.png")
+    draw_progress(widget, given.out / "slicer-progress.png")
     if not host.wait_for(lambda: not widget.logic.running, 3600):
         raise SystemExit("the run does not end")
     if failed := host.dialogs.texts("errorDisplay"):
@@ -57,20 +59,28 @@ def make_head(kept: Path | None) -> None:
     sample_data.download(options=HEAD)
 
 
+def draw_panel(widget: Any, path: Path) -> None:
+    """Draw the panel when only Separate is left to press."""
+    ui = widget.ui
+    if not ui.applyButton.enabled:
+        raise SystemExit(f"not ready: {ui.reasonLabel.text}")
+    edit = ui.scanFolderEdit
+    edit.blockSignals(True)  # the folder of this test host is no place that a reader knows
+    chosen, edit.currentPath = edit.currentPath, CACHE + Path(edit.currentPath).name
+    ui.resultsButton.collapsed = True
+    panel_picture(widget).save(str(path))
+    ui.resultsButton.collapsed = False
+    edit.currentPath = chosen
+    edit.blockSignals(False)
+
+
 def draw_progress(widget: Any, path: Path) -> None:
-    """Draw the panel in the middle of the run."""
+    """Draw how far a run is."""
     ui = widget.ui
     reached = lambda: ui.progressBar.value > 300 and "background" in ui.stageLabel.text  # noqa: E731
     if not host.wait_for(lambda: reached() or not widget.logic.running, 1800):
         raise SystemExit("the run does not get on")
-    # As a user of the application has it: not the folder of this test host.
-    ui.scanFolderEdit.blockSignals(True)
-    chosen, ui.scanFolderEdit.currentPath = ui.scanFolderEdit.currentPath, "/data/digital-head"
-    ui.resultsButton.collapsed = True
-    panel_picture(widget).save(str(path))
-    ui.resultsButton.collapsed = False
-    ui.scanFolderEdit.currentPath = chosen
-    ui.scanFolderEdit.blockSignals(False)
+    ui.runFrame.grab().save(str(path))
 
 
 def draw_results(widget: Any, folder: Path) -> None:
@@ -106,6 +116,7 @@ def draw_results(widget: Any, folder: Path) -> None:
     ui.fourButton.click()
     views = manager.grab()
     picture = qt.QPixmap(panel.width() + views.width(), panel.height())
+    picture.fill(qt.QColor("black"))
     painter = qt.QPainter(picture)
     painter.drawPixmap(0, 0, panel)
     painter.drawPixmap(panel.width(), 0, views)
