@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench pictures clean
 
 demo: $(STAMP)
 	$(BIN)/qsmsep demo demo --overwrite
@@ -21,6 +21,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	for script in Testing/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+pictures: $(STAMP)
+	$(BIN)/python Testing/module/make_pictures.py docs
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -89,6 +89,7 @@ def draw_results(widget: Any, folder: Path) -> None:
     import slicer
 
     ui, manager = widget.ui, slicer.app.layoutManager()
+    ui.stageLabel.text = "done"  # without the seconds, which are those of this computer
     for section in (ui.scanButton, ui.lesionsButton, ui.methodButton):
         section.collapsed = True
     manager.resizeViews(460, 420)

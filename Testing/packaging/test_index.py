@@ -21,6 +21,7 @@ MODULE = ROOT / "QSMSeparation" / "QSMSeparation.py"
 PANEL = sorted((ROOT / "QSMSeparation" / "QSMSeparationPanel").glob("*.py"))
 MRML = sorted((ROOT / "QSMSeparationLib" / "mrml").glob("*.py"))
 UI_FILES = sorted((ROOT / "QSMSeparation" / "Resources" / "UI").glob("*.ui"))
+SAMPLE = "QSM separation digital head with MS lesions"
 # Inside Slicer these are there without asking; torch is not, and costs seconds to import.
 IN_SLICER = {"slicer", "vtk", "qt", "ctk", "numpy", "scipy", "SimpleITK", "pydicom", "SampleData"}
 
@@ -102,6 +103,32 @@ def test_readme_shows_pictures_that_exist():
     assert pictures
     for picture in pictures:
         assert (ROOT / picture).is_file(), f"README.md shows {picture}, which does not exist"
+
+
+def test_tutorial_is_linked_and_goes_from_sample_data_to_export():
+    """Reviewers ask for steps with pictures, and where the sample data come from."""
+    assert "(docs/tutorial.md)" in README
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^## \d+\. (.*)$", text, re.MULTILINE)
+    assert steps[1:] == ["Get the sample data", "Separate", "Look at the maps", "Read the lesions",
+                         "Export"]  # fmt: skip
+    assert SAMPLE in text
+    assert "Nothing is downloaded" in text
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert len(pictures) >= 4
+    for picture in pictures:
+        size = (ROOT / "docs" / picture).stat().st_size
+        assert size < 400_000, f"{picture} has {size / 1000:.0f} kB"
+
+
+def test_tutorial_names_what_the_panel_shows():
+    """Words in bold are what a user looks for on the screen."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    panel = "".join(path.read_text(encoding="utf-8") for path in [*UI_FILES, *PANEL, *MRML])
+    for label in ("Separate", "Cancel", "Remove", "Save table...", "Export...", "Report",
+                  "Data checks and notes", "2 × 2", "Fade"):  # fmt: skip
+        assert f"**{label}" in text, label
+        assert label in panel, label
 
 
 def test_repository_is_small():
