@@ -86,7 +86,13 @@ def make_sample_data(source: Any = None) -> list[Any]:
     """Make the digital head on this computer; nothing is downloaded."""
     from QSMSeparationPanel.sample_data import download
 
-    return download(source)
+    from QSMSeparationLib.errors import QSMSeparationError
+
+    try:
+        return download()
+    except QSMSeparationError as error:
+        slicer.util.errorDisplay(str(error))
+        return []
 
 
 class InputKind(enum.Enum):

@@ -22,13 +22,18 @@ OPTIONS = ("--voxel", "1.5", "--spin-echo", "--seed", "1")
 """A head of 1.5 mm with 16 lesions: half a minute of computing, 100 MB on disk."""
 
 
-def download(source: Any = None, options: tuple[str, ...] = OPTIONS) -> list[Any]:
+def download(options: tuple[str, ...] = OPTIONS) -> list[Any]:
     """Make the head, unless it is there, and load it; the panel is set to its folder.
 
     Returns
     -------
     list of nodes
         The magnitude of its last echo and its lesions.
+
+    Raises
+    ------
+    QSMSeparationError
+        When a package is missing, or the head could not be made.
     """
     folder = Path(slicer.app.cachePath) / FOLDER
     anat = folder / "sub-01" / "anat"
