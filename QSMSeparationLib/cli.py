@@ -181,6 +181,7 @@ def _add_invert(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the map")
     parser.add_argument("--field", type=Path, required=True, metavar="F", help="local field in ppm")
     parser.add_argument("--mask", type=Path, required=True, metavar="M", help="brain mask")
+    parser.add_argument("--r2star", type=Path, metavar="S", help="R2* in Hz, for its borders (tv)")
     parser.add_argument(
         "--method", dest="inversion", required=True, metavar="NAME", help="inversion"
     )
@@ -327,8 +328,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=_seed, default=0, help="seed of the run")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
     parser.add_argument(
-        "--without", action="append", default=[], choices=("contrast", "dr", "lesions"),
-        help="leave out the contrastive term, the knowledge of Dr, or the weight of lesions",
+        "--without", action="append", default=[], choices=("contrast", "critic", "dr", "lesions"),
+        help="leave out the contrastive term, the critic, the knowledge of Dr, or the weight of lesions",
     )  # fmt: skip
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"

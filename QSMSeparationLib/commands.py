@@ -89,9 +89,12 @@ def invert(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     prefix = _name(args.name)
     outputs = Outputs(args.out, args.overwrite)
     outputs.refuse_existing(planned_names(prefix, ["net", "mask"]))
-    result = pipeline.invert(read_map(args.field), read_labels(args.mask), options, progress)
+    r2star = None if args.r2star is None else read_map(args.r2star)
+    field_map, mask = read_map(args.field), read_labels(args.mask)
+    result = pipeline.invert(field_map, mask, options, progress, r2star)
+    used = [file for file in (args.field, args.mask, args.r2star) if file is not None]
     with outputs, progress.stage("writing"):
-        write_result(result, outputs, prefix, _hashes([args.field, args.mask]), args.keep)
+        write_result(result, outputs, prefix, _hashes(used), args.keep)
     return outputs.written
 
 

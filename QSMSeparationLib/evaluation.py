@@ -131,7 +131,7 @@ def _prepared(
     if plan.inputs == "oracle":
         mask = case.volume(truth.mask.astype(np.uint8), truth, "mask")
         given = oracle_inputs(truth, plan, [plan.seed, number])
-        net = pipeline.invert(given["field"], mask, options, timed)
+        net = pipeline.invert(given["field"], mask, options, timed, given["r2star"])
         given["qsm"] = net.volume("net")
     else:
         net = pipeline.reconstruct(case.scan(), replace(options, method="r2star-qsm"), timed)

@@ -36,7 +36,13 @@ from QSMSeparationLib.volume import Geometry, Volume
 _LEAST_VOXELS = 8
 
 
-def invert(field_map: Volume, mask: Volume, options: Options, progress: Progress) -> Result:
+def invert(
+    field_map: Volume,
+    mask: Volume,
+    options: Options,
+    progress: Progress,
+    r2star: Volume | None = None,
+) -> Result:
     """Local field to net chi.
 
     Parameters
@@ -49,12 +55,15 @@ def invert(field_map: Volume, mask: Volume, options: Options, progress: Progress
         ``inversion`` and its parameters.
     progress : Progress
         Receives the stages.
+    r2star : Volume, optional
+        R2* in Hz, whose borders ``tv`` does not smooth.
     """
     method = catalogue.find(options.inversion, "inversion")
     [settings] = options.settings(method)
     inside = checked_mask(mask)
     field_ppm = checked_map(field_map, "field", mask)
-    maps = _maps(mask.geometry, inside, options, field_ppm=field_ppm)
+    r2star_hz = None if r2star is None else checked_map(r2star, "r2star", mask, options.b0_tesla)
+    maps = _maps(mask.geometry, inside, options, field_ppm=field_ppm, r2star_hz=r2star_hz)
     result = Result(mask.geometry, inside, facts=_facts(maps, options))
     result.maps["net"] = _invert(maps, method, settings, result, progress).cpu().numpy()
     result.facts |= _inversion_facts(method, settings)

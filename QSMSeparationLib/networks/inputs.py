@@ -17,6 +17,12 @@ RATE_PPM = 0.06
 R2_HZ = 20.0
 """Typical sizes: the SD of net chi and field in a brain, mean R2'/Dr, and R2*."""
 
+R2PRIME_OVER_R2STAR = 0.32
+"""Mean R2' over mean R2* of brains at 3 T, what ``r2primenet`` corrects."""
+
+R2STAR_LIMIT_HZ = 120.0
+"""R2* above this is bone, air or a fit that failed; within convolutions it would spread."""
+
 
 def separation_inputs(
     net_ppm: Tensor,
@@ -64,4 +70,9 @@ def qsm_inputs(field_ppm: Tensor, net_l2_ppm: Tensor) -> Tensor:
 
 def rate_inputs(r2star_hz: Tensor) -> Tensor:
     """Scale R2* for ``r2primenet``."""
-    return r2star_hz / R2_HZ
+    return r2star_hz.clamp(max=R2STAR_LIMIT_HZ) / R2_HZ
+
+
+def starting_rate(r2star_hz: Tensor) -> Tensor:
+    """Return the R2' that ``r2primenet`` corrects, in Hz."""
+    return R2PRIME_OVER_R2STAR * r2star_hz.clamp(max=R2STAR_LIMIT_HZ)

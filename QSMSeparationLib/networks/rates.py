@@ -9,15 +9,12 @@ from torch import Tensor
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.grid import NetworkGrid
-from QSMSeparationLib.networks.inputs import NET_PPM, rate_inputs
+from QSMSeparationLib.networks.inputs import NET_PPM, rate_inputs, starting_rate
 from QSMSeparationLib.networks.separate import Note, ignore, tell
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.weights import load_weights
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM, R2PRIME_ESTIMATE_B0_T
 from QSMSeparationLib.progress import Report, silent
-
-R2PRIME_OVER_R2STAR = 0.32
-"""Mean R2' over mean R2* of brains at 3 T, what the network corrects."""
 
 
 def estimate_r2prime(
@@ -49,5 +46,5 @@ def estimate_r2prime(
     upright = grid.to_network(r2star_hz) * (mask > 0.5)
     correction, run = infer(loaded.network, rate_inputs(upright)[None], 1, report)
     tell(run, "r2primenet", note)
-    estimated = R2PRIME_OVER_R2STAR * upright + NET_PPM * DR_HZ_PER_PPM * correction[0]
+    estimated = starting_rate(upright) + NET_PPM * DR_HZ_PER_PPM * correction[0]
     return grid.from_network(estimated.clamp_(min=0)) * maps.mask

@@ -70,10 +70,20 @@ def has_weights(name: str) -> bool:
 
 
 def save_weights(network: nn.Module, file: Path, card: dict[str, Any]) -> None:
-    """Write weights in half precision and their card, which gets the checksum."""
-    halves = {key: value.detach().cpu().half() for key, value in network.state_dict().items()}
+    """Write weights in half precision and their card, which gets the checksum.
+
+    The statistics of normalisations keep their precision: a variance can exceed its range.
+    """
+    learned = {name for name, _ in network.named_parameters()}
+    state = {
+        key: value.detach().cpu().half() if key in learned else value.detach().cpu()
+        for key, value in network.state_dict().items()
+    }
+    bad = [key for key, value in state.items() if not value.isfinite().all()]
+    if bad:
+        raise InputError(f"{file}: {bad[0]} is not finite; the training has diverged")
     partial = file.with_suffix(".part")
-    torch.save(halves, partial)
+    torch.save(state, partial)
     partial.replace(file)
     text = json.dumps(card | {"sha256": sha256(file)}, indent=2, ensure_ascii=False)
     file.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
@@ -123,6 +133,8 @@ def read_weights(name: str, file: Path) -> Weights:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
         network.load_state_dict({key: value.float() for key, value in state.items()})
+        if not all(value.isfinite().all() for value in network.state_dict().values()):
+            raise RuntimeError("they are not all finite")
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file}: the weights don't fit their model card ({reason})") from None

@@ -65,7 +65,17 @@ class Batch:
         return (self.dr_para - self.dr_dia) / (self.dr_para + self.dr_dia)
 
 
-def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -> Batch:
+def measure_usual(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -> Batch:
+    """Measure patches with values and relaxivities as they are usual at 3 T.
+
+    For a network that sees R2* alone: from it R2' can be told as far as both have usual values.
+    """
+    return measure(patches, generator, know_dr, usual=True)
+
+
+def measure(
+    patches: Tensor, generator: torch.Generator, know_dr: bool = True, usual: bool = False
+) -> Batch:
     """Draw relaxivities and noise, and measure the patches of a pool.
 
     Parameters
@@ -76,6 +86,8 @@ def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -
         Source of all draws.
     know_dr : bool
         False tells the networks 114 Hz/ppm, whatever it is (an ablation).
+    usual : bool
+        Draw values and relaxivities within 15 % of the usual ones, not widely.
     """
     count = len(patches)
 
@@ -91,15 +103,16 @@ def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -
 
     maps = {name: patches[:, n : n + 1] for n, name in enumerate(CHANNELS)}
     mask = (maps["importance"] > 0).float()
-    scale = uniform(math.log(0.65), math.log(1.5)).exp()
+    scale = uniform(*(math.log(s) for s in ((0.87, 1.15) if usual else (0.65, 1.5)))).exp()
     field, para, dia = (maps[name] * scale for name in ("field", "para", "dia"))
     net = torch.where(chance(0.85) > 0, maps["net_tv"], maps["net_l2"]) * scale
     # The reference of net chi is known to a few ppb only.
     reference = mask * uniform(-1, 1) * _REFERENCE_PPM
     net = net + reference
     net_l2 = maps["net_l2"] * scale + reference
-    dr_para = uniform(80, 170)
-    dr_dia = torch.where(chance(0.5) > 0, dr_para, uniform(80, 170))
+    dr = (100, 130) if usual else (80, 170)
+    dr_para = uniform(*dr)
+    dr_dia = torch.where(chance(0.5) > 0, dr_para, uniform(*dr))
     true = dr_para * para + dr_dia * dia
     # What R2' suffers: a slow bias (R2 wrong by a share), excess near air, blur, noise, clipping.
     r2 = maps["r2"] * uniform(0.85, 1.15)
@@ -110,7 +123,7 @@ def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -
     blurred = functional.avg_pool3d(true + noise, 3, stride=1, padding=1)
     share = chance(0.15) * uniform(0, 0.7)
     r2prime = (torch.lerp(true + noise, blurred, share) * bias + excess).clamp(min=0) * mask
-    star_noise = 0.5 * sd * torch.randn(field.shape, generator=generator)
+    star_noise = 0.7 * sd * torch.randn(field.shape, generator=generator)
     r2star = ((true + r2 + star_noise) * bias + excess).clamp(min=0) * mask
     told = (dr_para, dr_dia) if know_dr else (torch.full_like(dr_para, 114.0),) * 2
     return Batch(

@@ -146,6 +146,32 @@ def test_tv_beats_the_direct_methods_on_a_head(head):
     assert 0.9 < slope < 1.1
 
 
+def test_borders_in_r2star_help(head):
+    """R2* that shows the tissues lowers the error; R2* that shows nothing does not raise it."""
+    generator = torch.Generator().manual_seed(4)
+    noise = torch.randn(head.mask.shape, generator=generator)
+    chi = torch.from_numpy(head.chi_ppm)
+    errors = {}
+    for name, r2star in (
+        ("none", None),
+        ("tissues", (18 + 150 * chi + noise).clamp(min=0)),
+        ("noise", (18 + noise).clamp(min=0)),
+    ):
+        found = tv(replace(head.maps, r2star_hz=r2star))
+        errors[name] = metrics.demeaned_nrmse(found.numpy(), head.chi_ppm, head.mask)
+    assert errors["tissues"] < 0.93 * errors["none"]
+    assert errors["noise"] < 1.05 * errors["none"]
+
+
+def test_bregman_rounds_give_contrast_back():
+    """Of a small box in noise, which one round of total variation flattens."""
+    maps, truth = blobs(noise_ppm=0.003)
+    box = maps.mask & (torch.from_numpy(truth) > 0.05)
+    kept = [float(tv(maps, rounds=n)[box].mean()) / 0.1 for n in (1, 3)]
+    assert kept[0] < kept[1] < 1.05
+    assert 1 - kept[1] < 0.5 * (1 - kept[0])
+
+
 def test_weight_keeps_broken_voxels_out():
     """A few voxels with a field off by 1 ppm ruin the map, unless they are not trusted."""
     maps, truth = blobs(noise_ppm=0.001)

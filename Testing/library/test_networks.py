@@ -231,6 +231,23 @@ def test_weights_come_back_in_half_precision(stored):
     assert loaded.sha256 == json.loads(file.with_suffix(".json").read_text())["sha256"]
 
 
+def test_statistics_beyond_half_precision_survive(tmp_path):
+    network = active(create("unet", {"inputs": 1, "outputs": 1, "widths": [4, 8], "fold": 2}))
+    card = {"name": "tiny", "architecture": "unet"}
+    card["parameters"] = {"inputs": 1, "outputs": 1, "widths": [4, 8], "fold": 2}
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.running_var.fill_(3e5)
+            module.running_mean.fill_(1e5)
+    save_weights(network, tmp_path / "tiny.pt", card)
+    x = 1e3 * torch.randn(1, 1, 8, 8, 8)
+    assert torch.allclose(load_weights("tiny", tmp_path / "tiny.pt").network(x), network(x), atol=1)
+    next(network.parameters()).data.fill_(float("nan"))
+    with pytest.raises(InputError, match="not finite"):
+        save_weights(network, tmp_path / "bad.pt", card)
+    assert not (tmp_path / "bad.pt").exists()
+
+
 def test_damaged_weights_are_refused(stored):
     _, file = stored
     content = bytearray(file.read_bytes())
