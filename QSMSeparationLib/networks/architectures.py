@@ -16,6 +16,7 @@ CLASSES: Mapping[str, Callable[..., nn.Module]] = {"unet": UNet, "susep": SusepN
 
 SHIPPED: Mapping[str, tuple[str, dict[str, Any]]] = {
     "chi-sepnet": ("unet", {"inputs": 5, "outputs": 2, "widths": [16, 32, 64, 96], "fold": 1}),
+    "cycle-qsm": ("unet", {"inputs": 2, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
     "qsmnet": ("unet", {"inputs": 2, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
     "r2primenet": ("unet", {"inputs": 1, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
     "susep-net": ("susep", {"inputs": 5, "widths": [16, 32, 48], "fold": 1}),
