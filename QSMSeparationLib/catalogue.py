@@ -176,6 +176,19 @@ _KNOWN: tuple[Method, ...] = (
         any_orientation=False,
     ),
     Method(
+        name="inr-qsm",
+        stage="inversion",
+        title="INR-QSM (network fitted to this scan)",
+        needs=("field",),
+        function="inversion.inr_qsm:inr_qsm",
+        parameters=(
+            Parameter("paper", 0, 0, 1, "", "1: the network and patches of the paper; hours"),
+            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the total variation"),
+            Parameter("iterations", 30, 1, 1000, "", "most steps (paper: rounds)"),
+        ),
+        citation="Zhang et al., Med Image Anal 2024;95:103173",
+    ),
+    Method(
         name="closed-form",
         stage="separation",
         title="Closed form",
@@ -218,6 +231,20 @@ _KNOWN: tuple[Method, ...] = (
             Parameter("tolerance", 0.01, 0.0, 0.5, "", "relative change at which it stops"),
         ),
         citation="Shin et al., NeuroImage 2021;240:118371",
+        refits_net=True,
+    ),
+    Method(
+        name="inr-sep",
+        stage="separation",
+        title="INR separation (network fitted to this scan)",
+        needs=("field", "qsm", "r2prime"),
+        function="separation.inr_sep:inr_sep",
+        parameters=(
+            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the total variation"),
+            Parameter("rate_weight", 1.0, 0.01, 100.0, "", "multiplies the term of R2'"),
+            Parameter("iterations", 30, 1, 1000, "", "most steps"),
+        ),
+        citation="Own extension of INR-QSM (Zhang et al., Med Image Anal 2024;95:103173)",
         refits_net=True,
     ),
     Method(

@@ -6,18 +6,13 @@ voxels farther apart than the convolutions reach. Own weights; see their model c
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.grid import NetworkGrid
-from QSMSeparationLib.networks.inputs import NET_PPM, qsm_inputs
-from QSMSeparationLib.networks.separate import Note, ignore, tell
-from QSMSeparationLib.networks.tiles import infer
-from QSMSeparationLib.networks.weights import load_weights
+from QSMSeparationLib.networks.invert import invert_by_network
+from QSMSeparationLib.networks.separate import Note, ignore
 from QSMSeparationLib.progress import Report, silent
 
 
@@ -37,22 +32,4 @@ def qsmnet(
     report : callable
         Progress.
     """
-    (field_ppm,) = maps.need("field_ppm")
-    loaded = load_weights("qsmnet", weights)
-    grid = NetworkGrid(maps)
-    mask = grid.to_network(maps.mask.float()) > 0.5
-    field = grid.to_network(field_ppm.nan_to_num()) * mask
-    upright = replace(
-        maps,
-        mask=mask,
-        field_ppm=field,
-        spacing_kji=(grid.spacing_mm,) * 3,
-        b0_kji=(1.0, 0.0, 0.0),
-        qsm_ppm=None, r2prime_hz=None, r2star_hz=None, weight=None,
-    )  # fmt: skip
-    linear = l2(upright)
-    inputs = qsm_inputs(field[None, None], linear[None, None])[0]
-    correction, run = infer(loaded.network, inputs, 1, report)
-    tell(run, "qsmnet", note)
-    net = grid.from_network((linear + NET_PPM * correction[0]) * mask)
-    return (net - net[maps.mask].mean()) * maps.mask
+    return invert_by_network("qsmnet", maps, weights=weights, note=note, report=report)

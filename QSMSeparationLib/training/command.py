@@ -14,7 +14,7 @@ from QSMSeparationLib.networks.architectures import SHIPPED
 from QSMSeparationLib.networks.weights import read_weights, save_weights
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.training import anatomies, loop, recipes
-from QSMSeparationLib.training.pool import Pool, start_workers
+from QSMSeparationLib.training.pool import start_workers
 
 FIRST_PERSON = 1001
 """Seeds of drawn people in training start here; lower ones are kept for evaluation."""
@@ -69,7 +69,7 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
         )
     try:
         with progress.stage("first heads"):
-            pool = Pool(plan.pool, least=min(plan.heads, _READY) if workers else 1)
+            pool = recipe.pool(plan.pool, least=min(plan.heads, _READY) if workers else 1)
         with progress.stage(f"training {plan.network}") as report:
             network = loop.train(
                 recipe, settings, pool, None, plan.run, device, start, report=report
@@ -108,6 +108,7 @@ def _settings(plan: Plan, recipe: recipes.Recipe) -> loop.Settings:
     switches = recipes.Switches(
         contrast="contrast" not in plan.without,
         know_dr="dr" not in plan.without,
+        critic="critic" not in plan.without,
         lesion_weight=0.0 if "lesions" in plan.without else recipes.losses.LESION_WEIGHT,
     )
     return loop.Settings(

@@ -17,6 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.training import recipes
 from QSMSeparationLib.training.pool import PatchPlan, Pool
 from QSMSeparationLib.training.recipes import Recipe, Switches
-from QSMSeparationLib.training.scan_noise import Batch, measure
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -117,6 +117,8 @@ def train(
     state = _start(recipe, settings, device, start_from)
     _resume(state, folder, settings, device)
     model = state.network
+    if world > 1 and recipe.critic_terms is not None:
+        raise InputError(f"{recipe.name} is trained by one process; start it without torchrun")
     if world > 1:
         model = nn.parallel.DistributedDataParallel(state.network)
     curves = _Curves(folder, rank == 0)
@@ -128,7 +130,7 @@ def train(
             share = _share_done(state, settings)
             if share >= 1.0:
                 break
-            batch = _batch(cut.result(), settings, state.step, rank).to(device)
+            batch = _batch(cut.result(), recipe, settings, state.step, rank).to(device)
             cut = ahead.submit(_patches, pool, plan, settings, state.step + 1, rank)
             terms = _step(model, state, batch, recipe, settings, share)
             state.step += 1
@@ -145,7 +147,7 @@ def train(
         _save(state, settings, recipe, folder)
         curves.write()
         curves.figure(recipe.name)
-    return state.average
+    return recipe.kept(state.average)
 
 
 def score(
@@ -159,7 +161,7 @@ def score(
         for number in range(rounds):
             fixed = Settings(**{**_plain(settings), "batch": 4, "seed": 99})
             patches = _patches(pool, PatchPlan(settings.patch), fixed, number, 0)
-            batch = _batch(patches, fixed, number, 0).to(device)
+            batch = _batch(patches, recipe, fixed, number, 0).to(device)
             for name, value in recipe.terms(network, batch, settings.switches).items():
                 sums[name] = sums.get(name, 0.0) + float(value) / rounds
     return sums
@@ -179,7 +181,7 @@ def _start(
     torch.manual_seed(settings.seed)
     network = recipe.build()
     if start_from is not None:
-        network.load_state_dict(start_from)
+        recipe.kept(network).load_state_dict(start_from)
     network = network.to(device, memory_format=torch.channels_last_3d)
     average = recipe.build().to(device, memory_format=torch.channels_last_3d)
     average.load_state_dict(network.state_dict())
@@ -238,10 +240,10 @@ def _patches(pool: Pool, plan: PatchPlan, settings: Settings, step: int, rank: i
     return pool.patches(settings.batch, plan, np.random.default_rng([settings.seed, step, rank, 5]))
 
 
-def _batch(patches: Tensor, settings: Settings, step: int, rank: int) -> Batch:
+def _batch(patches: Tensor, recipe: Recipe, settings: Settings, step: int, rank: int) -> Any:
     seed = np.random.SeedSequence([settings.seed, step, rank, 6]).generate_state(1)[0]
     generator = torch.Generator().manual_seed(int(seed))
-    return measure(patches, generator, settings.switches.know_dr)
+    return recipe.measure(patches, generator, settings.switches.know_dr)
 
 
 def _share_done(state: _State, settings: Settings) -> float:
@@ -257,30 +259,38 @@ def _progress(state: _State, settings: Settings) -> tuple[int, int]:
 def _step(
     model: nn.Module,
     state: _State,
-    batch: Batch,
+    batch: Any,
     recipe: Recipe,
     settings: Settings,
     share: float,
 ) -> dict[str, float]:
-    """Do one step: losses, gradient, weights, averaged weights."""
+    """Do one step: losses, gradient, weights (the critic's after those), averaged weights."""
     model.train()
     warm = min(1.0, (state.step + 1) / 100)
     for group in state.optimiser.param_groups:
         group["lr"] = settings.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
-    state.optimiser.zero_grad(set_to_none=True)
-    with torch.autocast(batch.field_ppm.device.type, torch.bfloat16, enabled=settings.bf16):
-        terms = recipe.terms(model, batch, settings.switches)
-    loss = recipes.total(terms, recipe)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    state.optimiser.step()
+    parts = [recipe.terms]
+    if recipe.critic_terms is not None and settings.switches.critic:
+        parts.append(recipe.critic_terms)
+    found: dict[str, float] = {}
+    for part in parts:
+        # Parameters without a gradient (of the other part) are left as they are.
+        state.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(batch.field_ppm.device.type, torch.bfloat16, enabled=settings.bf16):
+            terms = part(model, batch, settings.switches)
+        loss = recipes.total(terms, recipe)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        state.optimiser.step()
+        found |= {"loss": float(loss.detach())} if part is recipe.terms else {}
+        found |= {name: float(value.detach()) for name, value in terms.items()}
     decay = min(settings.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         for kept, new in zip(state.average.parameters(), state.network.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
         for kept, new in zip(state.average.buffers(), state.network.buffers(), strict=True):
             kept.copy_(new)  # statistics of the normalisation are averages already
-    return {"loss": float(loss.detach())} | {k: float(v.detach()) for k, v in terms.items()}
+    return found
 
 
 def _join_processes() -> tuple[int, int]:
@@ -328,6 +338,7 @@ class _Curves:
             return
         names = ["step", "seconds", "part", "loss", "l1", "mean_2", "mean_4", "gradient"]
         names += ["net", "rate", "field", "contrast"]
+        names += ["cycle_field", "tv", "potential", "critic", "penalty"]
         fresh = not self.file.exists()
         with self.file.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,15 @@ from QSMSeparationLib.networks.inputs import (
     qsm_inputs,
     rate_inputs,
     separation_inputs,
+    starting_rate,
 )
 from QSMSeparationLib.networks.susep import SusepOutput
+from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.separation.guided import starting_sources
-from QSMSeparationLib.training import losses
-from QSMSeparationLib.training.scan_noise import Batch
+from QSMSeparationLib.training import cycle_qsm, losses
+from QSMSeparationLib.training.pool import Pool
+from QSMSeparationLib.training.scan_noise import Batch, measure, measure_usual
 
 Terms = dict[str, Tensor]
 
@@ -38,11 +42,14 @@ class Switches:
         Whether the network is told Dr.
     lesion_weight : float
         Extra weight of lesions and blobs in the loss.
+    critic : bool
+        The adversarial term (CycleQSM).
     """
 
     contrast: bool = True
     know_dr: bool = True
     lesion_weight: float = losses.LESION_WEIGHT
+    critic: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,19 +66,35 @@ class Recipe:
         Default length, patches a step, and their side.
     rate : float
         Highest learning rate (AdamW, cosine).
+    weights : dict
+        Weight of each term.
+    network : callable, optional
+        Makes what is trained, where that is more than the network that is kept.
+    kept : callable
+        Takes the network that is kept from what is trained.
+    pool, measure : callable
+        Where patches come from, and how they become a batch.
+    critic_terms : callable, optional
+        Terms of a second network that is trained against the first one: a descent of its own
+        after each step.
     """
 
     name: str
-    terms: Callable[[nn.Module, Batch, Switches], Terms]
+    terms: Callable[[nn.Module, Any, Switches], Terms]
     steps: int = 3000
     batch: int = 2
     patch: int = 48
     rate: float = 2e-3
     weights: dict[str, float] = field(default_factory=lambda: dict(losses.WEIGHTS))
+    network: Callable[[], nn.Module] | None = None
+    kept: Callable[[nn.Module], nn.Module] = lambda trained: trained
+    pool: Callable[..., Pool] = Pool
+    measure: Callable[[Tensor, torch.Generator, bool], Any] = measure
+    critic_terms: Callable[[nn.Module, Any, Switches], Terms] | None = None
 
     def build(self) -> nn.Module:
-        """Return the untrained network."""
-        return build(self.name)
+        """Return what is trained, untrained."""
+        return build(self.name) if self.network is None else self.network()
 
 
 def _separation_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
@@ -105,10 +128,10 @@ def _qsm_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
 
 
 def _rate_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
-    # In Hz over 114, so that the same loss serves; R2PRIMEnet does not know Dr.
-    predicted = network(rate_inputs(batch.r2star_hz)).float() * NET_PPM
-    predicted = predicted + 0.32 * batch.r2star_hz / 114.0
-    error = predicted - batch.true_r2prime_hz / 114.0
+    # In Hz over Dr, so that the same loss serves; R2PRIMEnet does not know Dr.
+    correction = network(rate_inputs(batch.r2star_hz)).float()
+    predicted = NET_PPM * correction + starting_rate(batch.r2star_hz) / DR_HZ_PER_PPM
+    error = predicted - batch.true_r2prime_hz / DR_HZ_PER_PPM
     return losses.error_terms(error, batch.importance, switches.lesion_weight)
 
 
@@ -124,7 +147,18 @@ RECIPES: dict[str, Recipe] = {
         Recipe("chi-sepnet", _separation_terms),
         Recipe("susep-net", _separation_terms),
         Recipe("qsmnet", _qsm_terms),
-        Recipe("r2primenet", _rate_terms, steps=1500),
+        Recipe("r2primenet", _rate_terms, steps=1500, measure=measure_usual),
+        Recipe(
+            "cycle-qsm",
+            cycle_qsm.terms,
+            batch=1,
+            weights=cycle_qsm.WEIGHTS,
+            network=cycle_qsm.CycleNetworks,
+            kept=lambda trained: trained.generator,
+            pool=cycle_qsm.UnpairedPool,
+            measure=cycle_qsm.measure,
+            critic_terms=cycle_qsm.critic_terms,
+        ),
     )
 }
 """Recipes by the name of the weights."""

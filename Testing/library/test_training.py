@@ -12,34 +12,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_pool import fill_pool, tiny_person
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.training import anatomies, loop, losses, recipes
+from QSMSeparationLib.training import loop, losses, recipes
 from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
 from QSMSeparationLib.training.pool import PatchPlan, Pool, fill
 from QSMSeparationLib.training.scan_noise import measure
 
 
-def tiny_person() -> anatomies.FineAnatomy:
-    """A ball of white matter with a nucleus and a vein, at 0.5 mm."""
-    n = 88
-    axis = np.arange(n) - n / 2
-    k, j, i = np.meshgrid(axis, axis, axis, indexing="ij")
-    number = np.zeros((n, n, n), dtype=np.uint8)
-    number[k**2 + j**2 + i**2 < 36**2] = anatomies.LABEL_NUMBERS.index(2)
-    number[(k - 6) ** 2 + j**2 + i**2 < 10**2] = anatomies.LABEL_NUMBERS.index(13)
-    number[(j + 20) ** 2 + i**2 + 0 * k < 3**2] *= 0
-    return anatomies.FineAnatomy("tiny", number)
-
-
 @pytest.fixture(scope="module")
 def pool_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pool")
-    np.save(folder / "tiny.npy", tiny_person().index)
-    fill(folder / "heads", [folder / "tiny.npy"], 0, range(2), slots=4)
-    return folder / "heads"
+    return fill_pool(tmp_path_factory.mktemp("pool"), 2)
 
 
 def batch_of(pool_folder, count=2, size=24):
@@ -126,8 +112,10 @@ def test_measured_r2prime_follows_the_drawn_relaxivities(pool_folder):
 def test_losses_are_finite_and_reach_every_parameter(name, pool_folder):
     recipe = recipes.find(name)
     network = recipe.build().train()
-    _, batch = batch_of(pool_folder, 2, 32)
-    recipes.total(recipe.terms(network, batch, recipes.Switches()), recipe).backward()
+    patches = recipe.pool(pool_folder).patches(2, PatchPlan(32), np.random.default_rng(0))
+    batch = recipe.measure(patches, torch.Generator().manual_seed(0), True)
+    for part in filter(None, (recipe.terms, recipe.critic_terms)):
+        recipes.total(part(network, batch, recipes.Switches()), recipe).backward()
     silent = [n for n, p in network.named_parameters() if p.grad is None]
     assert not silent
 

@@ -1,0 +1,36 @@
+"""CycleQSM (Oh et al., arXiv:2012.03842): a U-net trained without pairs of field and map.
+
+It sees fields of some people and maps of others; the dipole closes both cycles, and a critic
+tells made maps from true ones (:mod:`QSMSeparationLib.training.cycle_qsm`). Like our QSMnet it
+corrects the closed-form (L2) inversion. Own weights; see their model card.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.networks.invert import invert_by_network
+from QSMSeparationLib.networks.separate import Note, ignore
+from QSMSeparationLib.progress import Report, silent
+
+
+def cycle_qsm(
+    maps: Maps, *, weights: Path | None = None, note: Note = ignore, report: Report = silent
+) -> Tensor:
+    """Return net susceptibility in ppm, mean 0 over the mask, 0 outside.
+
+    Parameters
+    ----------
+    maps : Maps
+        With ``field_ppm``.
+    weights : Path, optional
+        Weights of the user.
+    note : callable
+        Takes what the user should read.
+    report : callable
+        Progress.
+    """
+    return invert_by_network("cycle-qsm", maps, weights=weights, note=note, report=report)

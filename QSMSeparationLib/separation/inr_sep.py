@@ -1,0 +1,145 @@
+"""Separation by one coordinate network with two outputs, fitted to the scan in front of you.
+
+chi+ and |chi-| are two non-negative functions of the place. One network gives both; it is fitted
+to the local field and to R2' at once, without training data:
+
+    1/2 |W (D(p - d) - f)|^2 / sd_f^2  +  Huber(W (Dr+ p + Dr- d - R2') / sd_r)
+      + lambda_n |M grad(p - d)|_1  +  lambda_s |M sqrt(|grad p|^2 + |grad d|^2)|_1
+
+p = chi+ >= 0, d = |chi-| >= 0; both noise levels are measured in the maps; M is 0 on the edges of
+net chi and R2*. Sources share their edges, so their steps are penalised together. The network starts from
+the guided closed form (:mod:`QSMSeparationLib.separation.guided`) and fits what that leaves.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from QSMSeparationLib.inversion.implicit_terms import (
+    FieldTerm,
+    Stopper,
+    edge_guides,
+    flat_tissue,
+    set_rate,
+    tv_gradient,
+)
+from QSMSeparationLib.inversion.tv import field_noise_ppm
+from QSMSeparationLib.inversion.window import Window
+from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.networks.implicit import GridEncoded, Volume
+from QSMSeparationLib.networks.inputs import NET_PPM
+from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.separation.guided import closed_form_guided
+
+_PAD = 0.15
+_RATE = 0.03
+_EDGES = (0.6, 0.9)
+_NET_TV_OVER_NOISE = 0.1
+_SOURCE_TV_OVER_NOISE = 0.5
+_HUBER = 2.0
+_SMALLEST_NOISE_HZ = 0.2
+_SOFTNESS = 1e-2
+"""b of the bound (x + sqrt(x^2 + b))/2 >= 0, over NET_PPM squared."""
+_PATIENCE = 10
+
+
+def inr_sep(
+    maps: Maps,
+    *,
+    regularisation: float = 1.0,
+    rate_weight: float = 1.0,
+    iterations: float = 30,
+    report: Report = silent,
+) -> tuple[Tensor, Tensor]:
+    """Return chi+ >= 0 and chi- <= 0 in ppm.
+
+    Parameters
+    ----------
+    maps : Maps
+        ``field_ppm``, ``qsm_ppm`` (start and edges) and ``r2prime_hz``; ``weight`` and
+        ``r2star_hz`` (edges) if there are.
+    regularisation : float
+        Multiplies both weights of the total variation.
+    rate_weight : float
+        Multiplies the term of R2'.
+    iterations : float
+        Most steps.
+    report : callable
+        Progress.
+    """
+    qsm_ppm, r2prime_hz = maps.need("qsm_ppm", "r2prime_hz")
+    iterations = int(iterations)
+    report(0, iterations)
+    window = Window(maps, _PAD)
+    field, rate = FieldTerm(maps, window), _RateTerm(maps, r2prime_hz, window)
+    raw = torch.stack([_unbound(window.embed(s.abs())) for s in closed_form_guided(maps)])
+    inside = window.embed(maps.mask.float())
+    guides = [window.embed(qsm_ppm), *edge_guides(maps, window)]
+    flat = flat_tissue(window, guides, *_EDGES)
+    torch.manual_seed(0)
+    network = GridEncoded(tuple(s.stop for s in window.inner), maps.spacing_kji, outputs=2)
+    volume = Volume(network.to(inside.device), window, outputs=2)
+    optimiser = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
+    net_strength = regularisation * _NET_TV_OVER_NOISE / field.noise_ppm
+    source_strength = regularisation * _SOURCE_TV_OVER_NOISE / rate.noise_ppm
+    stop = Stopper(_PATIENCE)
+    for done in range(iterations):
+        set_rate(optimiser, done, iterations)
+        (para, dia), slopes = _bound(volume.evaluate() + raw)
+        net = (para - dia) * inside
+        of_net, held = field.gradient(net, flat)
+        if stop(held):
+            break
+        of_net.add_(tv_gradient([net], flat, window.step_weights)[0], alpha=net_strength)
+        of_each = tv_gradient([para * inside, dia * inside], flat, window.step_weights)
+        of_rate = rate.gradient(para, dia)
+        gradient = torch.stack(
+            [
+                of_each[0].mul_(source_strength).add_(of_net).add_(rate_weight * of_rate[0]),
+                of_each[1].mul_(source_strength).sub_(of_net).add_(rate_weight * of_rate[1]),
+            ]
+        )
+        gradient.mul_(slopes).mul_(inside).mul_(NET_PPM / float(inside.sum()))
+        optimiser.zero_grad(set_to_none=True)
+        volume.descend(gradient)
+        optimiser.step()
+        report(done + 1, iterations)
+    report(iterations, iterations)
+    (para, dia), _ = _bound(volume.evaluate() + raw)
+    result = torch.zeros((2, *maps.mask.shape), device=inside.device)
+    result[(slice(None), *window.box)] = torch.stack([para, dia])[(slice(None), *window.inner)]
+    para, dia = result.clamp_(min=0) * maps.mask
+    return para, -dia
+
+
+class _RateTerm:
+    """Huber loss of Dr+ p + Dr- d - R2' over its noise; both in ppm by the mean of Dr."""
+
+    def __init__(self, maps: Maps, r2prime_hz: Tensor, window: Window) -> None:
+        mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
+        self.shares = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
+        noise_hz = max(field_noise_ppm(r2prime_hz, maps.mask), _SMALLEST_NOISE_HZ)
+        self.noise_ppm = noise_hz / mean_dr
+        self.rate = window.embed(r2prime_hz / mean_dr)
+        trust = maps.mask.float() if maps.weight is None else maps.weight.float().clamp(0, 1)
+        self.weight = window.embed(trust * r2prime_hz.isfinite())
+
+    def gradient(self, para: Tensor, dia: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradient with respect to both sources."""
+        a, b = self.shares
+        misfit = (a * para + b * dia - self.rate).div_(self.noise_ppm).clamp_(-_HUBER, _HUBER)
+        misfit.mul_(self.weight).div_(self.noise_ppm)
+        return a * misfit, b * misfit
+
+
+def _bound(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sources in ppm, (x + sqrt(x^2 + b))/2 of what the network gives, and its slope."""
+    root = torch.sqrt(raw.square() + _SOFTNESS)
+    return (raw + root).mul_(0.5 * NET_PPM), (1 + raw / root).mul_(0.5)
+
+
+def _unbound(source_ppm: Tensor) -> Tensor:
+    """Return the x that gives a source: the inverse of :func:`_bound`."""
+    y = (source_ppm / NET_PPM).clamp(min=0.02)
+    return y - _SOFTNESS / (4 * y)
