@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test test-slow lint bench pictures clean
 
 demo: $(STAMP)
-	$(BIN)/qsmsep demo demo --overwrite
+	$(BIN)/qsmsep demo demo --overwrite --open
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and not gpu"

@@ -144,6 +144,9 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--voxel", type=float, default=1.5, metavar="MM", help="voxel size (default 1.5)"
     )
+    parser.add_argument(
+        "--open", action="store_true", help="open the report in the browser, if there is a desktop"
+    )
     _add_outputs(parser)
     _add_methods_options(parser)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import sys
+import webbrowser
 from pathlib import Path
 
 import numpy as np
@@ -264,7 +267,20 @@ def demo(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     from QSMSeparationLib.demo import run_demo
 
     outputs = Outputs(args.out, args.overwrite)
-    return run_demo(args.seed, args.voxel, _options(args), outputs, _name(args.name), progress)
+    written = run_demo(args.seed, args.voxel, _options(args), outputs, _name(args.name), progress)
+    reports = [file for file in written.values() if file.endswith("report.html")]
+    if args.open and reports and has_desktop():
+        webbrowser.open(Path(reports[0]).resolve().as_uri())
+    return written
+
+
+def has_desktop() -> bool:
+    """Whether a browser window can be shown: always on Windows and macOS, elsewhere with a display."""
+    if os.environ.get("CI"):
+        return False
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:

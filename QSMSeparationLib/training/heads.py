@@ -21,6 +21,7 @@ from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.inversion.tv import tv
 from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.simulation import lesion_shapes
 from QSMSeparationLib.simulation.tissues import (
@@ -73,7 +74,8 @@ def draw_training_head(anatomy: FineAnatomy, seed: int) -> TrainingHead:
         source *= _texture(source.shape, spacing_mm, rng)
     mask = _imperfect_mask(brain, spacing_mm, rng)
     field = _measured_field(para - dia, mask, spacing_mm, rng)
-    maps = Maps(mask, (spacing_mm,) * 3, (1.0, 0.0, 0.0), field_ppm=field)
+    r2star = _measured_r2star(para, dia, r2, mask, rng)
+    maps = Maps(mask, (spacing_mm,) * 3, (1.0, 0.0, 0.0), field_ppm=field, r2star_hz=r2star)
     importance = mask * (1 + blob_share)
     stack = torch.stack([field, tv(maps), l2(maps), para, dia, r2, importance])
     stack *= mask
@@ -120,6 +122,15 @@ def _warp(index: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator)
             where.add_(voxel.clamp_(0, int(limits[a]) - 1), alpha=int(strides[a]))
         result[k] = flat[where] * valid
     return result
+
+
+def _measured_r2star(
+    para: Tensor, dia: Tensor, r2: Tensor, mask: Tensor, rng: np.random.Generator
+) -> Tensor:
+    """Return R2* in Hz with noise, whose borders the inversion sees."""
+    noise = rng.uniform(0.3, 2.0) * rng.standard_normal(tuple(r2.shape), dtype=np.float32)
+    rate = r2 + DR_HZ_PER_PPM * (para + dia) + torch.from_numpy(noise)
+    return rate.clamp_(min=0) * mask
 
 
 def _value_table(prior: str, seed: int, rng: np.random.Generator) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from QSMSeparationLib import commands
 from QSMSeparationLib.cli import main
 from QSMSeparationLib.io.nifti import read_map, write_volume
 from QSMSeparationLib.physics.dipole import DipoleOperator
@@ -286,3 +287,16 @@ def test_closing_stdin_cancels_a_run_and_leaves_nothing(tmp_path):
 def test_importing_the_package_and_the_catalogue_imports_no_torch():
     code = "import sys, QSMSeparationLib.catalogue, QSMSeparationLib.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, False), ({"DISPLAY": ":0"}, True), ({"DISPLAY": ":0", "CI": "true"}, False)],
+)
+def test_a_browser_is_opened_on_a_desktop_only(monkeypatch, environment, expected):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert commands.has_desktop() is expected
