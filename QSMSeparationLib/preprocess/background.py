@@ -25,7 +25,7 @@ _EDGE_SHARE = 0.8
 """Edge voxels without a ball are kept if this share of their 27 neighbours is brain."""
 
 _FILL_SWEEPS = 40
-_ITERATIONS = {"resharp": 40, "pdf": 60}
+_ITERATIONS = {"resharp": 25, "pdf": 60}
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,23 +82,31 @@ def fit_r2star(
     """
     _check(magnitude, echo_times_s, mask)
     mask = mask.bool()
+    # Voxels are fitted one by one, so all that follows are lists of those in the mask.
+    signals = torch.stack([echo[mask] for echo in magnitude]).float()
     change_hz = None
     if total_field_ppm is not None:
-        change_hz = field_change_hz(total_field_ppm, mask, b0_tesla)
+        change_hz = field_change_hz(total_field_ppm, mask, b0_tesla)[:, mask]
     steps = 3 * len(echo_times_s)
     step = iter(range(1, steps + 1))
 
     def tick() -> None:
         report(next(step), steps)
 
-    first = _fit_line(magnitude, echo_times_s, change_hz, None, 0.0, tick)
-    noise_sd = _noise_sd(magnitude, echo_times_s, mask, change_hz, first)
-    line = _fit_line(magnitude, echo_times_s, change_hz, first, noise_sd, tick)
-    residual = _misfit(magnitude, echo_times_s, change_hz, line, noise_sd, tick)
-    lost = mask & (line.echoes < 2)
-    good = mask & ~lost
-    r2star_hz = torch.where(good, line.rate.clamp_min(0.0), 0.0)
-    return R2StarResult(r2star_hz, torch.where(good, residual, 0.0), lost, noise_sd)
+    first = _fit_line(signals, echo_times_s, change_hz, None, 0.0, tick)
+    noise_sd = _noise_sd(signals, echo_times_s, change_hz, first)
+    line = _fit_line(signals, echo_times_s, change_hz, first, noise_sd, tick)
+    residual = _misfit(signals, echo_times_s, change_hz, line, noise_sd, tick)
+    lost = line.echoes < 2
+    r2star_hz = torch.where(lost, 0.0, line.rate.clamp_min(0.0))
+
+    def laid(values: Tensor) -> Tensor:
+        volume = torch.zeros(mask.shape, dtype=values.dtype, device=mask.device)
+        volume[mask] = values
+        return volume
+
+    residual = torch.where(lost, 0.0, residual)
+    return R2StarResult(laid(r2star_hz), laid(residual), laid(lost), noise_sd)
 
 
 def field_change_hz(field_ppm: Tensor, mask: Tensor, b0_tesla: float) -> Tensor:
@@ -160,7 +168,7 @@ def _check(magnitude: Tensor, echo_times_s: Sequence[float], mask: Tensor) -> No
 
 
 def _echo(
-    magnitude: Tensor,
+    signals: Tensor,
     echo: int,
     echo_time_s: float,
     change_hz: Tensor | None,
@@ -168,7 +176,7 @@ def _echo(
     noise_sd: float,
 ) -> tuple[Tensor, Tensor]:
     """Return ln(S / F) and the weight S^2 of one echo; the weight is 0 where it is unusable."""
-    signal = magnitude[echo].float()
+    signal = signals[echo]
     usable = signal > 0
     share = None
     if change_hz is not None:
@@ -184,7 +192,7 @@ def _echo(
 
 
 def _fit_line(
-    magnitude: Tensor,
+    signals: Tensor,
     echo_times_s: Sequence[float],
     change_hz: Tensor | None,
     model: _Line | None,
@@ -194,9 +202,9 @@ def _fit_line(
     """Fit the weighted line; sums are gathered echo by echo, so memory stays at a few maps."""
     # Times from their middle keep the normal equations well conditioned in float32.
     middle = sum(echo_times_s) / len(echo_times_s)
-    w, wt, wtt, wy, wty, n = (torch.zeros_like(magnitude[0], dtype=torch.float32) for _ in range(6))
+    w, wt, wtt, wy, wty, n = (torch.zeros_like(signals[0]) for _ in range(6))
     for echo, time_s in enumerate(echo_times_s):
-        y, weight = _echo(magnitude, echo, time_s, change_hz, model, noise_sd)
+        y, weight = _echo(signals, echo, time_s, change_hz, model, noise_sd)
         t = time_s - middle
         n.add_(weight > 0)
         w.add_(weight)
@@ -217,26 +225,25 @@ def _fit_line(
 
 
 def _noise_sd(
-    magnitude: Tensor,
+    signals: Tensor,
     echo_times_s: Sequence[float],
-    mask: Tensor,
     change_hz: Tensor | None,
     line: _Line,
 ) -> float:
     """Estimate the noise from the residuals of the fit (median, so that misfits do not count)."""
-    if len(echo_times_s) < 3 or not mask.any():
+    if len(echo_times_s) < 3 or signals.shape[1] == 0:
         return 0.0
     spread = []
     for echo, time_s in enumerate(echo_times_s):
         share = None if change_hz is None else dephasing(change_hz, time_s)
-        residual = magnitude[echo].float() - line.signal(time_s, share)
-        spread.append(residual[mask].abs().median().item() ** 2)
+        residual = signals[echo] - line.signal(time_s, share)
+        spread.append(residual.abs().median().item() ** 2)
     freedom = len(echo_times_s) / (len(echo_times_s) - 2)
     return 1.4826 * math.sqrt(sum(spread) / len(spread) * freedom)
 
 
 def _misfit(
-    magnitude: Tensor,
+    signals: Tensor,
     echo_times_s: Sequence[float],
     change_hz: Tensor | None,
     line: _Line,
@@ -247,7 +254,7 @@ def _misfit(
     squares = torch.zeros_like(line.rate)
     weights = torch.full_like(squares, torch.finfo(torch.float32).tiny)
     for echo, time_s in enumerate(echo_times_s):
-        y, weight = _echo(magnitude, echo, time_s, change_hz, line, noise_sd)
+        y, weight = _echo(signals, echo, time_s, change_hz, line, noise_sd)
         y.sub_(line.intercept).add_(line.rate, alpha=time_s)
         squares.addcmul_(weight, y.square_())
         weights.add_(weight)

@@ -1,0 +1,119 @@
+"""Seconds and peak memory of each stage from the raw scan to chi+ and chi-.
+
+Run: python Testing/benchmarks/bench_chain.py CASES [--matrix 256 224 176] [--no-spin-echo]
+
+The first simulated case ('qsmsep simulate') in CASES is laid into the middle of a matrix of the
+wanted size (i j k), with noise in place of air, or cut to it where it is larger; so the matrix is
+that of the scan, and the head is a head. Everything runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from QSMSeparationLib import pipeline
+from QSMSeparationLib.io.cases import find_cases
+from QSMSeparationLib.options import Options
+from QSMSeparationLib.progress import NullSink, Progress
+from QSMSeparationLib.scan import Scan
+from QSMSeparationLib.volume import Geometry
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class MemorySink(NullSink):
+    """Notes the peak memory of every stage (where the system can't reset it: up to its end)."""
+
+    def __init__(self) -> None:
+        self.mib: dict[str, float] = {}
+
+    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+        """Start at 0, note at the end."""
+        if done == 0:
+            _reset_peak()
+        elif done >= of:
+            self.mib[stage] = max(peak_mib(), self.mib.get(stage, 0.0))
+
+
+def peak_mib() -> float:
+    """Return the peak memory of this process since the last reset."""
+    if _STATUS.exists():
+        lines = _STATUS.read_text(encoding="utf-8").splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def _reset_peak() -> None:
+    if _CLEAR.exists():
+        _CLEAR.write_text("5", encoding="utf-8")
+
+
+def fitted(scan: Scan, matrix: tuple[int, int, int]) -> Scan:
+    """Return a scan on another matrix (k, j, i): noise around it, or its middle."""
+    sd = float(np.median(scan.magnitude[:, :4, :4, :4])) + 1e-6
+    rng = np.random.default_rng(0)
+    magnitude = _laid(scan.magnitude, matrix, lambda n: sd * rng.rayleigh(0.85, n))
+    phase = _laid(scan.phase_rad, matrix, lambda n: rng.uniform(-np.pi, np.pi, n))
+    geometry = Geometry(matrix, scan.geometry.spacing_mm, direction=scan.geometry.direction)
+    spin_echo = scan.spin_echo
+    if spin_echo is not None:
+        train = _laid(spin_echo.magnitude, matrix, lambda n: sd * rng.rayleigh(0.85, n))
+        spin_echo = replace(spin_echo, magnitude=train, geometry=geometry)
+    return replace(
+        scan, magnitude=magnitude, phase_rad=phase, geometry=geometry, spin_echo=spin_echo
+    )
+
+
+def _laid(echoes: NDArray[np.float32], matrix: tuple[int, int, int], fill) -> NDArray[np.float32]:
+    """Lay echoes into the middle of a matrix, one at a time."""
+    result = np.empty((len(echoes), *matrix), dtype=np.float32)
+    target, source = [], []
+    for have, want in zip(echoes.shape[1:], matrix, strict=True):
+        shared = min(have, want)
+        target.append(slice((want - shared) // 2, (want - shared) // 2 + shared))
+        source.append(slice((have - shared) // 2, (have - shared) // 2 + shared))
+    for new, old in zip(result, echoes, strict=True):
+        new[...] = fill(matrix)
+        new[tuple(target)] = old[tuple(source)]
+    return result
+
+
+def measure(
+    folder: Path, matrix: tuple[int, int, int], spin_echo: bool
+) -> list[tuple[str, float, float]]:
+    """Return (stage, seconds, MiB) of every stage, and of all together."""
+    scan = find_cases(folder)[0].scan()
+    scan = fitted(scan if spin_echo else replace(scan, spin_echo=None), matrix)
+    sink = MemorySink()
+    progress = Progress(sink)
+    pipeline.reconstruct(scan, Options(), progress)
+    rows = [(name, s, sink.mib[name]) for name, s in progress.seconds.items()]
+    total = sum(seconds for _, seconds, _ in rows)
+    return [*rows, ("all", total, max(mib for *_, mib in rows))]
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--matrix", type=int, nargs=3, default=(256, 224, 176), metavar="N")
+    parser.add_argument("--no-spin-echo", dest="spin_echo", action="store_false")
+    given = parser.parse_args()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        rows = pool.apply(measure, (given.cases, tuple(given.matrix[::-1]), given.spin_echo))
+    print(f"{'x'.join(map(str, given.matrix)):40}{'seconds':>9}{'MiB':>8}")
+    for name, seconds, mib in rows:
+        print(f"{name:40}{seconds:9.1f}{mib:8.0f}")
+
+
+if __name__ == "__main__":
+    main()
