@@ -51,6 +51,11 @@ class Maps:
     dr_para: float = 114.0
     dr_dia: float = 114.0
 
+    @property
+    def trust(self) -> Tensor:
+        """``weight`` within 0 and 1; where there is none, 1 in the mask."""
+        return self.mask.float() if self.weight is None else self.weight.float().clamp(0, 1)
+
     def need(self, *names: str) -> list[Tensor]:
         """Return maps by name, or raise InputError that names the missing one."""
         found = [getattr(self, name) for name in names]

@@ -35,9 +35,7 @@ def edge_weights(maps: Maps, window: Window) -> list[Tensor]:
     window : Window
         Where the inversion computes.
     """
-    (r2star_hz,) = maps.need("r2star_hz")
-    known = torch.where(maps.mask, r2star_hz.nan_to_num(), 0.0)
-    smooth = window.embed(gaussian(known, _SMOOTHING * min(maps.spacing_kji), maps.spacing_kji))
+    smooth = smoothed_r2star(maps, window)
     inside = window.embed(maps.mask.float()) > 0
     weights = []
     everything = slice(0, smooth.shape[0])
@@ -49,3 +47,10 @@ def edge_weights(maps: Maps, window: Window) -> list[Tensor]:
         step.div_(scale).square_().neg_().exp_()
         weights.append(step.mul_(1 - _SMALLEST_WEIGHT).add_(_SMALLEST_WEIGHT))
     return weights
+
+
+def smoothed_r2star(maps: Maps, window: Window) -> Tensor:
+    """Return R2* (0 outside the mask) without its finest noise, on the window's grid."""
+    (r2star_hz,) = maps.need("r2star_hz")
+    known = torch.where(maps.mask, r2star_hz.nan_to_num(), 0.0)
+    return window.embed(gaussian(known, _SMOOTHING * min(maps.spacing_kji), maps.spacing_kji))

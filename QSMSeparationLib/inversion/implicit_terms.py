@@ -12,14 +12,12 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from QSMSeparationLib.inversion.tv import field_noise_ppm
+from QSMSeparationLib.inversion.edges import smoothed_r2star
+from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.window import Window, scale_
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.preprocess._smooth import gaussian
 
-SMALLEST_NOISE_PPM = 5e-4
 _HELD_OUT = 0.02
-_GUIDE_SMOOTHING = 0.7
 HUBER = 2.0
 """Misfits above this many SD count by their size, not their square: voxels beside veins and
 calcifications, whose field within a voxel no map of that resolution explains."""
@@ -46,10 +44,9 @@ class FieldTerm:
     def __init__(self, maps: Maps, window: Window, consistency: float = 0.0) -> None:
         (field_ppm,) = maps.need("field_ppm")
         self.window, self.consistency = window, consistency
-        self.noise_ppm = max(field_noise_ppm(field_ppm, maps.mask), SMALLEST_NOISE_PPM)
+        self.noise_ppm = field_noise_ppm(field_ppm, maps.mask)
         self.field = window.embed(field_ppm)
-        trust = maps.mask.float() if maps.weight is None else maps.weight.float().clamp(0, 1)
-        weight = window.embed(trust * field_ppm.isfinite())
+        weight = window.embed(maps.trust * field_ppm.isfinite())
         draw = torch.rand(window.padded, generator=torch.Generator().manual_seed(1))
         self.held = (draw.to(weight.device) < _HELD_OUT) & (weight > 0.1 * weight.max())
         self.weight = weight * ~self.held
@@ -59,10 +56,7 @@ class FieldTerm:
         known = (self.weight > 0).float()[None, None]
         around = functional.avg_pool3d(self.field[None, None] * known, 3, 1, 1)
         around = around / functional.avg_pool3d(known, 3, 1, 1).clamp(min=1e-3)
-        volume = torch.zeros(self.window.mask.shape, device=known.device)
-        filled = torch.where(self.held, around[0, 0], self.field)
-        volume[self.window.box] = filled[self.window.inner]
-        return volume
+        return self.window.crop(torch.where(self.held, around[0, 0], self.field))
 
     def gradient(self, chi: Tensor, flat: list[Tensor] | None) -> tuple[Tensor, float]:
         """Return the gradient, and the misfit of the held-out voxels over the noise.
@@ -98,11 +92,7 @@ def misfit_gradient(
 
 def edge_guides(maps: Maps, window: Window) -> list[Tensor]:
     """Return maps other than chi that show tissue borders: R2*, slightly smoothed, if given."""
-    if maps.r2star_hz is None:
-        return []
-    known = torch.where(maps.mask, maps.r2star_hz.nan_to_num(), 0.0)
-    sd_mm = _GUIDE_SMOOTHING * min(maps.spacing_kji)
-    return [window.embed(gaussian(known, sd_mm, maps.spacing_kji))]
+    return [] if maps.r2star_hz is None else [smoothed_r2star(maps, window)]
 
 
 def flat_tissue(window: Window, guides: list[Tensor], low: float, high: float) -> list[Tensor]:

@@ -43,7 +43,6 @@ from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.separation.guided import BRAIN_MEAN_PPM
 
-_PAD = 0.15
 _TV_OVER_NOISE = 0.2
 _EDGES = (0.6, 0.9)
 _RATE = 0.03
@@ -116,7 +115,7 @@ def fit_whole(
 ) -> Tensor:
     """Fit the whole volume in every step, starting from total variation."""
     report(0, iterations)
-    window = Window(maps, _PAD)
+    window = Window(maps)
     term = FieldTerm(maps, window)
     start = window.embed(tv(replace(maps, field_ppm=term.known_field())))
     guides = edge_guides(maps, window)
@@ -151,7 +150,7 @@ def fit_patches(
     maps: Maps, preset: Patchwise, regularisation: float, rounds: int, report: Report = silent
 ) -> Tensor:
     """Fit patch by patch, with the field of what lies outside the patch taken off."""
-    window = Window(maps, _PAD)
+    window = Window(maps)
     term = FieldTerm(maps, window, _CONSISTENCY)
     flat = flat_tissue(window, [window.embed(l2(maps))], *_EDGES)
     torch.manual_seed(0)

@@ -20,17 +20,16 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.inversion.edges import edge_weights
+from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.window import Window, difference, scale_
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.progress import Report, silent
 
-_PAD = 0.15
 _LAMBDA_OVER_NOISE = 0.15
 _EDGE_GAIN = 5 / 3
 """With borders known, the rest may be smoothed this much more."""
 
 _GRADIENT_PENALTY_OVER_LAMBDA = 1000.0
-_SMALLEST_NOISE_PPM = 5e-4
 _SLAB_VOXELS = 1 << 18
 _CHECK_EVERY = 4
 
@@ -53,7 +52,7 @@ def tv(
         With ``field_ppm``; ``weight`` (0 to 1) says how far each voxel is trusted.
     regularisation : float
         Multiplies the automatic lambda, which is proportional to the noise of the field
-        (:func:`field_noise_ppm`).
+        (:func:`QSMSeparationLib.inversion.noise.field_noise_ppm`).
     iterations : float
         Most iterations of a round.
     rounds : float
@@ -73,14 +72,13 @@ def tv(
     (field_ppm,) = maps.need("field_ppm")
     iterations, rounds = int(iterations), max(1, int(rounds))
     report(0, rounds * iterations)
-    noise_ppm = max(field_noise_ppm(field_ppm, maps.mask), _SMALLEST_NOISE_PPM)
-    window = Window(maps, _PAD)
-    weight = maps.mask if maps.weight is None else maps.weight.clamp(0, 1)
+    noise_ppm = field_noise_ppm(field_ppm, maps.mask)
+    window = Window(maps)
     borders = edge_weights(maps, window) if edges and maps.r2star_hz is not None else None
     solver = _Admm(
         window,
         window.embed(field_ppm),
-        window.embed(weight * field_ppm.isfinite()),
+        window.embed(maps.trust * field_ppm.isfinite()),
         regularisation * _LAMBDA_OVER_NOISE * noise_ppm * (1.0 if borders is None else _EDGE_GAIN),
         borders,
     )
@@ -94,28 +92,6 @@ def tv(
                 break
     report(rounds * iterations, rounds * iterations)
     return window.extract(solver.chi)
-
-
-def field_noise_ppm(field_ppm: Tensor, mask: Tensor) -> float:
-    """Estimate the SD of white noise in a field.
-
-    In a block of 2x2x2 voxels the mixed difference along all three axes removes whatever
-    varies along fewer; its median absolute value over the blocks within the mask ignores
-    the few with vessels or edges (after Donoho and Johnstone, Biometrika 1994;81:425).
-    """
-    detail, inside = field_ppm.nan_to_num(), mask.bool()
-    for axis in range(3):
-        n = detail.shape[axis] // 2 * 2
-        even, odd = (slice(start, n, 2) for start in (0, 1))
-        pick = [slice(None)] * 3
-        pairs = []
-        for part in (even, odd):
-            pick[axis] = part
-            pairs.append((detail[tuple(pick)], inside[tuple(pick)]))
-        detail = pairs[1][0] - pairs[0][0]
-        inside = pairs[0][1] & pairs[1][1]
-    values = detail[inside].abs()
-    return float(values.median()) * 1.4826 / math.sqrt(8) if values.numel() else 0.0
 
 
 class _Admm:

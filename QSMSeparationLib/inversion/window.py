@@ -20,7 +20,8 @@ class Window:
     maps : Maps
         Where the head lies.
     pad : float
-        Zero margin as a fraction of each side of the box.
+        Zero margin as a fraction of each side of the box. The default serves methods that compare
+        the field within the mask only.
 
     Attributes
     ----------
@@ -30,7 +31,7 @@ class Window:
         D(k) on the half spectrum.
     """
 
-    def __init__(self, maps: Maps, pad: float) -> None:
+    def __init__(self, maps: Maps, pad: float = 0.15) -> None:
         if not maps.mask.any():
             raise InputError("the mask is empty: there is nothing to invert")
         self.mask = maps.mask.bool()
@@ -61,10 +62,15 @@ class Window:
         The field says nothing about the mean of the susceptibility, so all methods leave
         the same reference: the mean over the mask.
         """
-        volume = torch.zeros(self.mask.shape, device=self.mask.device)
-        volume[self.box] = padded[self.inner]
+        volume = self.crop(padded)
         volume -= volume[self.mask].mean()
         return volume.mul_(self.mask)
+
+    def crop(self, padded: Tensor) -> Tensor:
+        """Return a map on the grid of the scan, 0 outside the box."""
+        volume = torch.zeros(self.mask.shape, device=self.mask.device)
+        volume[self.box] = padded[self.inner]
+        return volume
 
     def laplacian(self) -> Tensor:
         """Return the symbol of sum_a w_a^2 grad_a^T grad_a on the half spectrum.

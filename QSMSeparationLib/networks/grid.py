@@ -82,6 +82,21 @@ class NetworkGrid:
         self._back = _Affine(inverse, -inverse @ offset, self._grid_shape, device)
 
 
+def upright_maps(maps: Maps, grid: NetworkGrid, *names: str) -> Maps:
+    """Return some of the maps on the grid of the networks, 0 outside the mask."""
+    mask = grid.to_network(maps.mask.float()) > 0.5
+    found = [grid.to_network(given.nan_to_num()) * mask for given in maps.need(*names)]
+    return Maps(
+        mask,
+        (grid.spacing_mm,) * 3,
+        (1.0, 0.0, 0.0),
+        maps.b0_tesla,
+        dr_para=maps.dr_para,
+        dr_dia=maps.dr_dia,
+        **dict(zip(names, found, strict=True)),
+    )
+
+
 class _Affine:
     """Target index to source index, for a source of a given shape."""
 

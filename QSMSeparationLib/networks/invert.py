@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.grid import NetworkGrid
+from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, qsm_inputs
 from QSMSeparationLib.networks.separate import Note, ignore, tell
 from QSMSeparationLib.networks.tiles import infer
@@ -41,23 +40,13 @@ def invert_by_network(
     report : callable
         Progress.
     """
-    (field_ppm,) = maps.need("field_ppm")
     loaded = load_weights(name, weights)
     grid = NetworkGrid(maps)
-    mask = grid.to_network(maps.mask.float()) > 0.5
-    field = grid.to_network(field_ppm.nan_to_num()) * mask
-    upright = replace(
-        maps,
-        mask=mask,
-        field_ppm=field,
-        spacing_kji=(grid.spacing_mm,) * 3,
-        b0_kji=(1.0, 0.0, 0.0),
-        qsm_ppm=None, r2prime_hz=None, r2star_hz=None, weight=None,
-    )  # fmt: skip
+    upright = upright_maps(maps, grid, "field_ppm")
     # Brains have this mean in training; the result is referenced to the mask at the end.
-    linear = (l2(upright) + BRAIN_MEAN_PPM) * mask
-    inputs = qsm_inputs(field[None, None], linear[None, None])[0]
+    linear = (l2(upright) + BRAIN_MEAN_PPM) * upright.mask
+    inputs = qsm_inputs(upright.field_ppm[None, None], linear[None, None])[0]
     correction, run = infer(loaded.network, inputs, 1, report)
     tell(run, name, note)
-    net = grid.from_network((linear + NET_PPM * correction[0]) * mask)
+    net = grid.from_network((linear + NET_PPM * correction[0]) * upright.mask)
     return (net - net[maps.mask].mean()) * maps.mask

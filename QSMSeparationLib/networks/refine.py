@@ -50,10 +50,7 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
         para_step = 0.5 * (rate_step + (1 - asymmetry) * net_step)
         para = (para + para_step).clamp_(min=0) * mask
         dia = (dia + para_step - net_step).clamp_(min=0) * mask
-    result = torch.zeros_like(sources_ppm)
-    for target, source in zip(result, (para, dia), strict=True):
-        target[window.box] = source[window.inner]
-    return result
+    return torch.stack([window.crop(source) for source in (para, dia)])
 
 
 def _gaussian(window: Window, maps: Maps) -> Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.grid import NetworkGrid
+from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, separation_inputs
 from QSMSeparationLib.networks.refine import refine
 from QSMSeparationLib.networks.susep import SusepOutput
@@ -52,7 +51,6 @@ def separate_by_network(
     report : callable
         Progress.
     """
-    maps.need("field_ppm", "qsm_ppm", "r2prime_hz")
     loaded = load_weights(name, weights)
     grid = NetworkGrid(maps)
     if grid.resampled:
@@ -60,7 +58,7 @@ def separate_by_network(
             f"{name}: maps were resampled to {grid.spacing_mm:.2f} mm along B0 and back, "
             "as the scan is oblique or its voxels are not cubes"
         )
-    upright = _on_grid(maps, grid)
+    upright = upright_maps(maps, grid, "field_ppm", "qsm_ppm", "r2prime_hz")
     mask = upright.mask[None, None].float()
     mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
     asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
@@ -84,24 +82,6 @@ def tell(run: Run, name: str, note: Note) -> None:
         note(
             f"{name}: {run.note}; it was computed {'in tiles ' if run.tiled else ''}on {run.device}"
         )
-
-
-def _on_grid(maps: Maps, grid: NetworkGrid) -> Maps:
-    """Return the maps on the grid of the networks."""
-    mask = grid.to_network(maps.mask.float()) > 0.5
-    moved = {
-        name: grid.to_network(getattr(maps, name)) * mask
-        for name in ("field_ppm", "qsm_ppm", "r2prime_hz")
-    }
-    return replace(
-        maps,
-        mask=mask,
-        spacing_kji=(grid.spacing_mm,) * 3,
-        b0_kji=(1.0, 0.0, 0.0),
-        r2star_hz=None,
-        weight=None,
-        **moved,
-    )
 
 
 def _sources(output: object) -> Tensor:

@@ -15,14 +15,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.tv import field_noise_ppm
+from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.window import Window, scale_
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.separation.closed_form import solve
 
-_PAD = 0.15
-_SMALLEST_NOISE_PPM = 5e-4
 _LAMBDA_OVER_NOISE = 0.04
 _GRADIENT_PENALTY_OVER_LAMBDA = 100.0
 _PAIR_PENALTY = 0.02
@@ -59,7 +57,7 @@ def chi_separation(
         Progress.
     """
     maps.need("field_ppm", "qsm_ppm", "r2prime_hz")
-    noise_ppm = max(field_noise_ppm(maps.field_ppm, maps.mask), _SMALLEST_NOISE_PPM)
+    noise_ppm = field_noise_ppm(maps.field_ppm, maps.mask)
     solver = _Splitting(maps, regularisation * _LAMBDA_OVER_NOISE * noise_ppm, rate_weight, edges)
     iterations = int(iterations)
     for done in range(1, iterations + 1):
@@ -68,7 +66,7 @@ def chi_separation(
         if change < tolerance:
             break
     report(iterations, iterations)
-    para, dia = (solver.map_of(source) * maps.mask for source in solver.pair)
+    para, dia = (solver.window.crop(source) * maps.mask for source in solver.pair)
     return para, dia.neg_().clamp_(max=0)
 
 
@@ -76,12 +74,11 @@ class _Splitting:
     """State of the iteration: p and d, copies and scaled duals."""
 
     def __init__(self, maps: Maps, strength: float, rate_weight: float, edges: float) -> None:
-        self.window = window = Window(maps, _PAD)
+        self.window = window = Window(maps)
         mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
         self.rates = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
         field = window.embed(maps.field_ppm)
-        trust = maps.mask.float() if maps.weight is None else maps.weight.clamp(0, 1)
-        weight = window.embed(trust)
+        weight = window.embed(maps.trust)
         self.field = field
         self.share = weight.square().div_(weight.square() + 1)
         self.rate = window.embed(maps.r2prime_hz / mean_dr)
@@ -121,12 +118,6 @@ class _Splitting:
             return float("inf")
         change = sum((a - b).norm() ** 2 for a, b in zip(before, self.pair, strict=True))
         return float((change / sum(p.norm() ** 2 for p in self.pair).clamp(min=1e-20)).sqrt())
-
-    def map_of(self, padded: Tensor) -> Tensor:
-        """Return a map of the padded grid on the grid of the scan."""
-        volume = torch.zeros(self.window.mask.shape, device=padded.device)
-        volume[self.window.box] = padded[self.window.inner]
-        return volume
 
     def _solve(self) -> Tensor:
         """Solve for the sum and the difference in k-space; returns the difference."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.inversion.implicit_terms import (
+    HUBER,
     FieldTerm,
     Stopper,
     edge_guides,
@@ -26,7 +27,7 @@ from QSMSeparationLib.inversion.implicit_terms import (
     set_rate,
     tv_gradient,
 )
-from QSMSeparationLib.inversion.tv import field_noise_ppm
+from QSMSeparationLib.inversion.noise import white_noise_sd
 from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.implicit import GridEncoded, Volume
@@ -34,12 +35,10 @@ from QSMSeparationLib.networks.inputs import NET_PPM
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.separation.guided import closed_form_guided
 
-_PAD = 0.15
 _RATE = 0.03
 _EDGES = (0.6, 0.9)
 _NET_TV_OVER_NOISE = 0.1
 _SOURCE_TV_OVER_NOISE = 0.5
-_HUBER = 2.0
 _SMALLEST_NOISE_HZ = 0.2
 _SOFTNESS = 1e-2
 """b of the bound (x + sqrt(x^2 + b))/2 >= 0, over NET_PPM squared."""
@@ -73,7 +72,7 @@ def inr_sep(
     qsm_ppm, r2prime_hz = maps.need("qsm_ppm", "r2prime_hz")
     iterations = int(iterations)
     report(0, iterations)
-    window = Window(maps, _PAD)
+    window = Window(maps)
     field, rate = FieldTerm(maps, window), _RateTerm(maps, r2prime_hz, window)
     raw = torch.stack([_unbound(window.embed(s.abs())) for s in closed_form_guided(maps)])
     inside = window.embed(maps.mask.float())
@@ -109,9 +108,7 @@ def inr_sep(
         report(done + 1, iterations)
     report(iterations, iterations)
     (para, dia), _ = _bound(volume.evaluate() + raw)
-    result = torch.zeros((2, *maps.mask.shape), device=inside.device)
-    result[(slice(None), *window.box)] = torch.stack([para, dia])[(slice(None), *window.inner)]
-    para, dia = result.clamp_(min=0) * maps.mask
+    para, dia = (window.crop(source).clamp_(min=0) * maps.mask for source in (para, dia))
     return para, -dia
 
 
@@ -121,16 +118,15 @@ class _RateTerm:
     def __init__(self, maps: Maps, r2prime_hz: Tensor, window: Window) -> None:
         mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
         self.shares = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
-        noise_hz = max(field_noise_ppm(r2prime_hz, maps.mask), _SMALLEST_NOISE_HZ)
+        noise_hz = max(white_noise_sd(r2prime_hz, maps.mask), _SMALLEST_NOISE_HZ)
         self.noise_ppm = noise_hz / mean_dr
         self.rate = window.embed(r2prime_hz / mean_dr)
-        trust = maps.mask.float() if maps.weight is None else maps.weight.float().clamp(0, 1)
-        self.weight = window.embed(trust * r2prime_hz.isfinite())
+        self.weight = window.embed(maps.trust * r2prime_hz.isfinite())
 
     def gradient(self, para: Tensor, dia: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient with respect to both sources."""
         a, b = self.shares
-        misfit = (a * para + b * dia - self.rate).div_(self.noise_ppm).clamp_(-_HUBER, _HUBER)
+        misfit = (a * para + b * dia - self.rate).div_(self.noise_ppm).clamp_(-HUBER, HUBER)
         misfit.mul_(self.weight).div_(self.noise_ppm)
         return a * misfit, b * misfit
 

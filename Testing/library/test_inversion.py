@@ -14,8 +14,9 @@ from QSMSeparationLib import metrics
 from QSMSeparationLib.catalogue import methods
 from QSMSeparationLib.errors import Cancelled, InputError
 from QSMSeparationLib.inversion.l2 import l2
+from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.tkd import tkd
-from QSMSeparationLib.inversion.tv import _Admm, field_noise_ppm, tv
+from QSMSeparationLib.inversion.tv import _Admm, tv
 from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.physics.dipole import DipoleOperator
