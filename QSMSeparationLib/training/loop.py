@@ -337,7 +337,7 @@ class _Curves:
         if not (self.active and self.rows):
             return
         names = ["step", "seconds", "part", "loss", "l1", "mean_2", "mean_4", "gradient"]
-        names += ["net", "rate", "field", "contrast"]
+        names += ["net", "rate", "field", "structure", "contrast"]
         names += ["cycle_field", "tv", "potential", "critic", "penalty"]
         fresh = not self.file.exists()
         with self.file.open("a", newline="", encoding="utf-8") as file:

@@ -23,12 +23,15 @@ WEIGHTS: Mapping[str, float] = {
     "rate": 0.3,
     "field": 0.3,
     "contrast": 0.05,
+    "structure": 0.3,
 }
 """Weight of each term. ``mean_2`` and ``mean_4``: L1 of the errors averaged over blocks of 2^3
 and 4^3 voxels, which is what keeps the mean of a lesion; ``net``, ``rate`` and ``field``: the
-model terms of chi-sepnet on chi+ + chi-, R2'/Dr and the local field."""
+model terms of chi-sepnet on chi+ + chi-, R2'/Dr and the local field; ``structure``: 1 - XSIM."""
 
 _TEMPERATURE = 0.2
+_XSIM_WINDOW = 5
+_XSIM_C1_PPM2, _XSIM_C2_PPM2 = 1e-4, 1e-6
 
 
 def error_terms(
@@ -76,6 +79,25 @@ def model_terms(error_ppm: Tensor, batch: Batch, dipole: DipoleOperator) -> dict
         "rate": _mean(rate.abs(), batch.mask),
         "field": _mean(dipole(net).abs() * batch.mask, batch.mask),
     }
+
+
+def structure_term(result_ppm: Tensor, truth_ppm: Tensor, mask: Tensor) -> Tensor:
+    """Return 1 - XSIM (:func:`QSMSeparationLib.metrics.xsim`) of both sources, over the mask."""
+    # In units near 1, so that float32 serves for the variances.
+    result, truth = (mask * source / NET_PPM for source in (result_ppm, truth_ppm))
+    c1, c2 = (c / NET_PPM**2 for c in (_XSIM_C1_PPM2, _XSIM_C2_PPM2))
+
+    def local_mean(values: Tensor) -> Tensor:
+        return functional.avg_pool3d(
+            values, _XSIM_WINDOW, 1, _XSIM_WINDOW // 2, count_include_pad=False
+        )
+
+    mean_r, mean_t = local_mean(result), local_mean(truth)
+    spread = local_mean(result**2) - mean_r**2 + local_mean(truth**2) - mean_t**2
+    joint = local_mean(result * truth) - mean_r * mean_t
+    similarity = (2 * mean_r * mean_t + c1) * (2 * joint + c2)
+    similarity = similarity / ((mean_r**2 + mean_t**2 + c1) * (spread.clamp(min=0) + c2))
+    return _mean((1 - similarity) * mask, mask)
 
 
 def contrastive(output: SusepOutput) -> Tensor:

@@ -108,6 +108,7 @@ def _separation_terms(network: nn.Module, batch: Batch, switches: Switches) -> T
     error = base + NET_PPM * correction.float() - batch.sources_ppm
     terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
     terms |= losses.model_terms(error, batch, _dipole(tuple(error.shape[2:])))
+    terms["structure"] = losses.structure_term(error + batch.sources_ppm, batch.sources_ppm, mask)
     if isinstance(output, SusepOutput) and switches.contrast:
         terms["contrast"] = losses.contrastive(output)
     return terms

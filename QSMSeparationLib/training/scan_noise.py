@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.training.heads import CHANNELS
 
 _REFERENCE_PPM = 0.004
@@ -125,7 +126,7 @@ def measure(
     r2prime = (torch.lerp(true + noise, blurred, share) * bias + excess).clamp(min=0) * mask
     star_noise = 0.7 * sd * torch.randn(field.shape, generator=generator)
     r2star = ((true + r2 + star_noise) * bias + excess).clamp(min=0) * mask
-    told = (dr_para, dr_dia) if know_dr else (torch.full_like(dr_para, 114.0),) * 2
+    told = (dr_para, dr_dia) if know_dr else (torch.full_like(dr_para, DR_HZ_PER_PPM),) * 2
     return Batch(
         field_ppm=field,
         net_ppm=net,

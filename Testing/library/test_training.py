@@ -16,6 +16,7 @@ from small_pool import fill_pool, tiny_person
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.networks.susep import SusepOutput
+from QSMSeparationLib.metrics import xsim
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.training import loop, losses, recipes
 from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
@@ -140,6 +141,18 @@ def test_errors_that_keep_net_chi_are_not_seen_by_its_term(pool_folder):
     assert float(terms["net"]) == 0
     assert float(terms["field"]) == pytest.approx(0, abs=1e-6)
     assert float(terms["rate"]) > 0.1
+
+
+def test_the_structure_term_is_what_xsim_lacks(pool_folder):
+    patches, batch = batch_of(pool_folder, count=1)
+    noise = 0.004 * torch.randn(batch.sources_ppm.shape, generator=torch.Generator().manual_seed(1))
+    found = batch.sources_ppm + noise
+    inside = batch.mask[0, 0].numpy() > 0
+    sources = zip(found[0].numpy(), batch.sources_ppm[0].numpy(), strict=True)
+    lacking = np.mean([1 - xsim(result, truth, inside) for result, truth in sources])
+    term = losses.structure_term(found, batch.sources_ppm, batch.mask)
+    assert float(term) == pytest.approx(lacking, rel=1e-3)
+    assert losses.structure_term(batch.sources_ppm, batch.sources_ppm, batch.mask) < 1e-4
 
 
 def test_the_contrastive_term_prefers_the_own_guidance():
