@@ -115,7 +115,7 @@ class Method:
         return row
 
 
-_REFINEMENT = Parameter("refinement", 2, 0, 20, "", "steps towards the data after the network")
+_REFINEMENT = Parameter("refinement", 4, 0, 20, "", "steps towards the data after the network")
 
 _KNOWN: tuple[Method, ...] = (
     Method(

@@ -1,9 +1,10 @@
 """Steps towards the data after a network: local means are restored from R2' and the field.
 
 A network may pull a lesion towards the tissue it expects there. Averaged over a few millimetres
-R2' has hardly any noise: the part of its misfit that survives a Gaussian of 1.5 mm (some 150
-voxels of 1 mm) is given back to both sources, and likewise the misfit of the field, as far as
-the dipole can be inverted.
+R2' has hardly any noise: the part of its misfit that survives a Gaussian of 2 mm (some 350
+voxels of 1 mm) is given back to both sources. Of net chi a network errs most in what varies
+slowly, its error falls about as 1/k, while the noise of the field is the same at all k: so the
+misfit of the field is inverted by a Wiener filter for such an error.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from torch import Tensor
 from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
 
-_SMOOTHING_MM = 1.5
-_DIPOLE_FLOOR = 0.15
+_SMOOTHING_MM = 2.0
+_NOISE_OVER_ERROR = 6.0
+"""Noise of the field over k times the error of net chi, k in cycles a voxel."""
+_DIPOLE_FLOOR = 0.05
 
 
 def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
@@ -35,9 +38,12 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
     rate, field = window.embed(maps.r2prime_hz / mean_dr), window.embed(maps.field_ppm)
     mask = window.embed(maps.mask.float())
-    low_pass = _gaussian(window, maps)
+    low_pass = torch.exp(
+        -2 * (torch.pi * _SMOOTHING_MM) ** 2 * _squared_frequency(window, maps.spacing_kji)
+    )
     share = _filtered(mask, low_pass).clamp(min=0.2)
-    inverse = window.dipole / (window.dipole**2 + _DIPOLE_FLOOR**2) * low_pass
+    noise = _NOISE_OVER_ERROR**2 * _squared_frequency(window, (1.0, 1.0, 1.0))
+    inverse = window.dipole / (window.dipole**2 + noise + _DIPOLE_FLOOR**2)
     para, dia = (window.embed(source) for source in sources_ppm)
     for _ in range(steps):
         net = para - dia
@@ -53,15 +59,15 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     return torch.stack([window.crop(source) for source in (para, dia)])
 
 
-def _gaussian(window: Window, maps: Maps) -> Tensor:
-    """Return the transfer function of the Gaussian on the half spectrum."""
+def _squared_frequency(window: Window, spacing_kji: tuple[float, float, float]) -> Tensor:
+    """Return |k|^2 on the half spectrum, k in cycles over the unit of the spacing."""
     total = torch.zeros_like(window.dipole)
-    for axis, (n, step) in enumerate(zip(window.padded, maps.spacing_kji, strict=True)):
+    for axis, (n, step) in enumerate(zip(window.padded, spacing_kji, strict=True)):
         k = torch.fft.fftfreq(n, step, device=total.device)
         view = [1, 1, 1]
         view[axis] = -1
         total += (k[: total.shape[2]] if axis == 2 else k).view(view) ** 2
-    return torch.exp(-2 * (torch.pi * _SMOOTHING_MM) ** 2 * total)
+    return total
 
 
 def _filtered(volume: Tensor, transfer: Tensor) -> Tensor:
