@@ -15,6 +15,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
+from skimage.segmentation import watershed
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
@@ -31,10 +32,15 @@ LEAST_R2STAR_HZ = 3.0
 """No brain decays slower; noise and single echoes show no decay at all."""
 CORE_MM = 3.0
 """Half the thickness that brain has and nerves, vessels and meninges lack."""
+SEED_MM = 6.0
+"""Half the thickness that no bridge between brain and muscle has."""
+LEAST_MUSCLE_ML = 1.0
 REACH_MM = 5.0
 """How far brain may lie from its core."""
 CLOSING_MM = 5.0
 """Sulci narrower than twice this belong to the mask."""
+LEAK_MM = 4.0
+"""Half the width of the ways by which ventricles may be open to the outside."""
 PLAUSIBLE_ML = (400.0, 2500.0)
 
 
@@ -176,12 +182,49 @@ def _fluid_like(start: Tensor, tissue: Mask, head: Mask, decay: Tensor, spacing:
 def _brain(tissue: Mask, head: Mask, spacing: Triple) -> Mask:
     """Return the thick body of tissue in the middle, sulci closed and holes filled."""
     depth = ndimage.distance_transform_edt(_without_specks(tissue, spacing), sampling=spacing)
-    core = _largest(depth > CORE_MM)
-    brain = _grown(core, tissue, REACH_MM, spacing)
+    core, other = _parted(depth, spacing)
+    brain = _grown(core, tissue & ~other, REACH_MM, spacing)
+    brain |= _enclosed(brain, spacing)
     near = ndimage.distance_transform_edt(~brain, sampling=spacing) <= CLOSING_MM
     near = np.pad(near, 1, mode="edge")
     closed = ndimage.distance_transform_edt(near, sampling=spacing)[1:-1, 1:-1, 1:-1] > CLOSING_MM
     return ndimage.binary_fill_holes(_largest(brain | (closed & head)))
+
+
+def _parted(depth: NDArray[np.float64], spacing: Triple) -> tuple[Mask, Mask]:
+    """Return the core of the brain, and other thick bodies that touch it (muscle of the neck).
+
+    Bodies that are apart where they are thickest are parted where they are thinnest, by a
+    watershed of the depth.
+    """
+    core = depth > CORE_MM
+    parts, count = ndimage.label(depth > SEED_MM)
+    if count < 2:
+        return _largest(core), np.zeros_like(core)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    small = sizes * math.prod(spacing) < 1000 * LEAST_MUSCLE_ML
+    small[np.argmax(sizes)] = False
+    basins = watershed(-depth, np.where(small[parts], 0, parts), mask=core)
+    brain = basins == np.argmax(sizes)
+    return _largest(brain), (basins > 0) & ~brain
+
+
+def _enclosed(brain: Mask, spacing: Triple) -> Mask:
+    """Return the cavities that can be entered by narrow ways only: wide ventricles.
+
+    What is farther than ``LEAK_MM`` from the brain and not joined to the border of the image,
+    grown back by as much.
+    """
+    far = ndimage.distance_transform_edt(~brain, sampling=spacing) > LEAK_MM
+    parts, _ = ndimage.label(far)
+    faces = [parts[(slice(None),) * a + (end,)] for a in range(3) for end in (0, -1)]
+    outside = np.unique(np.concatenate([face.ravel() for face in faces]))
+    cavities = far & ~np.isin(parts, outside)
+    if not cavities.any():
+        return cavities
+    reach_mm = LEAK_MM + 0.5 * min(spacing)
+    return ndimage.distance_transform_edt(~cavities, sampling=spacing) <= reach_mm
 
 
 def _without_specks(tissue: Mask, spacing: Triple) -> Mask:

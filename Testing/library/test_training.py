@@ -15,8 +15,8 @@ import torch
 from small_pool import fill_pool, tiny_person
 
 from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.metrics import xsim
+from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.training import loop, losses, recipes
 from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
@@ -144,7 +144,7 @@ def test_errors_that_keep_net_chi_are_not_seen_by_its_term(pool_folder):
 
 
 def test_the_structure_term_is_what_xsim_lacks(pool_folder):
-    patches, batch = batch_of(pool_folder, count=1)
+    _, batch = batch_of(pool_folder, count=1)
     noise = 0.004 * torch.randn(batch.sources_ppm.shape, generator=torch.Generator().manual_seed(1))
     found = batch.sources_ppm + noise
     inside = batch.mask[0, 0].numpy() > 0
