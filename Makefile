@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Simulated cases that benchmarks run on; one is made if there are none.
+CASES ?= build/cases
 
 .PHONY: demo test test-slow lint bench pictures clean
 
@@ -20,7 +22,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 bench: $(STAMP)
-	for script in Testing/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	test -d $(CASES) || $(BIN)/qsmsep simulate $(CASES)/seed801 --seed 801 --spin-echo
+	$(BIN)/python Testing/benchmarks/bench_dipole.py
+	$(BIN)/python Testing/benchmarks/bench_methods.py
+	$(BIN)/python Testing/benchmarks/bench_chain.py $(CASES)
+	$(BIN)/python Testing/benchmarks/bench_implicit.py $(CASES)
+	$(BIN)/python Testing/benchmarks/bench_lesions.py
 
 pictures: $(STAMP)
 	$(BIN)/python Testing/module/make_pictures.py docs

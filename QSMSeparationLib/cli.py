@@ -327,6 +327,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "--minutes", type=float, default=0.0, help="stop after this time (0: no limit)"
     )
     parser.add_argument("--batch", type=int, help="patches a step")
+    parser.add_argument("--patch", type=int, help="side of a patch in voxels")
     parser.add_argument("--rate", type=float, help="highest learning rate")
     parser.add_argument("--seed", type=_seed, default=0, help="seed of the run")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
@@ -337,6 +338,10 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
     )
+    parser.add_argument(
+        "--held-out", type=Path, metavar="DIR",
+        help="pool of heads that are not trained on, for the scores in curves.csv",
+    )  # fmt: skip
     parser.add_argument("--start", type=Path, metavar="FILE.pt", help="weights to start from")
     parser.add_argument(
         "--export", type=Path, metavar="FILE.pt", help="write the trained weights and their card"

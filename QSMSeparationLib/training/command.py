@@ -22,6 +22,7 @@ FIRST_PERSON = 1001
 _SLOTS = 80
 _HEAD_SEED = 1000
 _READY = 8
+_PATCH_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Plan:
     steps: int | None
     minutes: float
     batch: int | None
+    patch: int | None
     rate: float | None
     seed: int
     bf16: bool
     without: list[str]
     device: str
+    held_out: Path | None
     start: Path | None
     export: Path | None
 
@@ -54,6 +57,7 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
     device = choose_device(plan.device)
     if plan.export is not None and plan.export.suffix != ".pt":
         raise InputError(f"--export {plan.export}: give a file that ends with .pt")
+    held_out = None if plan.held_out is None else recipe.pool(plan.held_out, wait_s=0.0)
     start = None
     if plan.start is not None:
         start = read_weights(plan.network, plan.start).network.state_dict()
@@ -72,7 +76,7 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
             pool = recipe.pool(plan.pool, least=min(plan.heads, _READY) if workers else 1)
         with progress.stage(f"training {plan.network}") as report:
             network = loop.train(
-                recipe, settings, pool, None, plan.run, device, start, report=report
+                recipe, settings, pool, held_out, plan.run, device, start, report=report
             )
     finally:
         for worker in workers:
@@ -101,10 +105,12 @@ def card_of(name: str, run: Path, device: torch.device) -> dict[str, Any]:
 
 def _settings(plan: Plan, recipe: recipes.Recipe) -> loop.Settings:
     """Return the recipe's settings, changed by what the user gave."""
-    for name in ("steps", "batch", "rate"):
+    for name in ("steps", "batch", "patch", "rate"):
         value = getattr(plan, name)
         if value is not None and value <= 0:
             raise InputError(f"--{name} {value:g} must be positive")
+    if plan.patch is not None and plan.patch % _PATCH_MULTIPLE:
+        raise InputError(f"--patch {plan.patch} must be a multiple of {_PATCH_MULTIPLE}")
     switches = recipes.Switches(
         contrast="contrast" not in plan.without,
         know_dr="dr" not in plan.without,
@@ -114,7 +120,7 @@ def _settings(plan: Plan, recipe: recipes.Recipe) -> loop.Settings:
     return loop.Settings(
         steps=plan.steps or recipe.steps,
         batch=plan.batch or recipe.batch,
-        patch=recipe.patch,
+        patch=plan.patch or recipe.patch,
         rate=plan.rate or recipe.rate,
         seed=plan.seed,
         minutes=plan.minutes,

@@ -144,6 +144,8 @@ def train(
                 pool.refresh()
             report(*_progress(state, settings))
     if rank == 0:
+        if state.step % settings.validate_every and validation is not None:
+            curves.validate(state, score(state.average, recipe, validation, settings, device))
         _save(state, settings, recipe, folder)
         curves.write()
         curves.figure(recipe.name)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from small_pool import fill_pool, tiny_person
 
+from QSMSeparationLib.cli import main
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.metrics import xsim
 from QSMSeparationLib.networks.susep import SusepOutput
@@ -206,6 +207,19 @@ def test_a_damaged_checkpoint_is_named(tmp_path, pool_folder):
         loop.train(
             tiny_recipe(), settings(2), Pool(pool_folder), None, tmp_path, torch.device("cpu")
         )
+
+
+def test_the_command_scores_a_held_out_pool_and_exports_weights(tmp_path, pool_folder):
+    run, weights = tmp_path / "run", tmp_path / "r2primenet.pt"
+    common = ["train", "r2primenet", "--run", str(run), "--pool", str(pool_folder)]
+    common += ["--workers", "0", "--batch", "1", "--progress", "none"]
+    assert main([*common, "--patch", "17", "--steps", "2"]) == 2
+    more = ["--patch", "16", "--steps", "2", "--held-out", str(pool_folder)]
+    assert main([*common, *more, "--export", str(weights)]) == 0
+    rows = list(csv.DictReader((run / "curves.csv").open()))
+    assert [r["part"] for r in rows] == ["validation"]
+    assert float(rows[0]["l1"]) > 0
+    assert json.loads((tmp_path / "r2primenet.json").read_text())["training"]["patch"] == 16
 
 
 @pytest.mark.slow
