@@ -4,7 +4,8 @@ A network may pull a lesion towards the tissue it expects there. Averaged over a
 R2' has hardly any noise: the part of its misfit that survives a Gaussian of 2 mm (some 350
 voxels of 1 mm) is given back to both sources. Of net chi a network errs most in what varies
 slowly, its error falls about as 1/k, while the noise of the field is the same at all k: so the
-misfit of the field is inverted by a Wiener filter for such an error.
+misfit of the field is inverted by a Wiener filter for such an error. The slowest part is left
+alone: what background removal could not tell apart is there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from QSMSeparationLib.maps import Maps
 _SMOOTHING_MM = 2.0
 _NOISE_OVER_ERROR = 6.0
 """Noise of the field over k times the error of net chi, k in cycles a voxel."""
-_DIPOLE_FLOOR = 0.05
+_DIPOLE_FLOOR = 0.1
+_SLOW_MM = 3.0
+"""SD of the Gaussian whose part of the misfit of the field is not used."""
 
 
 def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
@@ -38,12 +41,13 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
     rate, field = window.embed(maps.r2prime_hz / mean_dr), window.embed(maps.field_ppm)
     mask = window.embed(maps.mask.float())
-    low_pass = torch.exp(
-        -2 * (torch.pi * _SMOOTHING_MM) ** 2 * _squared_frequency(window, maps.spacing_kji)
+    low_pass, slow = (
+        torch.exp(-2 * (torch.pi * sd) ** 2 * _squared_frequency(window, maps.spacing_kji))
+        for sd in (_SMOOTHING_MM, _SLOW_MM)
     )
     share = _filtered(mask, low_pass).clamp(min=0.2)
     noise = _NOISE_OVER_ERROR**2 * _squared_frequency(window, (1.0, 1.0, 1.0))
-    inverse = window.dipole / (window.dipole**2 + noise + _DIPOLE_FLOOR**2)
+    inverse = window.dipole / (window.dipole**2 + noise + _DIPOLE_FLOOR**2) * (1 - slow)
     para, dia = (window.embed(source) for source in sources_ppm)
     for _ in range(steps):
         net = para - dia

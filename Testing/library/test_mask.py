@@ -20,8 +20,11 @@ def dice(a, b):
 
 
 @cache
-def head(spacing=ISO, fluid=FLUID[0], snr=80.0):
-    """Return echoes, brain (with ventricles and sulci), and scalp with eyes, of a drawn head."""
+def head(spacing=ISO, fluid=FLUID[0], snr=80.0, odd=""):
+    """Return echoes, brain (with ventricles and sulci), and scalp with eyes, of a drawn head.
+
+    ``odd``: "ventricles" (wide, open to the outside by a dark slit) or "muscle" (as brain, joined to it).
+    """
     size = (200.0, 220.0, 180.0)
     shape = tuple(int(s / d) for s, d in zip(size, spacing, strict=True))
     axes = [(np.arange(n) - (n - 1) / 2) * d for n, d in zip(shape, spacing, strict=True)]
@@ -57,6 +60,16 @@ def head(spacing=ISO, fluid=FLUID[0], snr=80.0):
     paint(tissue | stem, BRAIN)
     ventricle = ball(20, 5, 14, 10, 35, 6) | ball(20, 5, -14, 10, 35, 6)
     paint(ventricle, fluid_kind)
+    other = scalp & (start == SCALP[0]) | eyes
+    if odd == "ventricles":
+        wide = ball(20, 5, 16, 18, 40, 14) | ball(20, 5, -16, 18, 40, 14)
+        paint((np.abs(x) < 2.5) & (np.abs(y + 20) < 8) & (z < 25), BONE)
+        paint(wide, fluid_kind)
+    if odd == "muscle":
+        muscle = ball(-20, 0, 92, 45, 45, 18) & ~ball(15, 5, 0, 77, 94, 78)
+        bridge = ((z + 10) ** 2 + (y - 5) ** 2 < 5**2) & (x > 55) & (x < 90)
+        paint(muscle | bridge, NERVE)
+        other = muscle
     coil = np.exp(0.004 * y + 0.003 * x)
     rng = np.random.default_rng(1)
     echoes = []
@@ -64,7 +77,7 @@ def head(spacing=ISO, fluid=FLUID[0], snr=80.0):
         clean = coil * start * np.exp(-decay * te)
         noise = rng.normal(size=(2, *shape)) / snr
         echoes.append(np.hypot(clean + noise[0], noise[1]))
-    return np.stack(echoes).astype(np.float32), tissue | stem, scalp & (start == SCALP[0]) | eyes
+    return np.stack(echoes).astype(np.float32), tissue | stem, other
 
 
 @pytest.mark.parametrize(("spacing", "fluid"), [(ISO, 0.6), (ISO, 1.5), ((3.5, 1.8, 1.8), 1.0)])
@@ -74,6 +87,21 @@ def test_brain_is_found_whatever_the_contrast_of_fluid(spacing, fluid):
     assert dice(mask, brain) > 0.93
     assert np.sum(mask & other) / other.sum() < 0.002  # neither scalp nor eyes
     assert mask[tuple(n // 2 for n in mask.shape)]
+
+
+def test_wide_ventricles_that_are_open_belong_to_the_brain():
+    magnitude, brain, _ = head(odd="ventricles")
+    mask = brain_mask(magnitude, TIMES, ISO)
+    assert dice(mask, brain) > 0.98
+    middle = tuple(n // 2 for n in mask.shape)
+    assert mask[middle[0] + 6, middle[1], middle[2] + 5]  # the middle of one of them
+
+
+def test_muscle_that_touches_the_brain_does_not_belong_to_it():
+    magnitude, brain, muscle = head(odd="muscle")
+    mask = brain_mask(magnitude, TIMES, ISO)
+    assert dice(mask, brain) > 0.93
+    assert np.sum(mask & muscle) < 0.1 * muscle.sum()
 
 
 def test_scale_of_the_magnitude_does_not_matter():
