@@ -18,7 +18,12 @@ from QSMSeparationLib.progress import Report, silent
 
 
 def cycle_qsm(
-    maps: Maps, *, weights: Path | None = None, note: Note = ignore, report: Report = silent
+    maps: Maps,
+    *,
+    weights: Path | None = None,
+    refinement: float = 8,
+    note: Note = ignore,
+    report: Report = silent,
 ) -> Tensor:
     """Return net susceptibility in ppm, mean 0 over the mask, 0 outside.
 
@@ -28,9 +33,13 @@ def cycle_qsm(
         With ``field_ppm``.
     weights : Path, optional
         Weights of the user.
+    refinement : float
+        Steps towards the field after the network.
     note : callable
         Takes what the user should read.
     report : callable
         Progress.
     """
-    return invert_by_network("cycle-qsm", maps, weights=weights, note=note, report=report)
+    return invert_by_network(
+        "cycle-qsm", maps, weights=weights, refinement=refinement, note=note, report=report
+    )

@@ -17,7 +17,12 @@ from QSMSeparationLib.progress import Report, silent
 
 
 def qsmnet(
-    maps: Maps, *, weights: Path | None = None, note: Note = ignore, report: Report = silent
+    maps: Maps,
+    *,
+    weights: Path | None = None,
+    refinement: float = 8,
+    note: Note = ignore,
+    report: Report = silent,
 ) -> Tensor:
     """Return net susceptibility in ppm, mean 0 over the mask, 0 outside.
 
@@ -27,9 +32,13 @@ def qsmnet(
         With ``field_ppm``.
     weights : Path, optional
         Weights of the user.
+    refinement : float
+        Steps towards the field after the network.
     note : callable
         Takes what the user should read.
     report : callable
         Progress.
     """
-    return invert_by_network("qsmnet", maps, weights=weights, note=note, report=report)
+    return invert_by_network(
+        "qsmnet", maps, weights=weights, refinement=refinement, note=note, report=report
+    )

@@ -10,6 +10,7 @@ from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, qsm_inputs
+from QSMSeparationLib.networks.refine import refine_net
 from QSMSeparationLib.networks.separate import Note, ignore, tell
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.weights import load_weights
@@ -22,6 +23,7 @@ def invert_by_network(
     maps: Maps,
     *,
     weights: Path | None = None,
+    refinement: float = 8,
     note: Note = ignore,
     report: Report = silent,
 ) -> Tensor:
@@ -35,6 +37,8 @@ def invert_by_network(
         With ``field_ppm``.
     weights : Path, optional
         Weights of the user.
+    refinement : float
+        Steps of :func:`QSMSeparationLib.networks.refine.refine_net` after the network.
     note : callable
         Takes what the user should read.
     report : callable
@@ -48,5 +52,8 @@ def invert_by_network(
     inputs = qsm_inputs(upright.field_ppm[None, None], linear[None, None])[0]
     correction, run = infer(loaded.network, inputs, 1, report)
     tell(run, name, note)
-    net = grid.from_network((linear + NET_PPM * correction[0]) * upright.mask)
+    net = (linear + NET_PPM * correction[0]) * upright.mask
+    if refinement >= 1:
+        net = refine_net(net, upright, int(refinement))
+    net = grid.from_network(net)
     return (net - net[maps.mask].mean()) * maps.mask

@@ -17,8 +17,9 @@ from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
 
 _SMOOTHING_MM = 2.0
-_NOISE_OVER_ERROR = 6.0
-"""Noise of the field over k times the error of net chi, k in cycles a voxel."""
+_NOISE_OVER_ERROR = {"sources": 6.0, "net": 3.0}
+"""Noise of the field over k times the error of net chi, k in cycles a voxel: of a separation
+network, which also knows R2', and of an inversion."""
 _DIPOLE_FLOOR = 0.1
 _SLOW_MM = 3.0
 """SD of the Gaussian whose part of the misfit of the field is not used."""
@@ -46,14 +47,11 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
         for sd in (_SMOOTHING_MM, _SLOW_MM)
     )
     share = _filtered(mask, low_pass).clamp(min=0.2)
-    noise = _NOISE_OVER_ERROR**2 * _squared_frequency(window, (1.0, 1.0, 1.0))
-    inverse = window.dipole / (window.dipole**2 + noise + _DIPOLE_FLOOR**2) * (1 - slow)
+    inverse = _wiener(window, "sources").mul_(1 - slow)
     para, dia = (window.embed(source) for source in sources_ppm)
     for _ in range(steps):
         net = para - dia
-        misfit = (field - _filtered(net, window.dipole)) * mask
-        misfit -= misfit.sum() / mask.sum() * mask
-        net_step = _filtered(misfit, inverse)
+        net_step = _filtered(_field_misfit(net, field, mask, window), inverse)
         rate_misfit = (rate - (1 + asymmetry) * para - (1 - asymmetry) * dia) * mask
         rate_step = _filtered(rate_misfit, low_pass) / share
         # The pair of steps that solves both equations (see ``starting_sources``).
@@ -61,6 +59,38 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
         para = (para + para_step).clamp_(min=0) * mask
         dia = (dia + para_step - net_step).clamp_(min=0) * mask
     return torch.stack([window.crop(source) for source in (para, dia)])
+
+
+def refine_net(net_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
+    """Return net chi that explains the field better, mean 0 over the mask.
+
+    Parameters
+    ----------
+    net_ppm : Tensor
+        (k, j, i).
+    maps : Maps
+        ``field_ppm`` on the same grid.
+    steps : int
+        Number of steps.
+    """
+    window = Window(maps, 0.25)
+    field, mask, net = (window.embed(m) for m in (maps.field_ppm, maps.mask.float(), net_ppm))
+    inverse = _wiener(window, "net")
+    for _ in range(steps):
+        net = (net + _filtered(_field_misfit(net, field, mask, window), inverse)).mul_(mask)
+    return window.extract(net)
+
+
+def _wiener(window: Window, of: str) -> Tensor:
+    """Return the filter that turns a misfit of the field into a step of net chi."""
+    noise = _NOISE_OVER_ERROR[of] ** 2 * _squared_frequency(window, (1.0, 1.0, 1.0))
+    return window.dipole / noise.add_(window.dipole**2).add_(_DIPOLE_FLOOR**2)
+
+
+def _field_misfit(net: Tensor, field: Tensor, mask: Tensor, window: Window) -> Tensor:
+    """Return what net chi leaves of the field, without its mean."""
+    misfit = (field - _filtered(net, window.dipole)) * mask
+    return misfit.sub_(misfit.sum() / mask.sum() * mask)
 
 
 def _squared_frequency(window: Window, spacing_kji: tuple[float, float, float]) -> Tensor:
