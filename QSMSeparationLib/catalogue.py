@@ -115,8 +115,7 @@ class Method:
         return row
 
 
-_REFINEMENT = Parameter("refinement", 4, 0, 20, "", "steps towards the data after the network")
-_NET_REFINEMENT = Parameter("refinement", 8, 0, 20, "", "steps towards the field after the network")
+_REFINEMENT = Parameter("refinement", 8, 0, 20, "", "steps towards the data after the network")
 
 _KNOWN: tuple[Method, ...] = (
     Method(
@@ -163,7 +162,7 @@ _KNOWN: tuple[Method, ...] = (
         needs=("field",),
         function="inversion.qsmnet:qsmnet",
         citation="Yoon et al., NeuroImage 2018;179:199 (own network and weights)",
-        parameters=(_NET_REFINEMENT,),
+        parameters=(_REFINEMENT,),
         weights="qsmnet",
         any_orientation=False,
     ),
@@ -174,7 +173,7 @@ _KNOWN: tuple[Method, ...] = (
         needs=("field",),
         function="inversion.cycle_qsm:cycle_qsm",
         citation="Oh et al., arXiv:2012.03842 (own network and weights)",
-        parameters=(_NET_REFINEMENT,),
+        parameters=(_REFINEMENT,),
         weights="cycle-qsm",
         any_orientation=False,
     ),

@@ -30,7 +30,7 @@ def separate_by_network(
     maps: Maps,
     *,
     weights: Path | None = None,
-    refinement: float = 4,
+    refinement: float = 8,
     note: Note = ignore,
     report: Report = silent,
 ) -> tuple[Tensor, Tensor]:

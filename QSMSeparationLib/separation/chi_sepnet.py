@@ -20,7 +20,7 @@ from QSMSeparationLib.progress import Report, silent
 def chi_sepnet_r2prime(
     maps: Maps,
     *,
-    refinement: float = 4,
+    refinement: float = 8,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,
@@ -34,7 +34,7 @@ def chi_sepnet_r2prime(
 def chi_sepnet_r2star(
     maps: Maps,
     *,
-    refinement: float = 4,
+    refinement: float = 8,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,

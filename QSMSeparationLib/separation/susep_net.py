@@ -17,7 +17,7 @@ from QSMSeparationLib.progress import Report, silent
 def susep_net(
     maps: Maps,
     *,
-    refinement: float = 4,
+    refinement: float = 8,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,
