@@ -104,22 +104,28 @@ class Evaluation:
 def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Progress) -> Evaluation:
     """Run and score every method on every case; each inversion is run once a case."""
     found = Evaluation([], [], {})
+    separations = [catalogue.find(name, "separation") for name in plan.methods]
+    inversions = [catalogue.find(name, "inversion") for name in plan.inversions]
+    options.settings(*separations, *inversions)  # refuses a parameter that none of them has
     for number, case in enumerate(cases):
         truth, table = case.truth(), case.lesion_table()
         found.example = {"truth": truth}
-        for inversion in plan.inversions:
-            chosen = replace(options, inversion=inversion, b0_tesla=truth.protocol.b0_tesla)
-            given, mask, before = _prepared(case, truth, plan, chosen, number, progress)
-            for method in plan.methods:
+        for inversion in inversions:
+            chosen = replace(options, inversion=inversion.name, b0_tesla=truth.protocol.b0_tesla)
+            given, mask, before = _prepared(
+                case, truth, plan, chosen.only(inversion), number, progress
+            )
+            for method in separations:
                 timed = progress.part()
-                result = pipeline.separate(given, mask, replace(chosen, method=method), timed)
-                label = {"case": case.name, "inputs": plan.inputs, "method": method}
-                label |= {"inversion": inversion}
+                own = replace(chosen.only(method), method=method.name)
+                result = pipeline.separate(given, mask, own, timed)
+                label = {"case": case.name, "inputs": plan.inputs, "method": method.name}
+                label |= {"inversion": inversion.name}
                 found.rows.append(label | score(result, truth) | {"seconds_before": before})
                 found.lesions += [
                     label | row for row in lesion_rows(result, truth, table, progress.part())
                 ]
-                found.example[f"{method} on {inversion}"] = result
+                found.example[f"{method.name} on {inversion.name}"] = result
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from QSMSeparationLib import catalogue
@@ -51,6 +51,12 @@ class Options:
                 )
         if not 0.1 <= self.b0_tesla <= 25:
             raise InputError(f"--b0 {self.b0_tesla:g} is outside 0.1 to 25 T")
+
+    def only(self, *chosen: catalogue.Method) -> Options:
+        """Return the options with those parameters only that the methods have."""
+        known = {p.name for method in chosen for p in method.parameters}
+        kept = {name: value for name, value in self.parameters.items() if name in known}
+        return replace(self, parameters=kept)
 
     def settings(self, *chosen: catalogue.Method) -> list[dict[str, float]]:
         """Return the parameters of each method; refuse a name that none of them has."""

@@ -231,3 +231,16 @@ def test_evaluate_scores_and_draws(case, tmp_path):
     assert float(rows["tv"]["para_nrmse_percent"]) < 100
     assert "| closed-form | tv |" in (tmp_path / "scores.md").read_text()
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_gives_a_parameter_to_the_methods_that_have_it(case, tmp_path):
+    def scores(name: str, *extra: str) -> dict[str, str]:
+        arguments = ["evaluate", str(case[0] / "bids"), str(tmp_path / name), *extra]
+        arguments += ["--inversions", "tkd", "l2", "--methods", "closed-form", "--progress", "none"]
+        assert main(arguments) == 0
+        rows = csv.DictReader((tmp_path / name / "scores.csv").open())
+        return {row["inversion"]: row["net_demeaned_nrmse_percent"] for row in rows}
+
+    usual, other = scores("a"), scores("b", "--set", "threshold=0.4")
+    assert usual["l2"] == other["l2"]
+    assert usual["tkd"] != other["tkd"]
