@@ -36,7 +36,7 @@ from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.separation.guided import BRAIN_MEAN_PPM
 from QSMSeparationLib.training import losses
 from QSMSeparationLib.training.heads import CHANNELS
-from QSMSeparationLib.training.pool import PatchPlan, Pool
+from QSMSeparationLib.training.pool import PatchPlan, Pool, turned
 
 if TYPE_CHECKING:
     from QSMSeparationLib.training.recipes import Switches, Terms
@@ -164,9 +164,7 @@ class UnpairedPool(Pool):
                 cut = maps[(slice(None), *(slice(a, a + plan.size) for a in low))]
                 k, j, i = cut.shape[1:]
                 patch[:, :k, :j, :i] = torch.from_numpy(np.asarray(cut, dtype=np.float32))
-        flips = [axis + 2 for axis in range(3) if rng.uniform() < 0.5]
-        batch = batch.flip(flips) if flips else batch
-        return batch.transpose(3, 4).contiguous() if rng.uniform() < 0.5 else batch
+        return turned(batch, rng)
 
     def _head(self, name: str, gives_field: bool) -> NDArray[np.float16]:
         """Return the maps of a head that patches are cut from; made when first needed."""

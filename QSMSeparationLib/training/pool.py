@@ -140,10 +140,7 @@ class Pool:
             # Inversions leave mean 0 over the head; truth has another mean, no local matter.
             for channel in _NET_CHANNELS:
                 patch[channel] += self._mean[name] * (patch[_IMPORTANCE] > 0)
-        flips = [axis + 2 for axis in range(3) if rng.uniform() < 0.5]
-        batch = batch.flip(flips) if flips else batch
-        # The dipole is symmetric about B0, which is along k: quarter turns of (j, i) are allowed.
-        return batch.transpose(3, 4).contiguous() if rng.uniform() < 0.5 else batch
+        return turned(batch, rng)
 
     def _centre(
         self, name: str, maps: NDArray[np.float16], plan: PatchPlan, rng: np.random.Generator
@@ -157,6 +154,13 @@ class Pool:
             if len(places):
                 return places[rng.integers(len(places))]
         return np.array([rng.integers(n // 8, max(n // 8 + 1, 7 * n // 8)) for n in maps.shape[1:]])
+
+
+def turned(batch: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return patches flipped and turned: the dipole is symmetric about B0, which is along k."""
+    flips = [axis + 2 for axis in range(3) if rng.uniform() < 0.5]
+    batch = batch.flip(flips) if flips else batch
+    return batch.transpose(3, 4).contiguous() if rng.uniform() < 0.5 else batch
 
 
 def _mean_net_ppm(maps: NDArray[np.float16]) -> float:

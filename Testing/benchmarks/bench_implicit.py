@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -115,23 +117,31 @@ def _random_shapes(mask: Tensor, spacing: tuple[float, ...]) -> Tensor:
     return chi * mask
 
 
-def compare_inversions(objects: list[Object]) -> None:
+def inversions(cycle_weights: list[Path]) -> dict[str, Callable[[Maps], Tensor]]:
+    """Return the inversions by name, and cycle-qsm with other weights, with and without steps."""
+    chosen = {name: catalogue.find(name, "inversion").load() for name in INVERSIONS}
+    for file in cycle_weights:
+        chosen[file.stem] = partial(chosen["cycle-qsm"], weights=file)
+        chosen[f"{file.stem}, no steps"] = partial(chosen[file.stem], refinement=0)
+    return chosen
+
+
+def compare_inversions(objects: list[Object], methods: dict[str, Callable[[Maps], Tensor]]) -> None:
     """Print error, slope, seconds of CPU and peak memory of every inversion."""
-    known = {m.name for m in catalogue.methods("inversion")}
-    print(f"{'object':24}{'method':12}{'NRMSE %':>9}{'slope':>8}{'CPU s':>9}{'peak MiB':>10}")
+    print(f"{'object':24}{'method':24}{'NRMSE %':>9}{'slope':>8}{'CPU s':>9}{'peak MiB':>10}")
     for item in objects:
         net = (item.para + item.dia).numpy()
         inside = item.maps.mask.numpy()
-        for name in (n for n in INVERSIONS if n in known):
+        for name, invert in methods.items():
             start = time.process_time()
-            chi = catalogue.find(name, "inversion").load()(item.maps).numpy()
+            chi = invert(item.maps).numpy()
             seconds = time.process_time() - start
             slope = float("nan")
             if item.name != "random shapes":
                 slope = metrics.deep_grey_slope(chi, net, inside, item.labels)
             error = metrics.demeaned_nrmse(chi, net, inside)
             print(
-                f"{item.name:24}{name:12}{error:9.1f}{slope:8.3f}{seconds:9.1f}{_peak_mib():10.0f}",
+                f"{item.name:24}{name:24}{error:9.1f}{slope:8.3f}{seconds:9.1f}{_peak_mib():10.0f}",
                 flush=True,
             )
 
@@ -178,13 +188,18 @@ def main() -> None:
     parser.add_argument("--voxel", type=float, default=2.0, help="in mm")
     tables = ("heads", "objects", "sources", "patches")
     parser.add_argument("--only", nargs="+", choices=tables, default=tables)
+    parser.add_argument(
+        "--cycle", nargs="+", type=Path, default=[], metavar="FILE.pt",
+        help="other weights of cycle-qsm to compare: qsmsep train cycle-qsm [--without critic]",
+    )  # fmt: skip
     given = parser.parse_args()
+    methods = inversions(given.cycle)
     cases = find_cases(given.cases)
     heads = [item for case in cases for item in objects_of(case, given.voxel, unusual=False)]
     if "heads" in given.only:
-        compare_inversions(heads)
+        compare_inversions(heads, methods)
     if "objects" in given.only:
-        compare_inversions(objects_of(cases[0], given.voxel, unusual=True))
+        compare_inversions(objects_of(cases[0], given.voxel, unusual=True), methods)
     if "sources" in given.only:
         compare_separations(heads)
     if "patches" in given.only:
