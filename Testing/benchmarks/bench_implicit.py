@@ -121,14 +121,15 @@ def inversions(cycle_weights: list[Path]) -> dict[str, Callable[[Maps], Tensor]]
     """Return the inversions by name, and cycle-qsm with other weights, with and without steps."""
     chosen = {name: catalogue.find(name, "inversion").load() for name in INVERSIONS}
     for file in cycle_weights:
-        chosen[file.stem] = partial(chosen["cycle-qsm"], weights=file)
-        chosen[f"{file.stem}, no steps"] = partial(chosen[file.stem], refinement=0)
+        given = partial(chosen["cycle-qsm"], weights=file)
+        chosen[f"FILE {file.stem}"] = given
+        chosen[f"FILE {file.stem}, no steps"] = partial(given, refinement=0)
     return chosen
 
 
 def compare_inversions(objects: list[Object], methods: dict[str, Callable[[Maps], Tensor]]) -> None:
     """Print error, slope, seconds of CPU and peak memory of every inversion."""
-    print(f"{'object':24}{'method':24}{'NRMSE %':>9}{'slope':>8}{'CPU s':>9}{'peak MiB':>10}")
+    print(f"{'object':24}{'method':30}{'NRMSE %':>9}{'slope':>8}{'CPU s':>9}{'peak MiB':>10}")
     for item in objects:
         net = (item.para + item.dia).numpy()
         inside = item.maps.mask.numpy()
@@ -141,7 +142,7 @@ def compare_inversions(objects: list[Object], methods: dict[str, Callable[[Maps]
                 slope = metrics.deep_grey_slope(chi, net, inside, item.labels)
             error = metrics.demeaned_nrmse(chi, net, inside)
             print(
-                f"{item.name:24}{name:24}{error:9.1f}{slope:8.3f}{seconds:9.1f}{_peak_mib():10.0f}",
+                f"{item.name:24}{name:30}{error:9.1f}{slope:8.3f}{seconds:9.1f}{_peak_mib():10.0f}",
                 flush=True,
             )
 
