@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from peak_memory import peak_mib, reset_peak
 
 from QSMSeparationLib import pipeline
 from QSMSeparationLib.io.cases import find_cases
@@ -25,8 +24,6 @@ from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import NullSink, Progress
 from QSMSeparationLib.scan import Scan
 from QSMSeparationLib.volume import Geometry
-
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class MemorySink(NullSink):
@@ -38,23 +35,9 @@ class MemorySink(NullSink):
     def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
         """Start at 0, note at the end."""
         if done == 0:
-            _reset_peak()
+            reset_peak()
         elif done >= of:
             self.mib[stage] = max(peak_mib(), self.mib.get(stage, 0.0))
-
-
-def peak_mib() -> float:
-    """Return the peak memory of this process since the last reset."""
-    if _STATUS.exists():
-        lines = _STATUS.read_text(encoding="utf-8").splitlines()
-        return float(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def _reset_peak() -> None:
-    if _CLEAR.exists():
-        _CLEAR.write_text("5", encoding="utf-8")
 
 
 def fitted(scan: Scan, matrix: tuple[int, int, int]) -> Scan:

@@ -12,7 +12,6 @@ without phase compensation.
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from peak_memory import peak_mib
 from torch import Tensor
 
 from QSMSeparationLib import catalogue, metrics
@@ -142,7 +142,7 @@ def compare_inversions(objects: list[Object], methods: dict[str, Callable[[Maps]
                 slope = metrics.deep_grey_slope(chi, net, inside, item.labels)
             error = metrics.demeaned_nrmse(chi, net, inside)
             print(
-                f"{item.name:24}{name:30}{error:9.1f}{slope:8.3f}{seconds:9.1f}{_peak_mib():10.0f}",
+                f"{item.name:24}{name:30}{error:9.1f}{slope:8.3f}{seconds:9.1f}{peak_mib():10.0f}",
                 flush=True,
             )
 
@@ -176,10 +176,6 @@ def compare_patches(item: Object, rounds: int = 21) -> None:
             f"patches, phase compensation {'on ' if compensate else 'off'}{error:9.1f} %",
             flush=True,
         )
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

@@ -6,10 +6,11 @@ Run: python Testing/benchmarks/bench_methods.py [NAME ...]   (names as in 'qsmse
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import sys
 import time
 from dataclasses import replace
+
+from peak_memory import peak_mib
 
 SHAPES = {
     "inversion": {"128x128x96": (96, 128, 128), "164x205x205": (205, 205, 164)},
@@ -43,17 +44,12 @@ def measure(name: str, stage: str, shape: tuple[int, int, int], runs: int = 3) -
         maps = replace(maps, qsm_ppm=chi * mask, r2prime_hz=114 * chi.abs() * mask)
     del chi, field, k, j, i
     method, seconds = find(name, stage).load(), []
-    before = _peak_mib()
+    before = peak_mib()
     for _ in range(runs):
         start = time.perf_counter()
         method(maps)
         seconds.append(time.perf_counter() - start)
-    return min(seconds), before, _peak_mib()
-
-
-def _peak_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return min(seconds), before, peak_mib()
 
 
 def main() -> None:
