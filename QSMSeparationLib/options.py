@@ -67,13 +67,4 @@ class Options:
                 f"no chosen method has a parameter '{min(unknown)}'; there are: "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
-        return [
-            method.settings(
-                {
-                    p.name: self.parameters[p.name]
-                    for p in method.parameters
-                    if p.name in self.parameters
-                }
-            )
-            for method in chosen
-        ]
+        return [method.settings(self.only(method).parameters) for method in chosen]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.invert import invert_by_network
+from QSMSeparationLib.networks.refine import STEPS
 from QSMSeparationLib.networks.separate import Note, ignore
 from QSMSeparationLib.progress import Report, silent
 
@@ -20,7 +21,7 @@ def qsmnet(
     maps: Maps,
     *,
     weights: Path | None = None,
-    refinement: float = 8,
+    refinement: float = STEPS,
     note: Note = ignore,
     report: Report = silent,
 ) -> Tensor:

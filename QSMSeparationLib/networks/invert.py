@@ -10,7 +10,7 @@ from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, qsm_inputs
-from QSMSeparationLib.networks.refine import refine_net
+from QSMSeparationLib.networks.refine import STEPS, refine_net
 from QSMSeparationLib.networks.separate import Note, ignore, tell
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.weights import load_weights
@@ -23,7 +23,7 @@ def invert_by_network(
     maps: Maps,
     *,
     weights: Path | None = None,
-    refinement: float = 8,
+    refinement: float = STEPS,
     note: Note = ignore,
     report: Report = silent,
 ) -> Tensor:

@@ -16,6 +16,9 @@ from torch import Tensor
 from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
 
+STEPS = 8
+"""Steps after a network, unless the user asks for another number."""
+
 _SMOOTHING_MM = 2.0
 _NOISE_OVER_ERROR = {"sources": 6.0, "net": 3.0}
 """Noise of the field over k times the error of net chi, k in cycles a voxel: of a separation
@@ -42,10 +45,11 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
     rate, field = window.embed(maps.r2prime_hz / mean_dr), window.embed(maps.field_ppm)
     mask = window.embed(maps.mask.float())
+    squared = _squared_frequency(window, maps.spacing_kji)
     low_pass, slow = (
-        torch.exp(-2 * (torch.pi * sd) ** 2 * _squared_frequency(window, maps.spacing_kji))
-        for sd in (_SMOOTHING_MM, _SLOW_MM)
+        torch.exp(-2 * (torch.pi * sd) ** 2 * squared) for sd in (_SMOOTHING_MM, _SLOW_MM)
     )
+    del squared
     share = _filtered(mask, low_pass).clamp(min=0.2)
     inverse = _wiener(window, "sources").mul_(1 - slow)
     para, dia = (window.embed(source) for source in sources_ppm)

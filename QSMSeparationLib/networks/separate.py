@@ -11,7 +11,7 @@ from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, separation_inputs
-from QSMSeparationLib.networks.refine import refine
+from QSMSeparationLib.networks.refine import STEPS, refine
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.networks.tiles import Run, infer
 from QSMSeparationLib.networks.weights import load_weights
@@ -30,7 +30,7 @@ def separate_by_network(
     maps: Maps,
     *,
     weights: Path | None = None,
-    refinement: float = 8,
+    refinement: float = STEPS,
     note: Note = ignore,
     report: Report = silent,
 ) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.rates import estimate_r2prime
+from QSMSeparationLib.networks.refine import STEPS
 from QSMSeparationLib.networks.separate import Note, ignore, separate_by_network
 from QSMSeparationLib.progress import Report, silent
 
@@ -20,7 +21,7 @@ from QSMSeparationLib.progress import Report, silent
 def chi_sepnet_r2prime(
     maps: Maps,
     *,
-    refinement: float = 8,
+    refinement: float = STEPS,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,
@@ -34,7 +35,7 @@ def chi_sepnet_r2prime(
 def chi_sepnet_r2star(
     maps: Maps,
     *,
-    refinement: float = 8,
+    refinement: float = STEPS,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.networks.refine import STEPS
 from QSMSeparationLib.networks.separate import Note, ignore, separate_by_network
 from QSMSeparationLib.progress import Report, silent
 
@@ -17,7 +18,7 @@ from QSMSeparationLib.progress import Report, silent
 def susep_net(
     maps: Maps,
     *,
-    refinement: float = 8,
+    refinement: float = STEPS,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,
