@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from QSMSeparationLib import pipeline
 from QSMSeparationLib.commands import STANDARD_SPIN_ECHO_S, scan_person
-from QSMSeparationLib.evaluation import markdown_table, score
+from QSMSeparationLib.evaluation import markdown_table, score, score_field
 from QSMSeparationLib.io.dataset import rows_to_csv, write_dataset
 from QSMSeparationLib.io.derivatives import anat_prefix, write_result
 from QSMSeparationLib.io.outputs import Outputs
@@ -54,6 +54,7 @@ def run_demo(
     result = pipeline.reconstruct(scan, options, progress.part())
     row: dict[str, Any] = {"case": name, "inputs": "pipeline", "method": result.facts["Separation"]}
     row |= {"inversion": options.inversion} | score(result, truth)
+    row |= score_field(result, truth)
     segmentation = Volume(truth.lesions, truth.geometry, "true lesions")
     analysed = analyse(result, segmentation, progress)
     prefix = anat_prefix(name)

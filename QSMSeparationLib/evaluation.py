@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from QSMSeparationLib import catalogue, pipeline
 from QSMSeparationLib.errors import InputError
@@ -22,6 +23,7 @@ from QSMSeparationLib.io.dataset import rows_to_csv
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.metrics import correlation, demeaned_nrmse, score_qsm, score_separation
 from QSMSeparationLib.options import Options
+from QSMSeparationLib.preprocess.background import UNRELIABLE
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.result import Result
 from QSMSeparationLib.simulation.scanner import Truth
@@ -112,7 +114,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
         found.example = {"truth": truth}
         for inversion in inversions:
             chosen = replace(options, inversion=inversion.name, b0_tesla=truth.protocol.b0_tesla)
-            given, mask, before = _prepared(
+            given, mask, prepared = _prepared(
                 case, truth, plan, chosen.only(inversion), number, progress
             )
             for method in separations:
@@ -121,7 +123,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
                 result = pipeline.separate(given, mask, own, timed)
                 label = {"case": case.name, "inputs": plan.inputs, "method": method.name}
                 label |= {"inversion": inversion.name}
-                found.rows.append(label | score(result, truth) | {"seconds_before": before})
+                found.rows.append(label | score(result, truth) | prepared)
                 found.lesions += [
                     label | row for row in lesion_rows(result, truth, table, progress.part())
                 ]
@@ -131,9 +133,10 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
 
 def _prepared(
     case: Case, truth: Truth, plan: Plan, options: Options, number: int, progress: Progress
-) -> tuple[dict[str, Volume], Volume, float]:
-    """Return the inputs of the separation, the mask, and the seconds that they took."""
+) -> tuple[dict[str, Volume], Volume, dict[str, float]]:
+    """Return the inputs of the separation, the mask, and what is known of their making."""
     timed = progress.part()
+    scores: dict[str, float] = {}
     if plan.inputs == "oracle":
         mask = case.volume(truth.mask.astype(np.uint8), truth, "mask")
         given = oracle_inputs(truth, plan, [plan.seed, number])
@@ -144,7 +147,8 @@ def _prepared(
         names = {"field": "local_field", "r2prime": "r2prime", "r2star": "r2star", "qsm": "net"}
         given = {name: net.volume(key) for name, key in names.items() if key in net.maps}
         mask = Volume(net.mask.astype(np.uint8), net.geometry, f"{case.name} mask")
-    return given, mask, sum(timed.seconds.values())
+        scores = score_field(net, truth)
+    return given, mask, scores | {"seconds_before": sum(timed.seconds.values())}
 
 
 def oracle_inputs(truth: Truth, plan: Plan, seed: list[int]) -> dict[str, Volume]:
@@ -165,11 +169,8 @@ def oracle_inputs(truth: Truth, plan: Plan, seed: list[int]) -> dict[str, Volume
 
 
 def score(result: Result, truth: Truth) -> dict[str, float]:
-    """Return all measures of a result, over the part of its mask that is brain in truth."""
-    difference = truth.geometry.difference(result.geometry)
-    if difference:
-        raise InputError(f"the result does not lie on the grid of the truth: {difference}")
-    mask = result.mask & truth.mask
+    """Return the measures of susceptibility, over the part of the mask that is brain in truth."""
+    mask = _common_mask(result, truth)
     maps, true = result.maps, truth.maps
     scores = score_separation(
         maps["chi_para"], maps["chi_dia"], true["chi_para"], true["chi_dia"], mask, truth.labels
@@ -177,13 +178,28 @@ def score(result: Result, truth: Truth) -> dict[str, float]:
     scores |= {
         f"net_{k}": v for k, v in score_qsm(maps["net"], true["net"], mask, truth.labels).items()
     }
-    if "local_field" in maps:
-        field = (maps["local_field"], true["local_field"], mask)
-        scores["local_field_demeaned_nrmse_percent"] = demeaned_nrmse(*field)
-        scores["local_field_correlation"] = correlation(*field)
     scores["mask_share_percent"] = 100.0 * float(mask.sum() / truth.mask.sum())
     scores["seconds"] = sum(result.facts.get("SecondsPerStage", {}).values())
     return scores
+
+
+def score_field(result: Result, truth: Truth) -> dict[str, float]:
+    """Return the measures of the local field of a scan, where the scan could measure a field."""
+    mask = _common_mask(result, truth)
+    mask &= result.intermediate["reliability"] >= UNRELIABLE
+    field = (result.maps["local_field"], truth.maps["local_field"], mask)
+    return {
+        "local_field_demeaned_nrmse_percent": demeaned_nrmse(*field),
+        "local_field_correlation": correlation(*field),
+        "local_field_share_percent": 100.0 * float(mask.sum() / truth.mask.sum()),
+    }
+
+
+def _common_mask(result: Result, truth: Truth) -> NDArray[np.bool_]:
+    difference = truth.geometry.difference(result.geometry)
+    if difference:
+        raise InputError(f"the result does not lie on the grid of the truth: {difference}")
+    return result.mask & truth.mask
 
 
 def write_scores(found: Evaluation, outputs: Outputs) -> None:

@@ -144,7 +144,7 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
             scan.geometry.spacing_kji,
             scan.geometry.b0_kji,
             weight=estimate.reliability,
-            r2star_hz=rates["r2star_hz"],
+            rates_hz=[rates[name] for name in ("r2star_hz", "r2prime_hz") if name in rates],
             report=report,
         )
     result.notes += background.notes

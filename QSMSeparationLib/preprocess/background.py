@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.preprocess._smooth import gaussian
 from QSMSeparationLib.preprocess.pdf import pdf
 from QSMSeparationLib.preprocess.resharp import resharp
-from QSMSeparationLib.preprocess.source_prior import sources_seen_in_r2star
+from QSMSeparationLib.preprocess.source_prior import sources_seen_in_rates
 from QSMSeparationLib.preprocess.vsharp import vsharp
 from QSMSeparationLib.progress import Report, silent
 
 Triple = tuple[float, float, float]
 Method = Literal["resharp", "vsharp", "pdf"]
 
-_UNRELIABLE = 0.3
-_EDGE_SHARE = 0.8
-"""Edge voxels without a ball are kept if this share of their 27 neighbours is brain."""
+UNRELIABLE = 0.3
+"""Below this reliability a field is not measured: it is filled from its neighbours."""
+
+_EDGE_SD_MM = 1.5
+_PURE_SHARE = 0.66
+"""Voxels are brain alone if this share of a Gaussian about them is: 0.6 mm within a flat border."""
+
+_KEPT_SHARE = 0.8
+"""The local field is known from this share on: 1.3 mm within a flat border, more at a tip."""
 
 _FILL_SWEEPS = 40
 _ITERATIONS = {"resharp": 25, "pdf": 60}
@@ -58,7 +65,7 @@ def remove_background(
     b0_kji: Triple,
     method: Method = "resharp",
     weight: Tensor | None = None,
-    r2star_hz: Tensor | None = None,
+    rates_hz: Sequence[Tensor] = (),
     iterations: int | None = None,
     report: Report = silent,
 ) -> BackgroundResult:
@@ -79,9 +86,9 @@ def remove_background(
     weight : Tensor, optional
         Reliability of each voxel, 0 to 1. Unreliable voxels are filled from their
         neighbours before any filter and do not count in a fit.
-    r2star_hz : Tensor, optional
-        R2* in the mask. With it the part of the local field that looks like background is
-        estimated too (``source_prior``).
+    rates_hz : sequence of Tensor
+        R2*, or R2* and R2', in the mask. With them the part of the local field that looks
+        like background is estimated too (``source_prior``).
     iterations : int, optional
         Of the iterative methods.
     report : Report
@@ -96,16 +103,20 @@ def remove_background(
         raise InputError("background removal: the brain mask is empty")
     if method not in ("resharp", "vsharp", "pdf"):
         raise InputError(f"background method '{method}' is unknown: use resharp, vsharp or pdf")
+    depth = gaussian(mask.float(), _EDGE_SD_MM, spacing_kji)
+    given, mask = mask, mask & (depth >= _PURE_SHARE)
+    if not mask.any():
+        raise InputError("background removal: the mask is too thin; check the mask")
     trust = mask.float() if weight is None else weight.clamp(0.0, 1.0) * mask
     field = torch.nan_to_num(total_field_ppm.float(), 0.0, 0.0, 0.0)
     trust = torch.where(torch.isfinite(total_field_ppm), trust, 0.0)
-    bad = mask & (trust < _UNRELIABLE)
+    bad = mask & (trust < UNRELIABLE)
     good = mask & ~bad
     if not good.any():
         raise InputError("background removal: no voxel of the field is reliable")
     field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
     trust = torch.where(bad, 0.0, trust)
-    known = _known_field(field, mask, trust, r2star_hz, spacing_kji, b0_kji)
+    known = _known_field(field, mask, trust, rates_hz, spacing_kji, b0_kji)
     field = field - known
     residual = torch.zeros_like(field)
     rounds = iterations or _ITERATIONS.get(method, 0)
@@ -114,16 +125,18 @@ def remove_background(
     elif method == "pdf":
         local, kept = pdf(field, mask, trust, spacing_kji, b0_kji, rounds, report), mask
     else:
-        local, fits, residual = resharp(field, mask, trust, spacing_kji, b0_kji, rounds, report)
-        kept = fits | (mask & (_neighbour_share(mask) >= _EDGE_SHARE))
+        local, residual = resharp(field, mask, trust, spacing_kji, b0_kji, rounds, report)
+        kept = mask
+    kept = kept & (depth >= _KEPT_SHARE)
     if not kept.any():
         raise InputError("background removal: the mask is too thin for any ball; check the mask")
     local = local + known
     local = torch.where(kept, local - local[kept].mean(), 0.0)
-    share = int(kept.sum()) / int(mask.sum())
+    share = int(kept.sum()) / int(given.sum())
     notes = [f"background removal: {method}, {share:.1%} of the mask kept"]
-    if r2star_hz is not None:
-        notes.append("background removal: sources that follow R2* were kept apart from it")
+    if rates_hz:
+        names = " and ".join(("R2*", "R2'")[: len(rates_hz)])
+        notes.append(f"background removal: sources that follow {names} were kept apart from it")
     if bad.any():
         notes.append(f"{int(bad.sum()) / int(mask.sum()):.2%} of the mask filled as unreliable")
     return BackgroundResult(local, kept, residual, tuple(notes))
@@ -133,14 +146,14 @@ def _known_field(
     field_ppm: Tensor,
     mask: Tensor,
     trust: Tensor,
-    r2star_hz: Tensor | None,
+    rates_hz: Sequence[Tensor],
     spacing_kji: Triple,
     b0_kji: Triple,
 ) -> Tensor:
-    """Return the field in the mask of the sources that R2* shows, 0 without R2*."""
-    if r2star_hz is None:
+    """Return the field in the mask of the sources that the rates show, 0 without rates."""
+    if not rates_hz:
         return torch.zeros_like(field_ppm)
-    sources = sources_seen_in_r2star(field_ppm, mask, trust, r2star_hz, spacing_kji, b0_kji)
+    sources = sources_seen_in_rates(field_ppm, mask, trust, rates_hz, spacing_kji, b0_kji)
     dipole = DipoleOperator(tuple(mask.shape), spacing_kji, b0_kji, pad=0.5, device=mask.device)
     return dipole(sources) * mask
 
@@ -177,9 +190,3 @@ def fill_harmonic(field: Tensor, bad: Tensor, good: Tensor, spacing_kji: Triple)
         values[own] = torch.where(total > 0, mean, values[own])
         filled[own] |= total > 0
     return values.view_as(field)
-
-
-def _neighbour_share(mask: Tensor) -> Tensor:
-    """Return the share of brain among the 27 voxels about each voxel."""
-    padded = functional.pad(mask.float()[None, None], (1,) * 6)
-    return functional.avg_pool3d(padded, 3, stride=1)[0, 0]

@@ -35,6 +35,8 @@ CORE_MM = 3.0
 SEED_MM = 6.0
 """Half the thickness that no bridge between brain and muscle has."""
 LEAST_MUSCLE_ML = 1.0
+FAT_RATIO = 1.5
+"""Magnitude at TE = 0 over that of the brain nearby: fat has more, cortex next to a coil less."""
 REACH_MM = 5.0
 """How far brain may lie from its core."""
 CLOSING_MM = 5.0
@@ -88,7 +90,7 @@ def brain_mask(
     if quality is not None:
         tissue &= (_coarse(torch.as_tensor(quality).float(), block) > 0.1).cpu().numpy()
     report(2, 4)
-    tissue &= ~_fluid_like(start, tissue, head, decay, spacing)
+    tissue &= ~_unlike_brain(start, tissue, head, decay, spacing)
     brain = _brain(tissue, head, spacing)
     report(3, 4)
     millilitres = brain.sum() * math.prod(spacing) / 1000
@@ -144,7 +146,7 @@ def _tissue(head: Mask, decay: Tensor, spacing: Triple) -> Mask:
     inside = torch.from_numpy(head).to(decay.device)
     share = gaussian(inside.float(), 1.5, spacing).clamp_min(0.05)
     decay = gaussian(torch.where(inside, decay.clamp(0.0, 150.0), 0.0), 1.5, spacing) / share
-    depth = ndimage.distance_transform_edt(np.pad(head, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    depth = _depth(head, spacing)
     deepest = np.unravel_index(np.argmax(depth), depth.shape)
     grids = np.ogrid[tuple(slice(0, n) for n in head.shape)]
     r2 = sum(((g - c) * s) ** 2 for g, c, s in zip(grids, deepest, spacing, strict=True))
@@ -156,32 +158,34 @@ def _tissue(head: Mask, decay: Tensor, spacing: Triple) -> Mask:
     return head & (values > low) & (values < high)
 
 
-def _fluid_like(start: Tensor, tissue: Mask, head: Mask, decay: Tensor, spacing: Triple) -> Mask:
-    """Return where the magnitude at TE = 0 is nearer to that of fluid than to that of brain.
+def _unlike_brain(start: Tensor, tissue: Mask, head: Mask, decay: Tensor, spacing: Triple) -> Mask:
+    """Return where the magnitude at TE = 0 is that of fat, or nearer to fluid's than to the brain's.
 
-    Under the skull the field makes fluid decay as fast as tissue; its magnitude still tells
-    it, unless the flip angle gives both the same: then nothing is said.
+    Fat may decay as slowly as tissue, and a thin skull does not part it from the brain. Under
+    the skull the field makes fluid decay as fast as tissue; its magnitude still tells it,
+    unless the flip angle gives both the same: then nothing is said of fluid.
     """
-    depth = ndimage.distance_transform_edt(_without_specks(tissue, spacing), sampling=spacing)
+    depth = _depth(_without_specks(tissue, spacing), spacing)
     core = _largest(depth > CORE_MM)
     weight = torch.from_numpy(core.astype(np.float32)).to(start.device)
     level = gaussian(torch.where(weight > 0, start, 0.0), 15.0, spacing)
     level = level / gaussian(weight, 15.0, spacing).clamp_min(1e-4)
     ratio = (start / level.clamp_min(1e-12)).cpu().numpy()
+    fat = ratio > FAT_RATIO
     rate = decay.cpu().numpy()
     near = ndimage.distance_transform_edt(~core, sampling=spacing) < REACH_MM
     fluid = head & near & (rate < 0.3 * np.median(rate[core])) if core.any() else core
     if fluid.sum() * math.prod(spacing) < 2000:
-        return np.zeros_like(tissue)
+        return fat
     of_fluid = float(np.median(ratio[fluid]))
     if abs(of_fluid - 1) < 0.2:
-        return np.zeros_like(tissue)
-    return (np.abs(ratio - of_fluid) < np.abs(ratio - 1)) & ~core
+        return fat
+    return fat | (np.abs(ratio - of_fluid) < np.abs(ratio - 1)) & ~core
 
 
 def _brain(tissue: Mask, head: Mask, spacing: Triple) -> Mask:
     """Return the thick body of tissue in the middle, sulci closed and holes filled."""
-    depth = ndimage.distance_transform_edt(_without_specks(tissue, spacing), sampling=spacing)
+    depth = _depth(_without_specks(tissue, spacing), spacing)
     core, other = _parted(depth, spacing)
     brain = _grown(core, tissue & ~other, REACH_MM, spacing)
     brain |= _enclosed(brain, spacing)
@@ -225,6 +229,11 @@ def _enclosed(brain: Mask, spacing: Triple) -> Mask:
         return cavities
     reach_mm = LEAK_MM + 0.5 * min(spacing)
     return ndimage.distance_transform_edt(~cavities, sampling=spacing) <= reach_mm
+
+
+def _depth(mask: Mask, spacing: Triple) -> NDArray[np.float64]:
+    """Return the distance in mm from what is not in the mask; beyond the image nothing is."""
+    return ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
 
 
 def _without_specks(tissue: Mask, spacing: Triple) -> Mask:

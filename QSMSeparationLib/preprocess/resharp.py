@@ -36,10 +36,10 @@ def resharp(
     b0_kji: Triple,
     iterations: int,
     report: Report,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the local field, the voxels in which a ball fits, and |data - model| in ppm."""
+) -> tuple[Tensor, Tensor]:
+    """Return the local field and |data - model|, both in ppm."""
     frame = Frame.around(mask, spacing_kji, _MARGIN_MM)
-    shells, left = fitting_shells(frame, spacing_kji, shell_radii(spacing_kji))
+    shells, _ = fitting_shells(frame, spacing_kji, shell_radii(spacing_kji))
     inside, field, weight = frame.mask, field_ppm[frame.box], weight[frame.box]
     smooth = _low_pass(frame.padded, spacing_kji, mask.device)
     model = kspace_kernel(frame.padded, spacing_kji, b0_kji, mask.device) * smooth
@@ -67,8 +67,7 @@ def resharp(
     sources = frame.backward(spectrum.mul_(smooth)).contiguous()
     # The periodic images of the fit are harmonic in the mask, so only now do they matter.
     local = DipoleOperator(sources.shape, spacing_kji, b0_kji, pad=0.6, device=mask.device)(sources)
-    fits = inside & ~left
-    return frame.uncrop(local * inside), frame.uncrop(fits), frame.uncrop(misfit)
+    return frame.uncrop(local * inside), frame.uncrop(misfit)
 
 
 def _low_pass(shape: tuple[int, int, int], spacing_kji: Triple, device: torch.device) -> Tensor:

@@ -62,6 +62,11 @@ def compare(found: torch.Tensor, truth: torch.Tensor, where: torch.Tensor) -> tu
     return float((a - b).norm() / b.norm()), float((a * b).sum() / a.norm() / b.norm())
 
 
+def neighbour_share(mask: torch.Tensor) -> torch.Tensor:
+    padded = torch.nn.functional.pad(mask.float()[None, None], (1,) * 6)
+    return torch.nn.functional.avg_pool3d(padded, 3, stride=1)[0, 0]
+
+
 @pytest.mark.parametrize("radius", [2.6, 4.0, 8.0])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.5, 0.9, 0.9)])
 def test_mean_value_is_exact_near_a_dipole(spacing, radius):
@@ -90,7 +95,9 @@ def test_a_harmonic_field_is_removed(head, method):
 @pytest.mark.parametrize(("method", "error"), [("resharp", 0.3), ("vsharp", 0.6), ("pdf", 0.5)])
 def test_a_local_field_is_kept(head, method, error):
     result = remove_background(head["local"], head["mask"], SPACING, B0, method)
-    nrmse, correlation = compare(result.local_field_ppm, head["local"], result.mask)
+    # Beside the outermost layer, which a head of 7 cm at 2 mm has a seventh of its voxels in.
+    where = result.mask & (neighbour_share(head["mask"]) >= 0.8)
+    nrmse, correlation = compare(result.local_field_ppm, head["local"], where)
     assert nrmse < error
     assert correlation > 0.8
 
@@ -100,37 +107,41 @@ def test_default_keeps_the_edge_and_the_local_field_of_a_tilted_head(head):
     result = remove_background(total, head["mask"], SPACING, B0)
     nrmse, correlation = compare(result.local_field_ppm, head["local"], result.mask)
     # A head of 7 cm at 2 mm is mostly edge: a layer of one voxel is a fifth of it.
-    assert correlation > 0.87
-    assert nrmse < 0.5
-    assert result.mask.sum() > 0.84 * head["mask"].sum()
+    assert correlation > 0.92
+    assert nrmse < 0.4
+    assert result.mask.sum() > 0.88 * head["mask"].sum()
     assert not (result.mask & ~head["mask"]).any()
     assert (result.local_field_ppm[~result.mask] == 0).all()
     assert abs(result.local_field_ppm[result.mask].mean()) < 1e-5
 
 
-def test_sources_that_r2star_shows_are_kept(head):
-    """R2* that goes with the sources takes a third off the error; R2* that has nothing to do with them
-    does no harm, as only the harmonic part of what it says is used."""
+def test_sources_that_rates_show_are_kept(head):
+    """R2* that goes with the sources takes a third off the error; rates that have nothing to do with
+    them do no harm, as only the harmonic part of what they say is used."""
     total = head["local"] + head["background"]
     generator = torch.Generator().manual_seed(3)
     noise = torch.randn(total.shape, generator=generator)
     errors = {}
-    for name, r2star in (
-        ("none", None),
-        ("follows", (head["r2star"] + noise) * head["mask"]),
-        ("unrelated", (20 + 5 * noise).clamp(min=1) * head["mask"]),
+    follows = (head["r2star"] + noise) * head["mask"]
+    unrelated = (20 + 5 * noise).clamp(min=1) * head["mask"]
+    for name, rates in (
+        ("none", []),
+        ("follows", [follows]),
+        ("unrelated", [unrelated]),
+        ("both", [unrelated, follows]),
     ):
-        result = remove_background(total, head["mask"], SPACING, B0, r2star_hz=r2star)
+        result = remove_background(total, head["mask"], SPACING, B0, rates_hz=rates)
         errors[name], _ = compare(result.local_field_ppm, head["local"], result.mask)
     assert errors["follows"] < 0.7 * errors["none"]
+    assert errors["both"] < 0.7 * errors["none"]
     assert errors["unrelated"] < 1.1 * errors["none"]
 
 
-def test_r2star_without_contrast_changes_nothing(head):
+def test_a_rate_without_contrast_changes_nothing(head):
     total = head["local"] + head["background"]
     plain = remove_background(total, head["mask"], SPACING, B0, iterations=3)
-    for r2star in (torch.zeros_like(total), torch.full_like(total, 25.0)):
-        other = remove_background(total, head["mask"], SPACING, B0, r2star_hz=r2star, iterations=3)
+    for rate in (torch.zeros_like(total), torch.full_like(total, 25.0)):
+        other = remove_background(total, head["mask"], SPACING, B0, rates_hz=[rate], iterations=3)
         assert torch.allclose(plain.local_field_ppm, other.local_field_ppm, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ TIMES = (0.005, 0.012, 0.019, 0.026)
 ISO = (3.0, 3.0, 3.0)
 # magnitude at TE = 0 and R2* in Hz
 FLUID, BRAIN, SCALP, BONE, NERVE = (0.6, 2), (1.0, 17), (1.6, 45), (0.08, 200), (0.9, 18)
-EYE, MUSCLE = (1.0, 2), (0.9, 38)
+EYE, MUSCLE, MARROW, FAT = (1.0, 2), (0.9, 38), (0.85, 20), (1.9, 20)
 
 
 def dice(a, b):
@@ -23,7 +23,8 @@ def dice(a, b):
 def head(spacing=ISO, fluid=FLUID[0], snr=80.0, odd=""):
     """Return echoes, brain (with ventricles and sulci), and scalp with eyes, of a drawn head.
 
-    ``odd``: "ventricles" (wide, open to the outside by a dark slit) or "muscle" (as brain, joined to it).
+    ``odd``: "ventricles" (wide, open to the outside by a dark slit), "muscle" (as brain, joined to it)
+    or "fat" (it decays as brain, and so does the bone below it).
     """
     size = (200.0, 220.0, 180.0)
     shape = tuple(int(s / d) for s, d in zip(size, spacing, strict=True))
@@ -70,6 +71,11 @@ def head(spacing=ISO, fluid=FLUID[0], snr=80.0, odd=""):
         bridge = ((z + 10) ** 2 + (y - 5) ** 2 < 5**2) & (x > 55) & (x < 90)
         paint(muscle | bridge, NERVE)
         other = muscle
+    if odd == "fat":
+        front = scalp & ~tissue & (y < -50) & (np.abs(z - 15) < 30)
+        other = front & ~ball(15, 5, 0, 75, 92, 76)
+        paint(front, MARROW)
+        paint(other, FAT)
     coil = np.exp(0.004 * y + 0.003 * x)
     rng = np.random.default_rng(1)
     echoes = []
@@ -97,11 +103,12 @@ def test_wide_ventricles_that_are_open_belong_to_the_brain():
     assert mask[middle[0] + 6, middle[1], middle[2] + 5]  # the middle of one of them
 
 
-def test_muscle_that_touches_the_brain_does_not_belong_to_it():
-    magnitude, brain, muscle = head(odd="muscle")
+@pytest.mark.parametrize("odd", ["muscle", "fat"])
+def test_what_touches_the_brain_does_not_belong_to_it(odd):
+    magnitude, brain, other = head(odd=odd)
     mask = brain_mask(magnitude, TIMES, ISO)
     assert dice(mask, brain) > 0.93
-    assert np.sum(mask & muscle) < 0.1 * muscle.sum()
+    assert np.sum(mask & other) < 0.1 * other.sum()
 
 
 def test_scale_of_the_magnitude_does_not_matter():

@@ -100,7 +100,9 @@ def test_a_scan_without_spin_echo_is_separated_from_r2star(case, result):
     alone = pipeline.reconstruct(scan, Options(method="r2star-qsm"), Progress())
     assert alone.facts["Separation"] == "r2star-qsm"
     assert "r2prime" not in alone.maps
-    assert alone.maps["net"] == pytest.approx(result.maps["net"], abs=1e-5)
+    # R2' only helps background removal to tell apart what is slow: net chi is nearly the same.
+    assert np.array_equal(alone.mask, result.mask)
+    assert correlation(alone.maps["net"], result.maps["net"], alone.mask) > 0.98
     # All of R2* is taken as caused by sources: it can't find less than R2' does in white matter.
     white = (case[2].labels == 2) & alone.mask
     assert alone.maps["chi_dia"][white].mean() < result.maps["chi_dia"][white].mean()
