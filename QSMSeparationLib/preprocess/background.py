@@ -94,7 +94,45 @@ def remove_background(
     report : Report
         Progress.
     """
-    mask = mask.bool()
+    given = _checked(total_field_ppm, mask, method)
+    depth = gaussian(given.float(), _EDGE_SD_MM, spacing_kji)
+    mask = given & (depth >= _PURE_SHARE)
+    if not mask.any():
+        raise InputError("background removal: the mask is nothing but edge; check the mask")
+    trust = mask.float() if weight is None else weight.clamp(0.0, 1.0) * mask
+    trust = torch.where(torch.isfinite(total_field_ppm) & (trust >= UNRELIABLE), trust, 0.0)
+    good, bad = trust > 0, mask & (trust == 0)
+    if not good.any():
+        raise InputError("background removal: no voxel of the field is reliable")
+    field = torch.where(good, total_field_ppm.float(), 0.0)
+    field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
+    known = _known_field(field, mask, trust, rates_hz, spacing_kji, b0_kji)
+    field = field - known
+    residual = torch.zeros_like(field)
+    rounds = iterations or _ITERATIONS.get(method, 0)
+    kept = mask
+    if method == "vsharp":
+        local, kept = vsharp(field, mask, spacing_kji, report)
+    elif method == "pdf":
+        local = pdf(field, mask, trust, spacing_kji, b0_kji, rounds, report)
+    else:
+        local, residual = resharp(field, mask, trust, spacing_kji, b0_kji, rounds, report)
+    kept = kept & (depth >= _KEPT_SHARE)
+    if not kept.any():
+        raise InputError("background removal: the mask is too thin for any ball; check the mask")
+    local = local + known
+    local = torch.where(kept, local - local[kept].mean(), 0.0)
+    notes = [f"background removal: {method}, {_share(kept, given):.1%} of the mask kept"]
+    if rates_hz:
+        names = " and ".join(("R2*", "R2'")[: len(rates_hz)])
+        notes.append(f"background removal: sources that follow {names} were kept apart from it")
+    if bad.any():
+        notes.append(f"{_share(bad, mask):.2%} of the mask filled as unreliable")
+    return BackgroundResult(local, kept, residual, tuple(notes))
+
+
+def _checked(total_field_ppm: Tensor, mask: Tensor, method: str) -> Tensor:
+    """Return the mask as bool, or refuse what can't be used."""
     if total_field_ppm.shape != mask.shape:
         raise InputError(
             f"total field {tuple(total_field_ppm.shape)} and mask {tuple(mask.shape)} do not fit"
@@ -103,43 +141,11 @@ def remove_background(
         raise InputError("background removal: the brain mask is empty")
     if method not in ("resharp", "vsharp", "pdf"):
         raise InputError(f"background method '{method}' is unknown: use resharp, vsharp or pdf")
-    depth = gaussian(mask.float(), _EDGE_SD_MM, spacing_kji)
-    given, mask = mask, mask & (depth >= _PURE_SHARE)
-    if not mask.any():
-        raise InputError("background removal: the mask is too thin; check the mask")
-    trust = mask.float() if weight is None else weight.clamp(0.0, 1.0) * mask
-    field = torch.nan_to_num(total_field_ppm.float(), 0.0, 0.0, 0.0)
-    trust = torch.where(torch.isfinite(total_field_ppm), trust, 0.0)
-    bad = mask & (trust < UNRELIABLE)
-    good = mask & ~bad
-    if not good.any():
-        raise InputError("background removal: no voxel of the field is reliable")
-    field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
-    trust = torch.where(bad, 0.0, trust)
-    known = _known_field(field, mask, trust, rates_hz, spacing_kji, b0_kji)
-    field = field - known
-    residual = torch.zeros_like(field)
-    rounds = iterations or _ITERATIONS.get(method, 0)
-    if method == "vsharp":
-        local, kept = vsharp(field, mask, spacing_kji, report)
-    elif method == "pdf":
-        local, kept = pdf(field, mask, trust, spacing_kji, b0_kji, rounds, report), mask
-    else:
-        local, residual = resharp(field, mask, trust, spacing_kji, b0_kji, rounds, report)
-        kept = mask
-    kept = kept & (depth >= _KEPT_SHARE)
-    if not kept.any():
-        raise InputError("background removal: the mask is too thin for any ball; check the mask")
-    local = local + known
-    local = torch.where(kept, local - local[kept].mean(), 0.0)
-    share = int(kept.sum()) / int(given.sum())
-    notes = [f"background removal: {method}, {share:.1%} of the mask kept"]
-    if rates_hz:
-        names = " and ".join(("R2*", "R2'")[: len(rates_hz)])
-        notes.append(f"background removal: sources that follow {names} were kept apart from it")
-    if bad.any():
-        notes.append(f"{int(bad.sum()) / int(mask.sum()):.2%} of the mask filled as unreliable")
-    return BackgroundResult(local, kept, residual, tuple(notes))
+    return mask.bool()
+
+
+def _share(part: Tensor, whole: Tensor) -> float:
+    return int(part.sum()) / int(whole.sum())
 
 
 def _known_field(

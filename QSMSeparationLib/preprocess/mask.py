@@ -41,7 +41,7 @@ REACH_MM = 5.0
 """How far brain may lie from its core."""
 CLOSING_MM = 5.0
 """Sulci narrower than twice this belong to the mask."""
-LEAK_MM = 4.0
+LEAK_MM = 6.0
 """Half the width of the ways by which ventricles may be open to the outside."""
 PLAUSIBLE_ML = (400.0, 2500.0)
 
@@ -188,7 +188,7 @@ def _brain(tissue: Mask, head: Mask, spacing: Triple) -> Mask:
     depth = _depth(_without_specks(tissue, spacing), spacing)
     core, other = _parted(depth, spacing)
     brain = _grown(core, tissue & ~other, REACH_MM, spacing)
-    brain |= _enclosed(brain, spacing)
+    brain |= _enclosed(brain, spacing) & head
     near = ndimage.distance_transform_edt(~brain, sampling=spacing) <= CLOSING_MM
     near = np.pad(near, 1, mode="edge")
     closed = ndimage.distance_transform_edt(near, sampling=spacing)[1:-1, 1:-1, 1:-1] > CLOSING_MM
