@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from QSMSeparationLib import __version__, catalogue
 from QSMSeparationLib.errors import Cancelled, InputError, QSMSeparationError
+from QSMSeparationLib.memory import keep_freed_memory
 from QSMSeparationLib.progress import (
     JsonSink,
     NullSink,
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, progress: Progress) -> int:
     from QSMSeparationLib import commands
 
+    keep_freed_memory()
     outputs = getattr(commands, options.command)(options, progress)
     if outputs is not None:
         progress.sink.finish(outputs)

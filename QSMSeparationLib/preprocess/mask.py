@@ -19,6 +19,7 @@ from skimage.segmentation import watershed
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.preprocess._distance import depth_up_to
 from QSMSeparationLib.preprocess._smooth import gaussian
 from QSMSeparationLib.progress import Report, silent
 
@@ -146,8 +147,7 @@ def _tissue(head: Mask, decay: Tensor, spacing: Triple) -> Mask:
     inside = torch.from_numpy(head).to(decay.device)
     share = gaussian(inside.float(), 1.5, spacing).clamp_min(0.05)
     decay = gaussian(torch.where(inside, decay.clamp(0.0, 150.0), 0.0), 1.5, spacing) / share
-    depth = _depth(head, spacing)
-    deepest = np.unravel_index(np.argmax(depth), depth.shape)
+    deepest = _deepest(head, spacing)
     grids = np.ogrid[tuple(slice(0, n) for n in head.shape)]
     r2 = sum(((g - c) * s) ** 2 for g, c, s in zip(grids, deepest, spacing, strict=True))
     values = decay.cpu().numpy()
@@ -165,15 +165,17 @@ def _unlike_brain(start: Tensor, tissue: Mask, head: Mask, decay: Tensor, spacin
     the skull the field makes fluid decay as fast as tissue; its magnitude still tells it,
     unless the flip angle gives both the same: then nothing is said of fluid.
     """
-    depth = _depth(_without_specks(tissue, spacing), spacing)
-    core = _largest(depth > CORE_MM)
+    thick = depth_up_to(
+        CORE_MM + 1.0, _without_specks(tissue, spacing), spacing, outside_beyond=True
+    )
+    core = _largest(thick > CORE_MM)
     weight = torch.from_numpy(core.astype(np.float32)).to(start.device)
     level = gaussian(torch.where(weight > 0, start, 0.0), 15.0, spacing)
     level = level / gaussian(weight, 15.0, spacing).clamp_min(1e-4)
     ratio = (start / level.clamp_min(1e-12)).cpu().numpy()
     fat = ratio > FAT_RATIO
     rate = decay.cpu().numpy()
-    near = ndimage.distance_transform_edt(~core, sampling=spacing) < REACH_MM
+    near = _within(REACH_MM, core, spacing)
     fluid = head & near & (rate < 0.3 * np.median(rate[core])) if core.any() else core
     if fluid.sum() * math.prod(spacing) < 2000:
         return fat
@@ -185,22 +187,21 @@ def _unlike_brain(start: Tensor, tissue: Mask, head: Mask, decay: Tensor, spacin
 
 def _brain(tissue: Mask, head: Mask, spacing: Triple) -> Mask:
     """Return the thick body of tissue in the middle, sulci closed and holes filled."""
-    depth = _depth(_without_specks(tissue, spacing), spacing)
-    core, other = _parted(depth, spacing)
+    core, other = _parted(_without_specks(tissue, spacing), spacing)
     brain = _grown(core, tissue & ~other, REACH_MM, spacing)
     brain |= _enclosed(brain, spacing) & head
-    near = ndimage.distance_transform_edt(~brain, sampling=spacing) <= CLOSING_MM
-    near = np.pad(near, 1, mode="edge")
-    closed = ndimage.distance_transform_edt(near, sampling=spacing)[1:-1, 1:-1, 1:-1] > CLOSING_MM
+    near = np.pad(_within(CLOSING_MM, brain, spacing), 1, mode="edge")
+    closed = ~_within(CLOSING_MM, ~near, spacing)[1:-1, 1:-1, 1:-1]
     return ndimage.binary_fill_holes(_largest(brain | (closed & head)))
 
 
-def _parted(depth: NDArray[np.float64], spacing: Triple) -> tuple[Mask, Mask]:
+def _parted(tissue: Mask, spacing: Triple) -> tuple[Mask, Mask]:
     """Return the core of the brain, and other thick bodies that touch it (muscle of the neck).
 
     Bodies that are apart where they are thickest are parted where they are thinnest, by a
     watershed of the depth.
     """
+    depth = depth_up_to(SEED_MM + 1.0, tissue, spacing, outside_beyond=True)
     core = depth > CORE_MM
     parts, count = ndimage.label(depth > SEED_MM)
     if count < 2:
@@ -220,7 +221,7 @@ def _enclosed(brain: Mask, spacing: Triple) -> Mask:
     What is farther than ``LEAK_MM`` from the brain and not joined to the border of the image,
     grown back by as much.
     """
-    far = ndimage.distance_transform_edt(~brain, sampling=spacing) > LEAK_MM
+    far = ~_within(LEAK_MM, brain, spacing)
     parts, _ = ndimage.label(far)
     faces = [parts[(slice(None),) * a + (end,)] for a in range(3) for end in (0, -1)]
     outside = np.unique(np.concatenate([face.ravel() for face in faces]))
@@ -228,12 +229,18 @@ def _enclosed(brain: Mask, spacing: Triple) -> Mask:
     if not cavities.any():
         return cavities
     reach_mm = LEAK_MM + 0.5 * min(spacing)
-    return ndimage.distance_transform_edt(~cavities, sampling=spacing) <= reach_mm
+    return _within(reach_mm, cavities, spacing)
 
 
-def _depth(mask: Mask, spacing: Triple) -> NDArray[np.float64]:
-    """Return the distance in mm from what is not in the mask; beyond the image nothing is."""
-    return ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+def _deepest(mask: Mask, spacing: Triple) -> tuple[int, ...]:
+    """Return the voxel that is deepest in a mask, of every second one."""
+    depth = ndimage.distance_transform_edt(np.pad(mask[::2, ::2, ::2], 1), sampling=spacing)
+    return tuple(2 * (n - 1) for n in np.unravel_index(np.argmax(depth), depth.shape))
+
+
+def _within(distance_mm: float, mask: Mask, spacing: Triple) -> Mask:
+    """Return the mask grown by a ball."""
+    return depth_up_to(distance_mm + 1.0, ~mask, spacing) <= distance_mm
 
 
 def _without_specks(tissue: Mask, spacing: Triple) -> Mask:
@@ -246,7 +253,7 @@ def _grown(core: Mask, tissue: Mask, reach_mm: float, spacing: Triple) -> Mask:
     """Grow a core through tissue, voxel by voxel, by ``reach_mm`` at most."""
     cross = ndimage.generate_binary_structure(3, 1)
     steps = max(1, round(reach_mm / min(spacing)))
-    near = ndimage.distance_transform_edt(~core, sampling=spacing) <= reach_mm
+    near = _within(reach_mm, core, spacing)
     return ndimage.binary_dilation(core, cross, iterations=steps, mask=(tissue & near) | core)
 
 

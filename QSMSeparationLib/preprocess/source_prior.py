@@ -29,7 +29,7 @@ _KNOTS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 0.995)
 """Quantiles of a rate within the mask at which its curve has its knots."""
 
 _RIDGE = 1e-3
-_COARSE_MM = 2.0
+_COARSE_MM = 3.0
 """The curves are fitted on blocks of voxels of about this size: they have eight unknowns each."""
 
 _SMOOTHING = 0.6
@@ -68,7 +68,7 @@ def sources_seen_in_rates(
     hats = [hat for rate in rates_hz for hat in _hats(rate, known, spacing_kji)]
     if not hats:
         return torch.zeros_like(field_ppm)
-    blocks = tuple(max(1, int(_COARSE_MM / step + 0.01)) for step in spacing_kji)
+    blocks = tuple(max(1, round(_COARSE_MM / step)) for step in spacing_kji)
     spacing = tuple(b * s for b, s in zip(blocks, spacing_kji, strict=True))
     inside = _pool(mask.float(), blocks) > 0.999
     frame = Frame.around(inside, spacing, _MARGIN_MM)

@@ -20,6 +20,7 @@ from peak_memory import peak_mib, reset_peak
 
 from QSMSeparationLib import pipeline
 from QSMSeparationLib.io.cases import find_cases
+from QSMSeparationLib.memory import keep_freed_memory
 from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import NullSink, Progress
 from QSMSeparationLib.scan import Scan
@@ -77,6 +78,7 @@ def measure(
     scan = find_cases(folder)[0].scan()
     scan = fitted(scan if spin_echo else replace(scan, spin_echo=None), matrix)
     sink = MemorySink()
+    keep_freed_memory()  # as qsmsep does
     progress = Progress(sink)
     pipeline.reconstruct(scan, Options(), progress)
     rows = [(name, s, sink.mib[name]) for name, s in progress.seconds.items()]

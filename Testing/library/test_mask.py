@@ -4,8 +4,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.preprocess._distance import depth_up_to
 from QSMSeparationLib.preprocess.mask import brain_mask, clean_mask
 
 TIMES = (0.005, 0.012, 0.019, 0.026)
@@ -171,3 +175,20 @@ def test_unusable_mask_is_refused_with_its_name(mask, message):
         clean_mask(mask, shape, "brain.nii.gz")
     assert str(caught.value).startswith("brain.nii.gz")
     assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    spacing=st.tuples(*[st.floats(0.5, 4.0)] * 3),
+    limit=st.floats(0.5, 12.0),
+    beyond=st.booleans(),
+)
+def test_distances_up_to_a_limit_are_exact(seed, spacing, limit, beyond):
+    rng = np.random.default_rng(seed)
+    mask = rng.random(rng.integers(1, 14, 3)) < 0.9
+    mask.flat[0] &= beyond  # without anything outside there is no distance
+    exact = ndimage.distance_transform_edt(np.pad(mask, int(beyond)), sampling=spacing)
+    inner = (slice(int(beyond), -1 if beyond else None),) * 3
+    found = depth_up_to(limit, mask, spacing, outside_beyond=beyond)
+    assert np.allclose(found, np.minimum(exact[inner], limit), atol=1e-4)

@@ -1,0 +1,39 @@
+"""Memory that is used again, where the C library is glibc (Linux); elsewhere nothing is done.
+
+By default glibc maps every array as large as a volume anew and unmaps it when it is freed, so
+that the system clears its pages each time: as long a work as the arithmetic on them. Freed
+memory is kept for the next array here, up to a limit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # malloc.h
+_KEPT_BYTES = 256 * 2**20
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep what it frees (for a program's own process only)."""
+    libc = _glibc()
+    if libc is not None:
+        libc.mallopt(_MMAP_MAX, 0)
+        libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_freed_memory_back() -> None:
+    """Return what is kept to the system, before a stage that needs much in other sizes."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
