@@ -15,7 +15,7 @@ from QSMSeparationLib.device import choose_device, describe_device
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.inputs import checked_map, checked_mask
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.memory import give_freed_memory_back
+from QSMSeparationLib.memory import least_memory
 from QSMSeparationLib.options import Options
 from QSMSeparationLib.physics.constants import relaxivity
 from QSMSeparationLib.preprocess.background import remove_background
@@ -209,8 +209,7 @@ def separate_maps(maps: Maps, options: Options, result: Result, progress: Progre
         result.facts["Inversion"] = "none (net chi was given)"
     maps = replace(maps, qsm_ppm=qsm)
     extra = _network_arguments(method, options.weights, result)
-    give_freed_memory_back()
-    with progress.stage(f"separation: {method.name}") as report:
+    with least_memory(), progress.stage(f"separation: {method.name}") as report:
         chi_para, chi_dia = method.load()(maps, report=report, **settings, **extra)
     result.facts |= {"Separation": method.name, "SeparationParameters": settings}
     result.facts["SeparationCitation"] = method.citation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from QSMSeparationLib.inversion.l2 import l2
@@ -59,21 +60,33 @@ def separate_by_network(
             "as the scan is oblique or its voxels are not cubes"
         )
     upright = upright_maps(maps, grid, "field_ppm", "qsm_ppm", "r2prime_hz")
-    mask = upright.mask[None, None].float()
-    mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
     asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
-    net = (upright.qsm_ppm + BRAIN_MEAN_PPM)[None, None] * mask
-    rate = (upright.r2prime_hz / mean_dr)[None, None] * mask
+    net, rate, mask = _equations(upright)
     linear = (l2(upright) + BRAIN_MEAN_PPM)[None, None] * mask
     inputs = separation_inputs(net, upright.field_ppm[None, None], rate, asymmetry, linear, mask)
     correction, run = infer(loaded.network, inputs[0], 2, report, pick=_sources)
     tell(run, name, note)
-    sources = starting_sources(net, rate, asymmetry, mask)[0]
-    sources = sources.add_(correction, alpha=NET_PPM).clamp_(min=0) * mask[0]
+    start = starting_sources(net, rate, asymmetry, mask)[0]
+    sources = (start + NET_PPM * correction).clamp_(min=0) * mask[0]
     if refinement >= 1:
         sources = refine(sources, upright, int(refinement))
-    para, dia = (grid.from_network(source) * maps.mask for source in sources)
-    return para.clamp_(min=0), dia.neg_().clamp_(max=0)
+    if grid.resampled:
+        # Only the change is interpolated: the start is as sharp as the scan.
+        change = torch.stack([grid.from_network(c) for c in sources.sub_(start)])
+        net, rate, mask = _equations(maps)
+        sources = starting_sources(net, rate, asymmetry, mask)[0].add_(change)
+    else:
+        sources = torch.stack([grid.from_network(source) for source in sources])
+    para, dia = sources.clamp_(min=0).mul_(maps.mask)
+    return para, dia.neg_()
+
+
+def _equations(maps: Maps) -> tuple[Tensor, Tensor, Tensor]:
+    """Return net chi at its true level, R2'/Dr and the mask, each (1, 1, k, j, i)."""
+    mask = maps.mask[None, None].float()
+    mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
+    net = (maps.qsm_ppm.nan_to_num() + BRAIN_MEAN_PPM)[None, None] * mask
+    return net, (maps.r2prime_hz.nan_to_num() / mean_dr)[None, None] * mask, mask
 
 
 def tell(run: Run, name: str, note: Note) -> None:
