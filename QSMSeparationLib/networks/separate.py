@@ -17,7 +17,11 @@ from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.networks.tiles import Run, infer
 from QSMSeparationLib.networks.weights import load_weights
 from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.separation.guided import BRAIN_MEAN_PPM, starting_sources
+from QSMSeparationLib.separation.guided import (
+    BRAIN_MEAN_PPM,
+    closed_form_guided,
+    starting_sources,
+)
 
 Note = Callable[[str], None]
 
@@ -60,8 +64,11 @@ def separate_by_network(
             "as the scan is oblique or its voxels are not cubes"
         )
     upright = upright_maps(maps, grid, "field_ppm", "qsm_ppm", "r2prime_hz")
+    mask = upright.mask[None, None].float()
+    mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
     asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
-    net, rate, mask = _equations(upright)
+    net = (upright.qsm_ppm + BRAIN_MEAN_PPM)[None, None] * mask
+    rate = (upright.r2prime_hz / mean_dr)[None, None] * mask
     linear = (l2(upright) + BRAIN_MEAN_PPM)[None, None] * mask
     inputs = separation_inputs(net, upright.field_ppm[None, None], rate, asymmetry, linear, mask)
     correction, run = infer(loaded.network, inputs[0], 2, report, pick=_sources)
@@ -73,20 +80,12 @@ def separate_by_network(
     if grid.resampled:
         # Only the change is interpolated: the start is as sharp as the scan.
         change = torch.stack([grid.from_network(c) for c in sources.sub_(start)])
-        net, rate, mask = _equations(maps)
-        sources = starting_sources(net, rate, asymmetry, mask)[0].add_(change)
+        para, dia = closed_form_guided(maps)
+        sources = torch.stack([para, -dia]).nan_to_num_().add_(change)
     else:
         sources = torch.stack([grid.from_network(source) for source in sources])
     para, dia = sources.clamp_(min=0).mul_(maps.mask)
     return para, dia.neg_()
-
-
-def _equations(maps: Maps) -> tuple[Tensor, Tensor, Tensor]:
-    """Return net chi at its true level, R2'/Dr and the mask, each (1, 1, k, j, i)."""
-    mask = maps.mask[None, None].float()
-    mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
-    net = (maps.qsm_ppm.nan_to_num() + BRAIN_MEAN_PPM)[None, None] * mask
-    return net, (maps.r2prime_hz.nan_to_num() / mean_dr)[None, None] * mask, mask
 
 
 def tell(run: Run, name: str, note: Note) -> None:

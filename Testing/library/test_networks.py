@@ -16,12 +16,13 @@ from QSMSeparationLib.networks import tiles
 from QSMSeparationLib.networks.architectures import SHIPPED, build, create
 from QSMSeparationLib.networks.grid import NetworkGrid
 from QSMSeparationLib.networks.refine import refine
+from QSMSeparationLib.networks.separate import separate_by_network
 from QSMSeparationLib.networks.susep import SusepNet
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.unet import UNet, folded, unfolded
 from QSMSeparationLib.networks.weights import load_weights, save_weights
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.separation.guided import guided, starting_sources
+from QSMSeparationLib.separation.guided import closed_form_guided, guided, starting_sources
 
 
 def blob(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> torch.Tensor:
@@ -161,6 +162,25 @@ def test_the_field_on_the_upright_grid_is_that_of_the_upright_dipole():
     error = (field - expected)[inside]
     error = error - error.mean()
     assert error.norm() < 0.1 * field[inside].norm()
+
+
+def test_a_network_that_changes_nothing_leaves_an_oblique_scan_as_sharp_as_it_is(tmp_path):
+    notes = []
+    angle = math.radians(20)
+    maps = maps_of((36, 50, 46), (1.5, 0.9, 0.9), (math.cos(angle), math.sin(angle), 0.0))
+    maps = replace(maps, r2prime_hz=20 + 100 * maps.qsm_ppm.abs())
+    network = build("chi-sepnet")
+    for value in network.parameters():
+        torch.nn.init.zeros_(value)
+    architecture, parameters = SHIPPED["chi-sepnet"]
+    card = {"name": "chi-sepnet", "architecture": architecture, "parameters": parameters}
+    save_weights(network, tmp_path / "nothing.pt", card)
+    found = separate_by_network(
+        "chi-sepnet", maps, weights=tmp_path / "nothing.pt", refinement=0, note=notes.append
+    )
+    assert "resampled" in notes[0]
+    for source, expected in zip(found, closed_form_guided(maps), strict=True):
+        assert torch.allclose(source, expected, atol=1e-6)
 
 
 def test_starting_sources_solve_both_equations():
