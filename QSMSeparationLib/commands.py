@@ -29,6 +29,7 @@ from QSMSeparationLib.lesions.compare import (
     comparison_table,
 )
 from QSMSeparationLib.lesions.table import lesion_facts
+from QSMSeparationLib.memory import least_memory
 from QSMSeparationLib.options import Options
 from QSMSeparationLib.progress import Progress
 from QSMSeparationLib.reading import READING_FILES, analyse, write_reading
@@ -234,6 +235,7 @@ def simulate(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     return {"dataset": str(outputs.folder)}
 
 
+@least_memory()
 def scan_person(
     seed: int,
     protocol: Protocol,
