@@ -56,6 +56,16 @@ class Maps:
         """``weight`` within 0 and 1; where there is none, 1 in the mask."""
         return self.mask.float() if self.weight is None else self.weight.float().clamp(0, 1)
 
+    @property
+    def mean_dr(self) -> float:
+        """Mean of both relaxivities in Hz/ppm."""
+        return 0.5 * (self.dr_para + self.dr_dia)
+
+    @property
+    def dr_asymmetry(self) -> float:
+        """(Dr+ - Dr-) / (Dr+ + Dr-)."""
+        return (self.dr_para - self.dr_dia) / (self.dr_para + self.dr_dia)
+
     def need(self, *names: str) -> list[Tensor]:
         """Return maps by name, or raise InputError that names the missing one."""
         found = [getattr(self, name) for name in names]

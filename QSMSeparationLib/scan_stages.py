@@ -150,8 +150,7 @@ def data_checks(
         checks.check_residual_field(residual_ppm, maps.mask),
     ]
     if maps.r2prime_hz is not None:
-        dr = (maps.dr_para + maps.dr_dia) / 2
-        done.append(checks.check_feasible(maps.r2prime_hz, net, maps.mask, dr))
+        done.append(checks.check_feasible(maps.r2prime_hz, net, maps.mask, maps.mean_dr))
     return done
 
 

@@ -41,9 +41,8 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
         Number of steps.
     """
     window = Window(maps, 0.25)
-    mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
-    asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
-    rate, field = window.embed(maps.r2prime_hz / mean_dr), window.embed(maps.field_ppm)
+    asymmetry = maps.dr_asymmetry
+    rate, field = window.embed(maps.r2prime_hz / maps.mean_dr), window.embed(maps.field_ppm)
     mask = window.embed(maps.mask.float())
     squared = _squared_frequency(window, maps.spacing_kji)
     low_pass, slow = (

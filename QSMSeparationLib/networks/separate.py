@@ -20,6 +20,7 @@ from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.separation.guided import (
     BRAIN_MEAN_PPM,
     closed_form_guided,
+    known_terms,
     starting_sources,
 )
 
@@ -64,11 +65,8 @@ def separate_by_network(
             "as the scan is oblique or its voxels are not cubes"
         )
     upright = upright_maps(maps, grid, "field_ppm", "qsm_ppm", "r2prime_hz")
-    mask = upright.mask[None, None].float()
-    mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
-    asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
-    net = (upright.qsm_ppm + BRAIN_MEAN_PPM)[None, None] * mask
-    rate = (upright.r2prime_hz / mean_dr)[None, None] * mask
+    net, rate, mask = known_terms(upright)
+    asymmetry = maps.dr_asymmetry
     linear = (l2(upright) + BRAIN_MEAN_PPM)[None, None] * mask
     inputs = separation_inputs(net, upright.field_ppm[None, None], rate, asymmetry, linear, mask)
     correction, run = infer(loaded.network, inputs[0], 2, report, pick=_sources)

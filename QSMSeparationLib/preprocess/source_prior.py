@@ -65,7 +65,7 @@ def sources_seen_in_rates(
         Progress.
     """
     known = mask & (rates_hz[0] > 0)
-    hats = [hat for rate in rates_hz for hat in _hats(rate, known, spacing_kji)]
+    hats = _hats(rates_hz, known, spacing_kji) if known.any() else []
     if not hats:
         return torch.zeros_like(field_ppm)
     blocks = tuple(max(1, round(_COARSE_MM / step)) for step in spacing_kji)
@@ -97,19 +97,24 @@ def sources_seen_in_rates(
     return laid(sum(h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True)))
 
 
-def _hats(rate_hz: Tensor, known: Tensor, spacing_kji: Triple) -> list[Tensor]:
-    """Return the hat function of each knot over a rate, in the known voxels, mean 0.
+def _hats(rates_hz: Sequence[Tensor], known: Tensor, spacing_kji: Triple) -> list[Tensor]:
+    """Return the hat functions over each rate, in the known voxels."""
+    sd_mm = _SMOOTHING * min(spacing_kji)
+    share = gaussian(known.float(), sd_mm, spacing_kji)[known].clamp_min(1e-3)
+    hats = []
+    for rate in rates_hz:
+        hats += _hats_over(gaussian(rate * known, sd_mm, spacing_kji)[known] / share)
+    return hats
+
+
+def _hats_over(values: Tensor) -> list[Tensor]:
+    """Return the hat function of each knot over the values of a rate, mean 0.
 
     Their sum would be a uniform brain, of which only the harmonic part of the field is seen:
     hence the means.
     """
-    if not known.any():
-        return []
-    share = gaussian(known.float(), _SMOOTHING * min(spacing_kji), spacing_kji)
-    smooth = gaussian(rate_hz * known, _SMOOTHING * min(spacing_kji), spacing_kji)
-    values = smooth[known] / share[known].clamp_min(1e-3)
     picked = values[:: max(1, len(values) // 200_000)].double()
-    quantiles = torch.tensor(_KNOTS, dtype=torch.float64, device=known.device)
+    quantiles = torch.tensor(_KNOTS, dtype=torch.float64, device=values.device)
     knots = torch.quantile(picked, quantiles).float().mul(10).round().div(10).unique()
     if len(knots) < 2:  # no contrast (to 0.1 Hz), no curve
         return []

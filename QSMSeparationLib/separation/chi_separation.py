@@ -75,7 +75,7 @@ class _Splitting:
 
     def __init__(self, maps: Maps, strength: float, rate_weight: float, edges: float) -> None:
         self.window = window = Window(maps)
-        mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
+        mean_dr = maps.mean_dr
         self.rates = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
         field = window.embed(maps.field_ppm)
         weight = window.embed(maps.trust)

@@ -32,14 +32,18 @@ def closed_form_guided(maps: Maps, *, report: Report = silent) -> tuple[Tensor, 
     report : callable
         Progress.
     """
-    qsm_ppm, r2prime_hz = maps.need("qsm_ppm", "r2prime_hz")
     report(0, 1)
+    net, rate, mask = known_terms(maps)
+    para, dia = starting_sources(net, rate, maps.dr_asymmetry, mask)[0]
+    return para, -dia
+
+
+def known_terms(maps: Maps) -> tuple[Tensor, Tensor, Tensor]:
+    """Return net chi at its true level, R2'/Dr and the mask, each (1, 1, k, j, i)."""
+    qsm_ppm, r2prime_hz = maps.need("qsm_ppm", "r2prime_hz")
     mask = maps.mask[None, None].float()
     net = (qsm_ppm + BRAIN_MEAN_PPM)[None, None] * mask
-    rate = (r2prime_hz / (0.5 * (maps.dr_para + maps.dr_dia)))[None, None] * mask
-    asymmetry = (maps.dr_para - maps.dr_dia) / (maps.dr_para + maps.dr_dia)
-    para, dia = starting_sources(net, rate, asymmetry, mask)[0]
-    return para, -dia
+    return net, (r2prime_hz / maps.mean_dr)[None, None] * mask, mask
 
 
 def starting_sources(

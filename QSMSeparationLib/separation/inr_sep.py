@@ -116,7 +116,7 @@ class _RateTerm:
     """Huber loss of Dr+ p + Dr- d - R2' over its noise; both in ppm by the mean of Dr."""
 
     def __init__(self, maps: Maps, r2prime_hz: Tensor, window: Window) -> None:
-        mean_dr = 0.5 * (maps.dr_para + maps.dr_dia)
+        mean_dr = maps.mean_dr
         self.shares = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
         noise_hz = max(white_noise_sd(r2prime_hz, maps.mask), _SMALLEST_NOISE_HZ)
         self.noise_ppm = noise_hz / mean_dr
