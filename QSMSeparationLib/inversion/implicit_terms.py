@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.inversion.edges import smoothed_r2star
 from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.window import Window, scale_
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.fourier import inverse_rfftn
+from QSMSeparationLib.preprocess._smooth import sum_of_27
 
 _HELD_OUT = 0.02
 HUBER = 2.0
@@ -53,10 +54,9 @@ class FieldTerm:
 
     def known_field(self) -> Tensor:
         """Return the field on the grid of the scan, held-out voxels replaced by their neighbours."""
-        known = (self.weight > 0).float()[None, None]
-        around = functional.avg_pool3d(self.field[None, None] * known, 3, 1, 1)
-        around = around / functional.avg_pool3d(known, 3, 1, 1).clamp(min=1e-3)
-        return self.window.crop(torch.where(self.held, around[0, 0], self.field))
+        known = (self.weight > 0).float()
+        around = sum_of_27(self.field * known) / sum_of_27(known).clamp(min=0.03)
+        return self.window.crop(torch.where(self.held, around, self.field))
 
     def gradient(self, chi: Tensor, flat: list[Tensor] | None) -> tuple[Tensor, float]:
         """Return the gradient, and the misfit of the held-out voxels over the noise.
@@ -70,13 +70,13 @@ class FieldTerm:
         """
         size, dipole = self.window.padded, self.window.dipole
         spectrum = scale_(torch.fft.rfftn(chi), dipole)
-        misfit = torch.fft.irfftn(spectrum, s=size).sub_(self.field)
+        misfit = inverse_rfftn(spectrum, size).sub_(self.field)
         held = float(misfit[self.held].square().mean().sqrt()) / self.noise_ppm
         limit = HUBER * self.noise_ppm
         misfit.mul_(self.weight).clamp_(-limit, limit)
         pull = misfit_gradient(misfit, self.weight, flat, self.consistency)
         spectrum = scale_(torch.fft.rfftn(pull), dipole)
-        return torch.fft.irfftn(spectrum, s=size).div_(self.noise_ppm**2), held
+        return inverse_rfftn(spectrum, size).div_(self.noise_ppm**2), held
 
 
 def misfit_gradient(

@@ -40,6 +40,7 @@ from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.implicit import GridEncoded, Siren, Volume
 from QSMSeparationLib.networks.inputs import NET_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.separation.guided import BRAIN_MEAN_PPM
 
@@ -171,7 +172,7 @@ def fit_patches(
         set_rate(optimiser, done, rounds)
         if done % preset.renew == 0:
             chi = volume.evaluate()[0].mul_(NET_PPM)
-            modelled = torch.fft.irfftn(torch.fft.rfftn(chi) * window.dipole, s=window.padded)
+            modelled = inverse_rfftn(torch.fft.rfftn(chi) * window.dipole, window.padded)
             held = (modelled - term.field)[term.held].square().mean().sqrt()
             if stop(float(held)):
                 break

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from QSMSeparationLib.inversion.window import Window, scale_
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.progress import Report, silent
 
 _PAD = 0.25
@@ -43,6 +44,6 @@ def l2(maps: Maps, *, regularisation: float = 0.05, report: Report = silent) -> 
     gain[0, 0, 0] = 1.0  # D is 0 there as well
     gain = torch.div(window.dipole, gain, out=gain)
     spectrum = scale_(torch.fft.rfftn(window.embed(field_ppm)), gain)
-    chi = window.extract(torch.fft.irfftn(spectrum, s=window.padded))
+    chi = window.extract(inverse_rfftn(spectrum, window.padded))
     report(1, 1)
     return chi

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from QSMSeparationLib.inversion.window import Window, scale_
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.progress import Report, silent
 
 _PAD = 0.25
@@ -40,7 +41,7 @@ def tkd(maps: Maps, *, threshold: float = 0.19, report: Report = silent) -> Tens
     inverse = truncated_inverse(window.dipole, threshold)
     inverse /= _spectral_mean(window.dipole * inverse, window.padded[2])
     spectrum = scale_(torch.fft.rfftn(window.embed(field_ppm)), inverse)
-    chi = window.extract(torch.fft.irfftn(spectrum, s=window.padded))
+    chi = window.extract(inverse_rfftn(spectrum, window.padded))
     report(1, 1)
     return chi
 

@@ -23,6 +23,7 @@ from QSMSeparationLib.inversion.edges import edge_weights
 from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.window import Window, difference, scale_
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.progress import Report, silent
 
 _LAMBDA_OVER_NOISE = 0.15
@@ -162,7 +163,7 @@ class _Admm:
     def return_misfit(self) -> None:
         """Add the misfit D chi - f to the field that is fitted: a Bregman round begins."""
         spectrum = scale_(torch.fft.rfftn(self.chi), self.dipole)
-        misfit = torch.fft.irfftn(spectrum, s=self.shape).sub_(self.measured).mul_(self.known)
+        misfit = inverse_rfftn(spectrum, self.shape).sub_(self.measured).mul_(self.known)
         self.field.sub_(misfit)
 
     def _solve(self) -> None:
@@ -172,8 +173,8 @@ class _Admm:
         torch.fft.rfftn(self.model, out=other)
         scale_(ours, self.from_gradient)
         ours.add_(scale_(other, self.from_field))
-        torch.fft.irfftn(ours, s=self.shape, out=self.chi)
-        torch.fft.irfftn(scale_(ours, self.dipole), s=self.shape, out=self.model)
+        inverse_rfftn(ours, self.shape, out=self.chi)
+        inverse_rfftn(scale_(ours, self.dipole), self.shape, out=self.model)
 
     def _shrink_gradient(self) -> None:
         """Update the duals of the gradient; leave grad^T (z - u) in ``divergence``."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.fourier import inverse_rfftn
 
 STEPS = 8
 """Steps after a network, unless the user asks for another number."""
@@ -109,4 +110,4 @@ def _squared_frequency(window: Window, spacing_kji: tuple[float, float, float]) 
 
 def _filtered(volume: Tensor, transfer: Tensor) -> Tensor:
     """Multiply by a real transfer function in k-space."""
-    return torch.fft.irfftn(torch.fft.rfftn(volume) * transfer, s=volume.shape)
+    return inverse_rfftn(torch.fft.rfftn(volume) * transfer, tuple(volume.shape))

@@ -77,11 +77,11 @@ def separate_by_network(
         sources = refine(sources, upright, int(refinement))
     if grid.resampled:
         # Only the change is interpolated: the start is as sharp as the scan.
-        change = torch.stack([grid.from_network(c) for c in sources.sub_(start)])
+        change = grid.from_network(sources.sub_(start))
         para, dia = closed_form_guided(maps)
         sources = torch.stack([para, -dia]).nan_to_num_().add_(change)
     else:
-        sources = torch.stack([grid.from_network(source) for source in sources])
+        sources = grid.from_network(sources)
     para, dia = sources.clamp_(min=0).mul_(maps.mask)
     return para, dia.neg_()
 

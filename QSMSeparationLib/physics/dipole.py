@@ -14,21 +14,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
+
 Triple = tuple[float, float, float]
 Kernel = Literal["k-space", "image"]
-
-
-def good_size(n: int) -> int:
-    """Return the smallest even number >= n with no prime factor above 7, quick to transform."""
-    candidate = n + n % 2
-    while True:
-        rest = candidate
-        for prime in (2, 3, 5, 7):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return candidate
-        candidate += 2
 
 
 def padded_shape(shape: tuple[int, int, int], pad: float) -> tuple[int, int, int]:
@@ -132,7 +121,7 @@ class DipoleOperator:
         """Return the field in ppm of a susceptibility map in ppm."""
         spectrum = torch.fft.rfftn(chi_ppm, s=self.padded, dim=(-3, -2, -1))
         spectrum *= self.kernel
-        field = torch.fft.irfftn(spectrum, s=self.padded, dim=(-3, -2, -1))
+        field = inverse_rfftn(spectrum, self.padded)
         k, j, i = self.shape
         return field[..., :k, :j, :i]
 

@@ -1,8 +1,10 @@
-"""Smoothing of volumes by a Gaussian, on any device and at any voxel size."""
+"""Smoothing of volumes: a Gaussian in mm, and sums over the nearest neighbours."""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as functional
@@ -19,8 +21,7 @@ def gaussian(volume: Tensor, sigma_mm: float, spacing_kji: tuple[float, float, f
     shape = volume.shape
     margin = [-(-n // b) * b - n for n, b in zip(shape, block, strict=True)]
     work = functional.pad(volume, (0, margin[2], 0, margin[1], 0, margin[0]))[None, None]
-    if max(block) > 1:
-        work = functional.avg_pool3d(work, block)
+    work = mean_of_blocks(work, block)
     for axis in range(3):
         kernel = _kernel(sigma_mm, spacing_kji[axis] * block[axis], block[axis], volume)
         work = _convolved(work, kernel, axis + 2)
@@ -30,6 +31,29 @@ def gaussian(volume: Tensor, sigma_mm: float, spacing_kji: tuple[float, float, f
         )
     k, j, i = shape
     return work[0, 0, :k, :j, :i].contiguous()
+
+
+def mean_of_blocks(volume: Tensor, block: Sequence[int]) -> Tensor:
+    """Return the means over blocks of voxels of the last three axes, which they must divide."""
+    return over_blocks(volume, block, torch.add) / math.prod(block)
+
+
+def over_blocks(
+    volume: Tensor, block: Sequence[int], combine: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Combine the voxels of each block: several times as fast as pooling of one channel."""
+    for axis, size in zip((-3, -2, -1), block, strict=True):
+        parted = volume.unflatten(axis, (-1, size))
+        volume = functools.reduce(combine, parted.unbind(axis))
+    return volume
+
+
+def sum_of_27(volume: Tensor) -> Tensor:
+    """Sum over 3 x 3 x 3 voxels of the last three axes, those beyond the border counted as 0."""
+    kernel = torch.ones(3)
+    for axis in (-3, -2, -1):
+        volume = _convolved(volume, kernel, axis)
+    return volume
 
 
 def _convolved(volume: Tensor, kernel: Tensor, axis: int) -> Tensor:

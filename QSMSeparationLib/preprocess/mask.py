@@ -20,7 +20,7 @@ from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.preprocess._distance import depth_up_to
-from QSMSeparationLib.preprocess._smooth import gaussian
+from QSMSeparationLib.preprocess._smooth import gaussian, mean_of_blocks, over_blocks
 from QSMSeparationLib.progress import Report, silent
 
 Triple = tuple[float, float, float]
@@ -84,15 +84,17 @@ def brain_mask(
     block = [min(b, n) for b, n in zip(block, magnitude.shape[1:], strict=True)]
     spacing = tuple(s * b for s, b in zip(spacing_kji, block, strict=True))
     report(0, 4)
-    signal, start, decay = _signal_and_decay(magnitude, echo_times_s, block)
+    signal, darkest, start, decay = _signal_and_decay(magnitude, echo_times_s, block)
     report(1, 4)
-    head = _head(signal, spacing)
+    least = _least_signal(signal, spacing)
+    head, pure = ((values > least).cpu().numpy() for values in (signal, darkest))
     tissue = _tissue(head, decay, spacing)
     if quality is not None:
-        tissue &= (_coarse(torch.as_tensor(quality).float(), block) > 0.1).cpu().numpy()
+        good = mean_of_blocks(_filled(torch.as_tensor(quality).float(), block), block) > 0.1
+        tissue &= good.cpu().numpy()
     report(2, 4)
     tissue &= ~_unlike_brain(start, tissue, head, decay, spacing)
-    brain = _brain(tissue, head, spacing)
+    brain = _brain(tissue, head, pure, spacing)
     report(3, 4)
     millilitres = brain.sum() * math.prod(spacing) / 1000
     if not PLAUSIBLE_ML[0] <= millilitres <= PLAUSIBLE_ML[1]:
@@ -107,13 +109,17 @@ def brain_mask(
 
 def _signal_and_decay(
     magnitude: Tensor, echo_times_s: tuple[float, ...], block: list[int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rms magnitude over echoes, magnitude at TE = 0, and R2* in Hz, on the coarse grid."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what the echoes tell of each block of voxels.
+
+    Magnitude (rms over echoes), its least value in the block, magnitude at TE = 0, R2* in Hz.
+    """
     sums = [0.0] * 5
-    square = 0.0
+    square = torch.zeros(magnitude.shape[1:], device=magnitude.device)
     for echo, te in zip(magnitude, echo_times_s, strict=True):
-        m = _coarse(torch.nan_to_num(echo.to(torch.float32), 0.0, 0.0, 0.0), block)
-        square = square + m * m
+        fine = torch.nan_to_num(echo.to(torch.float32), 0.0, 0.0, 0.0)
+        square.addcmul_(fine, fine, value=1 / len(echo_times_s))
+        m = mean_of_blocks(_filled(fine, block), block)
         weight = m * m
         log = torch.log(m.clamp_min(1e-12))
         terms = (weight, weight * te, weight * te**2, weight * log, weight * te * log)
@@ -123,11 +129,13 @@ def _signal_and_decay(
     determinant = torch.where(determinant > 0, determinant, torch.inf)
     slope = (w * wty - wt * wy) / determinant
     start = torch.exp(((wtt * wy - wt * wty) / determinant).clamp(-80.0, 80.0))
-    return (square / len(echo_times_s)).sqrt(), start, -slope
+    rms = _filled(square.sqrt_(), block)
+    darkest = over_blocks(rms, block, torch.minimum)
+    return mean_of_blocks(rms, block), darkest, start, -slope
 
 
-def _head(signal: Tensor, spacing: Triple) -> Mask:
-    """Return where there is signal, whatever the sensitivity of the coil does."""
+def _least_signal(signal: Tensor, spacing: Triple) -> Tensor:
+    """Return the magnitude that the head has at least, whatever the sensitivity of the coil does."""
     if not bool(torch.isfinite(signal).all()) or float(signal.max()) <= 0:
         raise InputError("the magnitude is zero everywhere; check the images")
     top = torch.quantile(signal[signal > 0][:: max(1, signal.numel() // 500_000)], 0.99)
@@ -135,7 +143,7 @@ def _head(signal: Tensor, spacing: Triple) -> Mask:
     rough = values > float(threshold_otsu(values.cpu().numpy())) * 0.7
     level = gaussian(values * rough, 20.0, spacing)
     level = level / gaussian(rough.float(), 20.0, spacing).clamp_min(1e-3)
-    return (values > 0.35 * level.clamp_min(0.05)).cpu().numpy()
+    return 0.35 * top * level.clamp_min(0.05)
 
 
 def _tissue(head: Mask, decay: Tensor, spacing: Triple) -> Mask:
@@ -185,9 +193,13 @@ def _unlike_brain(start: Tensor, tissue: Mask, head: Mask, decay: Tensor, spacin
     return fat | (np.abs(ratio - of_fluid) < np.abs(ratio - 1)) & ~core
 
 
-def _brain(tissue: Mask, head: Mask, spacing: Triple) -> Mask:
-    """Return the thick body of tissue in the middle, sulci closed and holes filled."""
-    core, other = _parted(_without_specks(tissue, spacing), spacing)
+def _brain(tissue: Mask, head: Mask, pure: Mask, spacing: Triple) -> Mask:
+    """Return the thick body of tissue in the middle, sulci closed and holes filled.
+
+    Its core is looked for where nothing of a block is dark: the inner table of a thin skull,
+    which parts brain from marrow, is finer than a block.
+    """
+    core, other = _parted(_without_specks(tissue & pure, spacing) & pure, spacing)
     brain = _grown(core, tissue & ~other, REACH_MM, spacing)
     brain |= _enclosed(brain, spacing) & head
     near = np.pad(_within(CLOSING_MM, brain, spacing), 1, mode="edge")
@@ -265,12 +277,11 @@ def _largest(mask: Mask) -> Mask:
     return parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
 
 
-def _coarse(volume: Tensor, block: list[int]) -> Tensor:
-    """Average over blocks; the last one is filled up with its own border."""
+def _filled(volume: Tensor, block: list[int]) -> Tensor:
+    """Continue a volume beyond its border to whole blocks."""
     margin = [-n % b for n, b in zip(volume.shape, block, strict=True)]
     pad = (0, margin[2], 0, margin[1], 0, margin[0])
-    work = functional.pad(volume[None, None], pad, mode="replicate")
-    return functional.avg_pool3d(work, block)[0, 0]
+    return functional.pad(volume[None, None], pad, mode="replicate")[0, 0]
 
 
 def _refined(mask: Mask, block: list[int], shape: tuple[int, ...], spacing: Triple) -> Mask:

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from QSMSeparationLib.preprocess._smooth import sum_of_27
+
 TOLERATED_PPM = 0.010
 MISFIT_FACTOR = 5.0
 """Error of the field over the standard error that its residuals suggest (simulated heads)."""
@@ -87,11 +89,6 @@ def _plane_at_centre(values: Tensor, weight: Tensor, steps: Tensor) -> tuple[Ten
 def neighbour_mean(values: Tensor, weight: Tensor) -> Tensor:
     """Return the weighted mean over the 26 neighbours (not the voxel itself)."""
     weighted = values * weight
-    top = _box_sum(weighted) - weighted
-    bottom = _box_sum(weight) - weight
+    top = sum_of_27(weighted) - weighted
+    bottom = sum_of_27(weight) - weight
     return torch.where(bottom > 1e-6, top / bottom.clamp_min(1e-6), values)
-
-
-def _box_sum(values: Tensor) -> Tensor:
-    """Sum over 3 x 3 x 3 voxels."""
-    return functional.avg_pool3d(values[None, None], 3, 1, 1, divisor_override=1)[0, 0]

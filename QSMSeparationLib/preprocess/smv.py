@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.physics.dipole import good_size
+from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
 
 Triple = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
@@ -72,7 +72,7 @@ class Frame:
     def backward(self, spectrum: Tensor) -> Tensor:
         """Return the values in the box of a half spectrum."""
         k, j, i = self.mask.shape
-        return torch.fft.irfftn(spectrum, s=self.padded)[:k, :j, :i]
+        return inverse_rfftn(spectrum, self.padded)[:k, :j, :i]
 
     def uncrop(self, values: Tensor) -> Tensor:
         """Return values of the box on the whole grid, 0 elsewhere."""
@@ -121,21 +121,30 @@ def mean_value_weights(spacing_kji: Triple, radius_mm: float) -> NDArray[np.floa
 
 
 def _harmonics(points: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    """Return an orthonormal basis of the even harmonic polynomials up to ``degree``.
+    """Return the harmonic polynomials up to ``degree`` that are even in x, y and z at points.
 
-    (x.a + i x.b)^n with a, b orthonormal is harmonic, and such powers span its degree.
+    All others average to 0 over weights as symmetric as a ball. Of the monomials of a degree,
+    they are what the Laplacian, d^2/dx^2 x^a = a (a - 1) x^(a - 2), takes to 0.
     """
-    rng = np.random.default_rng(0)
-    bases = []
+    rows = []
     for n in range(2, degree + 1, 2):
-        rows = []
-        for _ in range(6 * (2 * n + 1)):
-            a, b = np.linalg.qr(rng.standard_normal((3, 2)))[0].T
-            power = (points @ a + 1j * (points @ b)) ** n
-            rows += [power.real, power.imag]
-        _, size, basis = np.linalg.svd(np.array(rows), full_matrices=False)
-        bases.append(basis[: min(2 * n + 1, int((size > 1e-8 * size[0]).sum()))])
-    return np.concatenate(bases)
+        powers, lower = _even_powers(n), _even_powers(n - 2)
+        laplacian = np.zeros((len(lower), len(powers)))
+        for column, power in enumerate(powers):
+            for axis, a in enumerate(power):
+                left = tuple(p - 2 * (axis == other) for other, p in enumerate(power))
+                if a:
+                    laplacian[lower.index(left), column] = a * (a - 1)
+        null_space = np.linalg.svd(laplacian)[2][len(lower) :]
+        monomials = np.stack([np.prod(points**power, axis=1) for power in powers])
+        rows.append(null_space @ monomials)
+    return np.concatenate(rows)
+
+
+def _even_powers(degree: int) -> list[tuple[int, int, int]]:
+    """Return the even exponents of three variables that sum to an even degree."""
+    evens = range(0, degree + 1, 2)
+    return [(a, b, degree - a - b) for a in evens for b in evens if a + b <= degree]
 
 
 def spectrum(weights: NDArray[np.float64], frame: Frame) -> Tensor:

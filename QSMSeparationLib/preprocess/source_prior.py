@@ -21,7 +21,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.preprocess._smooth import gaussian
+from QSMSeparationLib.preprocess._smooth import gaussian, mean_of_blocks
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
 from QSMSeparationLib.progress import Report, silent
 
@@ -132,8 +132,6 @@ def _hats_over(values: Tensor) -> list[Tensor]:
 
 def _pool(volume: Tensor, blocks: tuple[int, int, int]) -> Tensor:
     """Return the means over blocks of voxels (0 beyond the border)."""
-    if max(blocks) == 1:
-        return volume
     short = [-n % b for n, b in zip(volume.shape, blocks, strict=True)]
     padded = functional.pad(volume, (0, short[2], 0, short[1], 0, short[0]))
-    return functional.avg_pool3d(padded[None, None], blocks)[0, 0]
+    return mean_of_blocks(padded, blocks)

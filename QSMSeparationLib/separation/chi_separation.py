@@ -18,6 +18,7 @@ from torch import Tensor
 from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.window import Window, scale_
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.separation.closed_form import solve
 
@@ -135,9 +136,9 @@ class _Splitting:
         spectrum = torch.fft.rfftn(right_net)
         spectrum += scale_(torch.fft.rfftn(self.field_copy - self.field_dual), self.window.dipole)
         scale_(spectrum, 1 / self.for_net)
-        net = torch.fft.irfftn(spectrum, s=size)
-        self.modelled = torch.fft.irfftn(scale_(spectrum, self.window.dipole), s=size)
-        total = torch.fft.irfftn(scale_(torch.fft.rfftn(right_sum), 1 / self.for_sum), s=size)
+        net = inverse_rfftn(spectrum, size)
+        self.modelled = inverse_rfftn(scale_(spectrum, self.window.dipole), size)
+        total = inverse_rfftn(scale_(torch.fft.rfftn(right_sum), 1 / self.for_sum), size)
         self.solved = [0.5 * (total + net), 0.5 * (total - net)]
         return net
 

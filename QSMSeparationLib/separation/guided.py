@@ -9,10 +9,10 @@ equations need its true level: the mean of brains of the digital head is added.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.preprocess._smooth import sum_of_27
 from QSMSeparationLib.progress import Report, silent
 
 BRAIN_MEAN_PPM = 0.009
@@ -82,21 +82,13 @@ def guided(volume: Tensor, guide: Tensor, mask: Tensor) -> Tensor:
     volume, guide, mask : Tensor
         (batch, 1, k, j, i); the mask is 1 and 0.
     """
-    share = _block_mean(mask).clamp_(min=1e-3)
+    share = sum_of_27(mask).clamp_(min=1.0)
 
     def mean(values: Tensor) -> Tensor:
-        return _block_mean(values * mask) / share
+        return sum_of_27(values * mask).div_(share)
 
     mean_guide, mean_volume = mean(guide), mean(volume)
     spread = (mean(guide * guide) - mean_guide**2).clamp_(min=0)
     slope = (mean(guide * volume) - mean_guide * mean_volume) / (spread + _GUIDE_PPM**2)
     offset = mean_volume - slope * mean_guide
     return (mean(slope) * guide + mean(offset)) * mask
-
-
-def _block_mean(volume: Tensor) -> Tensor:
-    """Mean of 3^3 voxels, those outside the volume counted as 0."""
-    for kernel in ((3, 1, 1), (1, 3, 1), (1, 1, 3)):
-        pad = tuple(n // 2 for n in kernel)
-        volume = functional.avg_pool3d(volume, kernel, stride=1, padding=pad)
-    return volume

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.physics.dipole import DipoleOperator, good_size
+from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.physics.fourier import good_size
 
 _COARSE = 8
 _FREE_SPACE_FACTOR = 3.0

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from QSMSeparationLib.physics.dipole import DipoleOperator, good_size, image_kernel, padded_shape
+from QSMSeparationLib.physics.dipole import DipoleOperator, image_kernel, padded_shape
+from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
 
 DIRECTIONS = {
     "along k": (1.0, 0.0, 0.0),
@@ -181,6 +182,19 @@ def test_good_size(n):
         while size % prime == 0:
             size //= prime
     assert size == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.tuples(*[st.integers(1, 40)] * 3), st.integers(0, 2))
+def test_inverse_transform_returns_any_volume(shape, batch):
+    volume = torch.rand((2,) * batch + shape, generator=torch.Generator().manual_seed(0))
+    spectrum = torch.fft.rfftn(volume, dim=(-3, -2, -1))
+    kept = spectrum.clone()
+    assert torch.allclose(inverse_rfftn(spectrum, shape), volume, atol=1e-5)
+    assert torch.equal(spectrum, kept)
+    out = torch.empty_like(volume)
+    assert inverse_rfftn(spectrum, shape, out=out) is out
+    assert torch.allclose(out, volume, atol=1e-5)
 
 
 def test_transform_sizes_leave_the_margin():
