@@ -32,7 +32,7 @@ _KEPT_SHARE = 0.8
 """The local field is known from this share on: 1.3 mm within a flat border, more at a tip."""
 
 _FILL_SWEEPS = 40
-_ITERATIONS = {"resharp": 25, "pdf": 60}
+_ITERATIONS = {"resharp": 8, "pdf": 60}
 
 
 @dataclass(frozen=True, eq=False)

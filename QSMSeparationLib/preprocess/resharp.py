@@ -9,9 +9,14 @@ the field D c of sources c within the mask, with a penalty that expects neighbou
 
 P a low-pass filter. Harmonic functions, which the mean values cannot see, are thereby chosen
 as sources of the brain make them, and x is defined where no ball fits.
+
+A few conjugate gradients solve it, preconditioned by what the operator would be if there were
+brain everywhere. More of them fit the noise: 8 are as good as 25 without the preconditioner.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -20,11 +25,16 @@ from QSMSeparationLib.physics.dipole import DipoleOperator, kspace_kernel
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
 from QSMSeparationLib.progress import Report
 
+Operator = Callable[[Tensor], Tensor]
+
 _LAMBDA = 3e-3
 _CORRELATION_MM = 10.0
 """Sources are taken as alike up to wavelengths of this length; shorter ones fall off as 1/k."""
 
 _GAIN = 3.0
+_SOFTENING = 0.1
+"""Added to the diagonal that the preconditioner inverts: what is hardly seen stays for later."""
+
 _MARGIN_MM = 20.0
 
 
@@ -45,6 +55,7 @@ def resharp(
     model = kspace_kernel(frame.padded, spacing_kji, b0_kji, mask.device) * smooth
     rows = [(where * weight, high_pass) for where, high_pass in shells]
     del shells
+    inverse = _diagonal(rows, model, inside).add_(_SOFTENING).reciprocal_()
 
     def adjoint_of_rows(spectrum: Tensor) -> Tensor:
         total = torch.zeros_like(spectrum)
@@ -56,8 +67,11 @@ def resharp(
     def normal(u: Tensor) -> Tensor:
         return adjoint_of_rows(frame.forward(u).mul_(model)).add_(u, alpha=_LAMBDA)
 
+    def condition(u: Tensor) -> Tensor:
+        return frame.backward(frame.forward(u).mul_(inverse)).mul_(inside)
+
     data = frame.forward(field * inside)
-    u = _conjugate_gradient(normal, adjoint_of_rows(data), iterations, report)
+    u = _conjugate_gradient(normal, condition, adjoint_of_rows(data), iterations, report)
     spectrum = frame.forward(u)
     misfit = torch.zeros_like(field)
     data.sub_(spectrum * model)
@@ -81,13 +95,26 @@ def _low_pass(shape: tuple[int, int, int], spacing_kji: Triple, device: torch.de
     return total.mul_(_CORRELATION_MM**2).add_(1.0).rsqrt_().mul_(_GAIN)
 
 
+def _diagonal(rows: list[tuple[Tensor, Tensor]], model: Tensor, inside: Tensor) -> Tensor:
+    """Return the operator's spectrum if each shell's share of the brain were spread evenly."""
+    total = torch.zeros_like(model)
+    for trust, high_pass in rows:
+        total.addcmul_(high_pass, high_pass, value=float(trust.sum() / inside.sum()))
+    return total.mul_(model).mul_(model)
+
+
 def _conjugate_gradient(
-    normal, right: Tensor, iterations: int, report: Report, tolerance: float = 2e-3
+    normal: Operator,
+    condition: Operator,
+    right: Tensor,
+    iterations: int,
+    report: Report,
+    tolerance: float = 2e-3,
 ) -> Tensor:
-    """Solve a symmetric positive system in place; ``right`` is used up."""
+    """Solve a symmetric positive system, preconditioned; ``right`` is used up."""
     x = torch.zeros_like(right)
-    direction = right.clone()
-    energy = torch.dot(right.flatten(), right.flatten())
+    direction = condition(right)
+    energy = torch.dot(right.flatten(), direction.flatten())
     limit = energy * tolerance**2
     for iteration in range(iterations):
         report(iteration, iterations)
@@ -97,6 +124,8 @@ def _conjugate_gradient(
         step = (energy / torch.dot(direction.flatten(), product.flatten())).item()
         x.add_(direction, alpha=step)
         right.sub_(product, alpha=step)
-        before, energy = energy, torch.dot(right.flatten(), right.flatten())
-        direction.mul_(energy / before).add_(right)
+        del product
+        better = condition(right)
+        before, energy = energy, torch.dot(right.flatten(), better.flatten())
+        direction.mul_(energy / before).add_(better)
     return x
