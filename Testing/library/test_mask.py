@@ -27,8 +27,9 @@ def dice(a, b):
 def head(spacing=ISO, fluid=FLUID[0], snr=80.0, odd=""):
     """Return echoes, brain (with ventricles and sulci), and scalp with eyes, of a drawn head.
 
-    ``odd``: "ventricles" (wide, open to the outside by a dark slit), "muscle" (as brain, joined to it)
-    or "fat" (it decays as brain, and so does the bone below it).
+    ``odd``: "ventricles" (wide, open to the outside by a dark slit), "muscle" (as brain, joined to it),
+    "fat" (it decays as brain, and so does the bone below it) or "marrow" (as brain, right behind it
+    but for 1.6 mm of bone).
     """
     size = (200.0, 220.0, 180.0)
     shape = tuple(int(s / d) for s, d in zip(size, spacing, strict=True))
@@ -80,6 +81,15 @@ def head(spacing=ISO, fluid=FLUID[0], snr=80.0, odd=""):
         other = front & ~ball(15, 5, 0, 75, 92, 76)
         paint(front, MARROW)
         paint(other, FAT)
+    if odd == "marrow":
+        outside_mm = (radius - 1) * 67
+        patch = (np.abs(z - 15) < 25) & (np.abs(y - 5) < 30) & (x > 0) & (outside_mm > -4)
+        paint(patch & (outside_mm < 0), BRAIN)
+        tissue = np.where(patch, outside_mm < 0, tissue)
+        paint(patch & (outside_mm >= 0) & (outside_mm < 1.6), BONE)
+        other = patch & (outside_mm >= 1.6) & (outside_mm < 6)
+        paint(other, NERVE)
+        paint(patch & (outside_mm >= 6) & (outside_mm < 9), BONE)
     coil = np.exp(0.004 * y + 0.003 * x)
     rng = np.random.default_rng(1)
     echoes = []
@@ -113,6 +123,14 @@ def test_what_touches_the_brain_does_not_belong_to_it(odd):
     mask = brain_mask(magnitude, TIMES, ISO)
     assert dice(mask, brain) > 0.93
     assert np.sum(mask & other) < 0.1 * other.sum()
+
+
+def test_marrow_behind_a_thin_inner_table_is_not_brain():
+    spacing = (1.2, 1.2, 1.2)  # masks are made on blocks of 2.4 mm
+    magnitude, brain, marrow = head(spacing, odd="marrow")
+    mask = brain_mask(magnitude, TIMES, spacing)
+    assert dice(mask, brain) > 0.93
+    assert np.sum(mask & marrow) / marrow.sum() < 0.1
 
 
 def test_scale_of_the_magnitude_does_not_matter():
