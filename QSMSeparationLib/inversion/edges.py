@@ -12,7 +12,7 @@ from torch import Tensor
 
 from QSMSeparationLib.inversion.window import Window, difference
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.preprocess._smooth import gaussian
+from QSMSeparationLib.smoothing import gaussian
 
 _SMOOTHING = 0.7
 """SD of the Gaussian that R2* is smoothed by first, in voxels."""

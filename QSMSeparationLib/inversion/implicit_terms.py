@@ -16,7 +16,7 @@ from QSMSeparationLib.inversion.noise import field_noise_ppm
 from QSMSeparationLib.inversion.window import Window, scale_
 from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.preprocess._smooth import sum_of_27
+from QSMSeparationLib.smoothing import sum_of_27
 
 _HELD_OUT = 0.02
 HUBER = 2.0
@@ -55,7 +55,7 @@ class FieldTerm:
     def known_field(self) -> Tensor:
         """Return the field on the grid of the scan, held-out voxels replaced by their neighbours."""
         known = (self.weight > 0).float()
-        around = sum_of_27(self.field * known) / sum_of_27(known).clamp(min=0.03)
+        around = sum_of_27(self.field * known) / sum_of_27(known).clamp(min=1.0)
         return self.window.crop(torch.where(self.held, around, self.field))
 
     def gradient(self, chi: Tensor, flat: list[Tensor] | None) -> tuple[Tensor, float]:

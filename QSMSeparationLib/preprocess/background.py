@@ -11,12 +11,12 @@ from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.preprocess._smooth import gaussian
 from QSMSeparationLib.preprocess.pdf import pdf
 from QSMSeparationLib.preprocess.resharp import resharp
 from QSMSeparationLib.preprocess.source_prior import sources_seen_in_rates
 from QSMSeparationLib.preprocess.vsharp import vsharp
 from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.smoothing import gaussian
 
 Triple = tuple[float, float, float]
 Method = Literal["resharp", "vsharp", "pdf"]

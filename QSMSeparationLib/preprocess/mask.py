@@ -20,8 +20,8 @@ from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.preprocess._distance import depth_up_to
-from QSMSeparationLib.preprocess._smooth import gaussian, mean_of_blocks, over_blocks
 from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.smoothing import gaussian, mean_of_blocks, over_blocks
 
 Triple = tuple[float, float, float]
 Mask = NDArray[np.bool_]

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.preprocess._smooth import gaussian
 from QSMSeparationLib.preprocess.epg import cpmg_echoes
 from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.smoothing import gaussian
 
 _R2_RANGE_HZ = (0.3, 150.0)
 _R2_STEP = 1.05

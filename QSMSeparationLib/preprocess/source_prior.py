@@ -21,9 +21,9 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.preprocess._smooth import gaussian, mean_of_blocks
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
 from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.smoothing import gaussian, mean_of_blocks
 
 _KNOTS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 0.995)
 """Quantiles of a rate within the mask at which its curve has its knots."""

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.preprocess._smooth import sum_of_27
 from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.smoothing import sum_of_27
 
 BRAIN_MEAN_PPM = 0.009
 """Mean of chi+ + chi- over brains of the digital head (SD over people 0.003 ppm)."""

@@ -1,4 +1,7 @@
-"""Smoothing of volumes: a Gaussian in mm, and sums over the nearest neighbours."""
+"""Smoothing of volumes: a Gaussian in mm, sums over the nearest neighbours, means over blocks.
+
+All of them are sums of shifted volumes, several times as fast as pooling or convolving one channel.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,14 @@ def gaussian(volume: Tensor, sigma_mm: float, spacing_kji: tuple[float, float, f
 
 
 def mean_of_blocks(volume: Tensor, block: Sequence[int]) -> Tensor:
-    """Return the means over blocks of voxels of the last three axes, which they must divide."""
+    """Return the means over blocks of voxels."""
     return over_blocks(volume, block, torch.add) / math.prod(block)
 
 
 def over_blocks(
     volume: Tensor, block: Sequence[int], combine: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """Combine the voxels of each block: several times as fast as pooling of one channel."""
+    """Combine the voxels of each block of the last three axes, which they must divide."""
     for axis, size in zip((-3, -2, -1), block, strict=True):
         parted = volume.unflatten(axis, (-1, size))
         volume = functools.reduce(combine, parted.unbind(axis))
@@ -57,10 +60,7 @@ def sum_of_27(volume: Tensor) -> Tensor:
 
 
 def _convolved(volume: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    """Convolve along one axis with a symmetric kernel.
-
-    A sum of shifted volumes: ten times as fast as a convolution of one channel.
-    """
+    """Convolve along one axis with a symmetric kernel."""
     middle = len(kernel) // 2
     half = kernel[middle:].tolist()
     result = volume * half[0]
