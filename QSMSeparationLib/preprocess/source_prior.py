@@ -14,6 +14,7 @@ harmonic part of it stays in the result: elsewhere the data decide, whatever g a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -25,12 +26,12 @@ from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.smoothing import gaussian, mean_of_blocks
 
-_KNOTS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 0.995)
+_KNOTS = (0.01, 0.06, 0.16, 0.3, 0.5, 0.7, 0.85, 0.94, 0.98, 0.995)
 """Quantiles of a rate within the mask at which its curve has its knots."""
 
 _RIDGE = 1e-3
-_COARSE_MM = 3.0
-"""The curves are fitted on blocks of voxels of about this size: they have eight unknowns each."""
+_COARSE_MM = 2.0
+"""The curves are fitted on blocks of voxels of at least this size: they have ten unknowns each."""
 
 _SMOOTHING = 0.6
 """SD of the Gaussian that a rate is smoothed by, in voxels: its noise would flatten the curve."""
@@ -68,7 +69,7 @@ def sources_seen_in_rates(
     hats = _hats(rates_hz, known, spacing_kji) if known.any() else []
     if not hats:
         return torch.zeros_like(field_ppm)
-    blocks = tuple(max(1, round(_COARSE_MM / step)) for step in spacing_kji)
+    blocks = tuple(math.ceil(_COARSE_MM / step) for step in spacing_kji)
     spacing = tuple(b * s for b, s in zip(blocks, spacing_kji, strict=True))
     inside = _pool(mask.float(), blocks) > 0.999
     frame = Frame.around(inside, spacing, _MARGIN_MM)
