@@ -45,5 +45,5 @@ def inverse_rfftn(spectrum: Tensor, shape: Triple, out: Tensor | None = None) ->
         return torch.fft.irfftn(spectrum, s=shape, dim=_AXES, out=out)
     half = spectrum.shape[-1]
     length = next(size for size in itertools.count(half) if _is_quick(size))
-    mixed = torch.fft.ifftn(spectrum, s=(*shape[:2], length), dim=_AXES)
-    return torch.fft.irfft(torch.fft.fft(mixed)[..., :half], n=shape[2], out=out)
+    half_way = torch.fft.fft(torch.fft.ifftn(spectrum, s=(*shape[:2], length), dim=_AXES))
+    return torch.fft.irfft(half_way[..., :half], n=shape[2], out=out)
