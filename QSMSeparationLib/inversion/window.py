@@ -89,7 +89,8 @@ class Window:
 
 def scale_(spectrum: Tensor, factor: Tensor) -> Tensor:
     """Multiply a complex spectrum by a real factor in place, without a complex copy of it."""
-    torch.view_as_real(spectrum).mul_(factor.unsqueeze(-1))
+    spectrum.real.mul_(factor)
+    spectrum.imag.mul_(factor)
     return spectrum
 
 
