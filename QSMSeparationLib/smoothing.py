@@ -21,24 +21,23 @@ def gaussian(volume: Tensor, sigma_mm: float, spacing_kji: tuple[float, float, f
     a sigma), which changes the result by less than a per cent and costs a fraction.
     """
     block = [max(1, int(sigma_mm / (2 * step))) for step in spacing_kji]
-    shape = volume.shape
-    margin = [-(-n // b) * b - n for n, b in zip(shape, block, strict=True)]
-    work = functional.pad(volume, (0, margin[2], 0, margin[1], 0, margin[0]))[None, None]
-    work = mean_of_blocks(work, block)
+    work = mean_of_blocks(volume, block)
     for axis in range(3):
         kernel = _kernel(sigma_mm, spacing_kji[axis] * block[axis], block[axis], volume)
-        work = _convolved(work, kernel, axis + 2)
+        work = _convolved(work, kernel, axis)
     if max(block) > 1:
-        work = functional.interpolate(
-            work, scale_factor=[float(b) for b in block], mode="trilinear", align_corners=False
-        )
-    k, j, i = shape
-    return work[0, 0, :k, :j, :i].contiguous()
+        factors = [float(b) for b in block]
+        fine = functional.interpolate(work[None, None], scale_factor=factors, mode="trilinear")
+        work = fine[0, 0]
+    k, j, i = volume.shape
+    return work[:k, :j, :i].contiguous()
 
 
 def mean_of_blocks(volume: Tensor, block: Sequence[int]) -> Tensor:
-    """Return the means over blocks of voxels."""
-    return over_blocks(volume, block, torch.add) / math.prod(block)
+    """Return the means over blocks of voxels; incomplete blocks are completed with 0."""
+    k, j, i = (-n % b for n, b in zip(volume.shape[-3:], block, strict=True))
+    whole = functional.pad(volume, (0, i, 0, j, 0, k))
+    return over_blocks(whole, block, torch.add) / math.prod(block)
 
 
 def over_blocks(

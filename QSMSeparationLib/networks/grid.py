@@ -142,16 +142,16 @@ def _sampled(maps: Tensor, affine: _Affine, shape: tuple[int, ...]) -> Tensor:
     k, j, i = (torch.arange(n, device=maps.device, dtype=torch.float32) for n in shape)
     matrix = affine.matrix
     plane = matrix[:, 1] * j[:, None, None] + matrix[:, 2] * i[None, :, None] + affine.offset
-    for planes in k.split(_PLANES):
-        index = plane + matrix[:, 0] * planes[:, None, None, None]
+    for start in range(0, shape[0], _PLANES):
+        planes = slice(start, start + _PLANES)
+        index = plane + matrix[:, 0] * k[planes, None, None, None]
         # grid_sample takes (x, y, z) = (i, j, k) from -1 to 1 between the outer voxel centres.
         place = (2 * index / last.clamp(min=1) - 1).flip(-1)
         sampled = functional.grid_sample(
-            channels.expand(len(planes), *channels.shape),
+            channels.expand(len(index), *channels.shape),
             place[:, None],
             mode="bilinear",
             align_corners=True,
         )
-        start = int(planes[0])
-        result[:, start : start + len(planes)] = sampled[:, :, 0].transpose(0, 1)
+        result[:, planes] = sampled[:, :, 0].transpose(0, 1)
     return result.reshape(*maps.shape[:-3], *shape)

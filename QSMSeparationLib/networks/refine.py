@@ -15,7 +15,7 @@ from torch import Tensor
 
 from QSMSeparationLib.inversion.window import Window
 from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.physics.fourier import inverse_rfftn
+from QSMSeparationLib.physics.fourier import inverse_rfftn, squared_frequency
 
 STEPS = 8
 """Steps after a network, unless the user asks for another number."""
@@ -45,7 +45,7 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     asymmetry = maps.dr_asymmetry
     rate, field = window.embed(maps.r2prime_hz / maps.mean_dr), window.embed(maps.field_ppm)
     mask = window.embed(maps.mask.float())
-    squared = _squared_frequency(window, maps.spacing_kji)
+    squared = squared_frequency(window.padded, maps.spacing_kji, mask.device)
     low_pass, slow = (
         torch.exp(-2 * (torch.pi * sd) ** 2 * squared) for sd in (_SMOOTHING_MM, _SLOW_MM)
     )
@@ -87,7 +87,9 @@ def refine_net(net_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
 
 def _wiener(window: Window, of: str) -> Tensor:
     """Return the filter that turns a misfit of the field into a step of net chi."""
-    noise = _NOISE_OVER_ERROR[of] ** 2 * _squared_frequency(window, (1.0, 1.0, 1.0))
+    noise = _NOISE_OVER_ERROR[of] ** 2 * squared_frequency(
+        window.padded, (1.0, 1.0, 1.0), window.dipole.device
+    )
     return window.dipole / noise.add_(window.dipole**2).add_(_DIPOLE_FLOOR**2)
 
 
@@ -95,17 +97,6 @@ def _field_misfit(net: Tensor, field: Tensor, mask: Tensor, window: Window) -> T
     """Return what net chi leaves of the field, without its mean."""
     misfit = (field - _filtered(net, window.dipole)) * mask
     return misfit.sub_(misfit.sum() / mask.sum() * mask)
-
-
-def _squared_frequency(window: Window, spacing_kji: tuple[float, float, float]) -> Tensor:
-    """Return |k|^2 on the half spectrum, k in cycles over the unit of the spacing."""
-    total = torch.zeros_like(window.dipole)
-    for axis, (n, step) in enumerate(zip(window.padded, spacing_kji, strict=True)):
-        k = torch.fft.fftfreq(n, step, device=total.device)
-        view = [1, 1, 1]
-        view[axis] = -1
-        total += (k[: total.shape[2]] if axis == 2 else k).view(view) ** 2
-    return total
 
 
 def _filtered(volume: Tensor, transfer: Tensor) -> Tensor:

@@ -25,6 +25,19 @@ def _is_quick(n: int) -> bool:
     return n == 1
 
 
+def squared_frequency(
+    shape: Triple, spacing_kji: tuple[float, float, float], device: str | torch.device
+) -> Tensor:
+    """Return |k|^2 on the half spectrum, k in cycles over the unit of the spacing."""
+    total = torch.zeros((*shape[:2], shape[2] // 2 + 1), device=device)
+    for axis, (n, step) in enumerate(zip(shape, spacing_kji, strict=True)):
+        k = torch.fft.fftfreq(n, step, device=device)
+        view = [1, 1, 1]
+        view[axis] = -1
+        total += (k[: total.shape[2]] if axis == 2 else k).view(view) ** 2
+    return total
+
+
 def inverse_rfftn(spectrum: Tensor, shape: Triple, out: Tensor | None = None) -> Tensor:
     """Return ``torch.fft.irfftn`` over the last three axes, in half its time on a CPU.
 

@@ -16,12 +16,14 @@ brain everywhere. More of them fit the noise: 8 are as good as 25 without the pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator, kspace_kernel
+from QSMSeparationLib.physics.fourier import squared_frequency
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
 from QSMSeparationLib.progress import Report
 
@@ -91,12 +93,7 @@ def resharp(
 
 def _low_pass(shape: tuple[int, int, int], spacing_kji: Triple, device: torch.device) -> Tensor:
     """Return the prior's filter on the half spectrum."""
-    total: Tensor | float = 0.0
-    for axis, (n, step) in enumerate(zip(shape, spacing_kji, strict=True)):
-        k = torch.fft.fftfreq(n, step, device=device, dtype=torch.float32)
-        view = [1, 1, 1]
-        view[axis] = -1
-        total = total + (k[: n // 2 + 1] if axis == 2 else k).view(view) ** 2
+    total = squared_frequency(shape, spacing_kji, device)
     return total.mul_(_CORRELATION_MM**2).add_(1.0).rsqrt_().mul_(_GAIN)
 
 
@@ -117,20 +114,19 @@ def _conjugate_gradient(
     tolerance: float = 2e-3,
 ) -> Tensor:
     """Solve a symmetric positive system, preconditioned; ``right`` is used up."""
-    x = torch.zeros_like(right)
-    direction = condition(right)
-    energy = torch.dot(right.flatten(), direction.flatten())
-    limit = energy * tolerance**2
+    x, direction = torch.zeros_like(right), torch.zeros_like(right)
+    before, limit = math.inf, None
     for iteration in range(iterations):
         report(iteration, iterations)
+        better = condition(right)
+        energy = torch.dot(right.flatten(), better.flatten()).item()
+        limit = energy * tolerance**2 if limit is None else limit
         if energy <= limit:
             break
+        direction.mul_(energy / before).add_(better)
         product = normal(direction)
-        step = (energy / torch.dot(direction.flatten(), product.flatten())).item()
+        step = energy / torch.dot(direction.flatten(), product.flatten()).item()
         x.add_(direction, alpha=step)
         right.sub_(product, alpha=step)
-        del product
-        better = condition(right)
-        before, energy = energy, torch.dot(right.flatten(), better.flatten())
-        direction.mul_(energy / before).add_(better)
+        before = energy
     return x

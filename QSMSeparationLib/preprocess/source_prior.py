@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator
@@ -71,10 +70,10 @@ def sources_seen_in_rates(
         return torch.zeros_like(field_ppm)
     blocks = tuple(math.ceil(_COARSE_MM / step) for step in spacing_kji)
     spacing = tuple(b * s for b, s in zip(blocks, spacing_kji, strict=True))
-    inside = _pool(mask.float(), blocks) > 0.999
+    inside = mean_of_blocks(mask.float(), blocks) > 0.999
     frame = Frame.around(inside, spacing, _MARGIN_MM)
     shells, _ = fitting_shells(frame, spacing, shell_radii(spacing))
-    weight = _pool(trust * mask, blocks)[frame.box]
+    weight = mean_of_blocks(trust * mask, blocks)[frame.box]
 
     def seen(field: Tensor) -> Tensor:
         spectrum = frame.forward(field[frame.box] * frame.mask)
@@ -90,11 +89,13 @@ def sources_seen_in_rates(
     columns = []
     for number, hat in enumerate(hats):
         report(number, len(hats))
-        columns.append(seen(dipole(_pool(laid(hat), blocks))))
+        columns.append(seen(dipole(mean_of_blocks(laid(hat), blocks))))
     matrix = torch.stack(columns, dim=1)
     normal = matrix.T @ matrix
     normal.diagonal().mul_(1 + _RIDGE)
-    heights = torch.linalg.lstsq(normal, (matrix.T @ seen(_pool(field_ppm, blocks)))[:, None])
+    heights = torch.linalg.lstsq(
+        normal, (matrix.T @ seen(mean_of_blocks(field_ppm, blocks)))[:, None]
+    )
     return laid(sum(h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True)))
 
 
@@ -129,10 +130,3 @@ def _hats_over(values: Tensor) -> list[Tensor]:
         hat.clamp_(min=0)
         hats.append(hat - hat.mean())
     return hats
-
-
-def _pool(volume: Tensor, blocks: tuple[int, int, int]) -> Tensor:
-    """Return the means over blocks of voxels (0 beyond the border)."""
-    short = [-n % b for n, b in zip(volume.shape, blocks, strict=True)]
-    padded = functional.pad(volume, (0, short[2], 0, short[1], 0, short[0]))
-    return mean_of_blocks(padded, blocks)

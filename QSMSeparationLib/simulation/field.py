@@ -9,6 +9,7 @@ from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.fourier import good_size
+from QSMSeparationLib.smoothing import mean_of_blocks
 
 _COARSE = 8
 _FREE_SPACE_FACTOR = 3.0
@@ -34,7 +35,7 @@ def free_space_field(chi_ppm: Tensor, spacing_mm: float, pad: float = 0.12) -> T
     """
     box = [_COARSE * good_size(math.ceil(n * (1 + pad) / _COARSE)) for n in chi_ppm.shape]
     field = _periodic(chi_ppm, box, spacing_mm)
-    coarse = _block_mean(chi_ppm)
+    coarse = mean_of_blocks(chi_ppm, (_COARSE,) * 3)
     coarse_box = [n // _COARSE for n in box]
     free_box = [good_size(math.ceil(n * _FREE_SPACE_FACTOR)) for n in coarse_box]
     images = _periodic(coarse, coarse_box, spacing_mm * _COARSE)
@@ -57,13 +58,6 @@ def _periodic(chi_ppm: Tensor, box: list[int], spacing_mm: float) -> Tensor:
     )
     k, j, i = chi_ppm.shape
     return operator(padded)[:k, :j, :i].clone()
-
-
-def _block_mean(chi_ppm: Tensor) -> Tensor:
-    """Average blocks of 8^3 voxels; incomplete blocks are completed with 0."""
-    margin = [(-n) % _COARSE for n in reversed(chi_ppm.shape)]
-    padded = torch.nn.functional.pad(chi_ppm, [v for m in margin for v in (0, m)])
-    return torch.nn.functional.avg_pool3d(padded[None, None], _COARSE)[0, 0]
 
 
 def _subtract_interpolated(field: Tensor, coarse: Tensor) -> None:

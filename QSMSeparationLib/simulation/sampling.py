@@ -58,11 +58,6 @@ def _crop(stack: Tensor, start: NDArray[np.int_], shape: tuple[int, ...]) -> Ten
     return result
 
 
-def average(values: Tensor, division: tuple[int, int, int]) -> Tensor:
-    """Average a divided grid down to its voxels."""
-    return torch.nn.functional.avg_pool3d(values[None, None].contiguous(), division)[0, 0]
-
-
 def nearest(volumes: Sequence[Tensor], fine: Geometry, grid: Geometry) -> list[NDArray]:
     """Return values of fine volumes at the centre of every voxel of another grid (0 outside)."""
     matrix, offset = fine.index_affine(grid)

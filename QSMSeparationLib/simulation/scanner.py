@@ -25,7 +25,8 @@ from QSMSeparationLib.simulation.coil import ReceiveField, add_noise, noise_sd, 
 from QSMSeparationLib.simulation.field import free_space_field
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.rasterise import FineHead
-from QSMSeparationLib.simulation.sampling import average, divided_slab, nearest, sample
+from QSMSeparationLib.simulation.sampling import divided_slab, nearest, sample
+from QSMSeparationLib.smoothing import mean_of_blocks
 from QSMSeparationLib.volume import Geometry
 
 _MARGIN_BELOW_BRAIN_MM = 12.0
@@ -164,15 +165,17 @@ def _acquire(
         sub = divided_slab(grid, start, stop, division)
         maps = sample(stack, fine, sub)
         for channel in range(len(_CHANNELS)):
-            sums[channel, start:stop] = average(maps[channel], division)
+            sums[channel, start:stop] = mean_of_blocks(maps[channel], division)
         r2star = maps[2] + r2prime_hz(maps[0], maps[1], *dr)
         m0 = maps[3] * coil(sub)
         for echo, te in enumerate(protocol.echo_times_s):
             wave = signal.gradient_echo(m0, r2star, maps[5], te, protocol.b0_tesla)
-            echoes[echo, start:stop].real = average(wave.real, division)
-            echoes[echo, start:stop].imag = average(wave.imag, division)
+            echoes[echo, start:stop].real = mean_of_blocks(wave.real, division)
+            echoes[echo, start:stop].imag = mean_of_blocks(wave.imag, division)
         for echo, te in enumerate(protocol.spin_echo_times_s):
-            spin[echo, start:stop] = average(signal.spin_echo(maps[4], maps[2], te), division)
+            spin[echo, start:stop] = mean_of_blocks(
+                signal.spin_echo(maps[4], maps[2], te), division
+            )
     return sums, echoes, spin
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
+from QSMSeparationLib.smoothing import sum_of_27
 from QSMSeparationLib.training.heads import CHANNELS
 
 _REFERENCE_PPM = 0.004
@@ -121,7 +122,7 @@ def measure(
     bias = 1 + chance(0.3) * uniform(0, 0.12) * smooth(3)
     sd = uniform(math.log(0.4), math.log(4.0)).exp() * (1 + 0.2 * smooth(4)).clamp(min=0.3)
     noise = sd * torch.randn(field.shape, generator=generator)
-    blurred = functional.avg_pool3d(true + noise, 3, stride=1, padding=1)
+    blurred = sum_of_27(true + noise) / 27
     share = chance(0.15) * uniform(0, 0.7)
     r2prime = (torch.lerp(true + noise, blurred, share) * bias + excess).clamp(min=0) * mask
     star_noise = 0.7 * sd * torch.randn(field.shape, generator=generator)
