@@ -27,6 +27,7 @@ IDLE, PREPARING, RUNNING, LOADING, CANCELLING = (
     "idle", "preparing", "running", "loading", "cancelling"
 )  # fmt: skip
 _SWEEP_AGAIN_MS = 3000
+_SWEEPS = 4
 
 
 @dataclass(frozen=True)
@@ -181,18 +182,19 @@ class Job:
             for run in self.runs:
                 remove_run(run)
             self.runs = []
-        _remove(self._folder)
-        if end.status == "cancelled":
-            # A launcher that was killed may leave its Python to end by itself a moment later.
-            folder = self._folder
-            qt.QTimer.singleShot(_SWEEP_AGAIN_MS, lambda: _remove(folder))
+        # A launcher that was killed may leave its Python to end by itself a moment later.
+        _sweep(self._folder, _SWEEPS if end.status == "cancelled" else 1)
         self._enter(IDLE)
         self._listener.on_end(end, self.runs)
 
 
-def _remove(folder: Path | None) -> None:
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+def _sweep(folder: Path | None, times: int) -> None:
+    """Remove a folder, and again a little later in case that it has come back."""
+    if folder is None:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    if times > 1:
+        qt.QTimer.singleShot(_SWEEP_AGAIN_MS, lambda: _sweep(folder, times - 1))
 
 
 def _one_line(error: Exception) -> str:

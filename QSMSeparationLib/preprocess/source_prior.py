@@ -10,6 +10,10 @@ g and h the piecewise linear curves that fit best what the mean values do see of
 
 Their field is taken off before the background is removed, and added again afterwards. Only the
 harmonic part of it stays in the result: elsewhere the data decide, whatever g and h are.
+
+A constant added to c is the field of a uniform brain, all of it harmonic: no data decide it.
+It is chosen so that cerebrospinal fluid has the susceptibility of the tables, relative to the
+tissue around the brain. Maps of susceptibility only get another reference by it.
 """
 
 from __future__ import annotations
@@ -37,6 +41,15 @@ _SMOOTHING = 0.6
 
 _MARGIN_MM = 20.0
 
+_FLUID_PPM = 0.019
+"""Susceptibility of cerebrospinal fluid against muscle (Marques et al., MRM 2021;86:526)."""
+
+_FLUID_HZ = 5.0
+"""Below this R2* is fluid: tissue has 10 Hz or more at 1.5 T, and more in higher fields."""
+
+_FLUID_SHARE = 1e-3
+"""Of the brain, at the least, for fluid to be a reference: else the mean of the sources is 0."""
+
 
 def sources_seen_in_rates(
     field_ppm: Tensor,
@@ -47,7 +60,7 @@ def sources_seen_in_rates(
     b0_kji: Triple,
     report: Report = silent,
 ) -> Tensor:
-    """Return sources in ppm (mean 0 over the mask, 0 outside) that follow relaxation rates.
+    """Return sources in ppm (0 outside the mask) that follow relaxation rates.
 
     Parameters
     ----------
@@ -65,7 +78,8 @@ def sources_seen_in_rates(
         Progress.
     """
     known = mask & (rates_hz[0] > 0)
-    hats = _hats(rates_hz, known, spacing_kji) if known.any() else []
+    rates = _smoothed(rates_hz, known, spacing_kji) if known.any() else []
+    hats = [hat for rate in rates for hat in _hats_over(rate)]
     if not hats:
         return torch.zeros_like(field_ppm)
     blocks = tuple(math.ceil(_COARSE_MM / step) for step in spacing_kji)
@@ -96,17 +110,18 @@ def sources_seen_in_rates(
     heights = torch.linalg.lstsq(
         normal, (matrix.T @ seen(mean_of_blocks(field_ppm, blocks)))[:, None]
     )
-    return laid(sum(h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True)))
+    values = sum(h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True))
+    fluid = values[rates[0] < _FLUID_HZ]
+    if len(fluid) < _FLUID_SHARE * len(values):
+        return laid(values)
+    return laid(values).add_(mask * (_FLUID_PPM - fluid.median()))
 
 
-def _hats(rates_hz: Sequence[Tensor], known: Tensor, spacing_kji: Triple) -> list[Tensor]:
-    """Return the hat functions over each rate, in the known voxels."""
+def _smoothed(rates_hz: Sequence[Tensor], known: Tensor, spacing_kji: Triple) -> list[Tensor]:
+    """Return each rate in the known voxels, with less noise."""
     sd_mm = _SMOOTHING * min(spacing_kji)
     share = gaussian(known.float(), sd_mm, spacing_kji)[known].clamp_min(1e-3)
-    hats = []
-    for rate in rates_hz:
-        hats += _hats_over(gaussian(rate * known, sd_mm, spacing_kji)[known] / share)
-    return hats
+    return [gaussian(rate * known, sd_mm, spacing_kji)[known] / share for rate in rates_hz]
 
 
 def _hats_over(values: Tensor) -> list[Tensor]:

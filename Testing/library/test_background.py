@@ -137,6 +137,22 @@ def test_sources_that_rates_show_are_kept(head):
     assert errors["unrelated"] < 1.1 * errors["none"]
 
 
+def test_fluid_is_the_reference_of_a_brain_that_is_no_ellipsoid():
+    """The field of a uniform brain is harmonic in it: only a tissue that is known tells of it."""
+    x = positions(SHAPE, SPACING)
+    brain = ellipsoid(x, (6, 4, 0), (28, 34, 34)) | ellipsoid(x, (-24, -18, 0), (14, 14, 22))
+    fluid = ellipsoid(x, (8, 4, 0), (7, 16, 12))
+    nuclei = ellipsoid(x, (2, 4, 16), (6, 6, 4)) | ellipsoid(x, (2, 4, -16), (6, 6, 4))
+    chi = torch.where(fluid, 0.019, torch.where(nuclei, 0.09, -0.03)) * brain
+    local = DipoleOperator(SHAPE, SPACING, B0, pad=1.0)(chi)
+    errors = {}
+    for fluid_hz in (1.5, 9.0):  # as of fluid, as of no tissue that is known
+        rate = torch.where(fluid, fluid_hz, torch.where(nuclei, 40.0, 20.0)) * brain
+        result = remove_background(local, brain, SPACING, B0, rates_hz=[rate])
+        errors[fluid_hz], _ = compare(result.local_field_ppm, local, result.mask)
+    assert errors[1.5] < 0.6 * errors[9.0]
+
+
 def test_a_rate_without_contrast_changes_nothing(head):
     total = head["local"] + head["background"]
     plain = remove_background(total, head["mask"], SPACING, B0, iterations=3)

@@ -53,14 +53,14 @@ def result() -> None:
 
 def slow() -> None:
     stop_when_stdin_closes()
-    output_folder().mkdir(parents=True)
+    output_folder().mkdir()
     (output_folder() / "half a file").write_text("x")
     steps(600, 0.1)
 
 
 def deaf() -> None:
     """Goes on when stdin closes; only being killed ends it."""
-    output_folder().mkdir(parents=True)
+    output_folder().mkdir()
     steps(600, 0.1)
 
 

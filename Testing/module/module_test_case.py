@@ -19,11 +19,12 @@ from small_result import GEOMETRY, ball, lesion_labels, small_result, write_smal
 from QSMSeparationLib.mrml.colors import remove_unused
 from QSMSeparationLib.mrml.convert import ijk_to_ras
 from QSMSeparationLib.mrml.marks import hierarchy
+from QSMSeparationLib.mrml.runs import find_runs, remove_run
 
 HERE = Path(__file__).parent
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> object:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> object:
     """Let the application run until a condition holds; returns what it gave last."""
     end = time.monotonic() + seconds
     while not (met := condition()) and time.monotonic() < end:
@@ -37,7 +38,8 @@ class Stopwatch:
 
     Two clocks: what the main thread computed in between, and the clock on the wall, which tells
     of waiting too. On a busy computer the latter says little, as any process waits for a
-    processor; a panel that waits for its worker stands still for as long as that one runs.
+    processor; a panel that waits for its worker stands still for as long as that one runs. On a
+    virtual machine the former, too, counts time in which another machine had the processor.
     """
 
     def __init__(self, every_ms: int = 10) -> None:
@@ -56,11 +58,13 @@ class Stopwatch:
         self.still_s = max(self.still_s, now[1] - self._last[1])
         self._last = now
 
-    def stop(self) -> None:
-        """Stop, and fail if the window did not stay alive."""
+    def stop(self) -> bool:
+        """Stop; returns whether the window stayed alive."""
         self._timer.stop()
-        assert self.busy_s < 0.2, f"the window computed for {self.busy_s:.2f} s"
-        assert self.still_s < 2.0, f"the window stood still for {self.still_s:.2f} s"
+        return self.busy_s < 0.2 and self.still_s < 2.0
+
+    def __str__(self) -> str:
+        return f"the window computed for {self.busy_s:.2f} s and stood still for {self.still_s:.2f}"
 
 
 class ModuleTestCase(unittest.TestCase):
@@ -141,7 +145,30 @@ class ModuleTestCase(unittest.TestCase):
         self.assertTrue(self.ui.applyButton.enabled, self.ui.reasonLabel.text)
         self.ui.applyButton.click()
 
-    def wait_for_end(self, seconds: float = 30.0) -> None:
+    def get_one_run(self, seconds: float = 120.0) -> None:
+        """Separate what was chosen, in place of any run before."""
+        for run in find_runs(slicer.mrmlScene):
+            remove_run(run)
+        self.press_separate()
+        self.wait_for_end(seconds)
+        self.assertEqual(self.errors, [])
+        self.assertEqual(len(find_runs(slicer.mrmlScene)), 1)
+
+    def window_stays_alive(self, run: Callable[[], None]) -> None:
+        """Do something up to three times; fail if the window does not stay alive in any.
+
+        What the panel computes too long it computes so each time; a busy computer does not.
+        """
+        told = []
+        for _ in range(3):
+            watch = Stopwatch()
+            run()
+            if watch.stop():
+                return
+            told.append(str(watch))
+        self.fail("; ".join(told))
+
+    def wait_for_end(self, seconds: float = 120.0) -> None:
         self.assertTrue(wait_for(lambda: not self.logic.running, seconds), "the run did not end")
         slicer.app.processEvents()
 
@@ -151,5 +178,10 @@ class ModuleTestCase(unittest.TestCase):
         return {node.GetID() for node in nodes}
 
     def temporary_folders(self) -> list[Path]:
-        """Return what runs have left on the disk."""
+        """Return what runs have on the disk."""
         return list(Path(slicer.app.temporaryPath).glob("qsmsep-*"))
+
+    def assert_no_files_left(self) -> None:
+        """Fail if runs leave files on the disk; those of a killed worker may go a bit later."""
+        wait_for(lambda: not self.temporary_folders(), 15)
+        self.assertEqual(self.temporary_folders(), [])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
-from module_test_case import ModuleTestCase, Stopwatch, wait_for
+from module_test_case import ModuleTestCase, wait_for
 from QSMSeparationPanel import job, packages, worker
 from small_result import GEOMETRY, ball, lesion_labels, small_result
 
@@ -120,12 +120,8 @@ class EndToEndTest(ModuleTestCase):
     def test_panel_gives_what_the_command_line_gives_and_the_scene_keeps_it(self):
         self.choose_head()
         self.assertEqual(self.parameters.method, "", "the method is chosen by what there is")
-        watch = Stopwatch()
-        self.press_separate()
-        self.wait_for_end(300)
-        watch.stop()
-        self.assertEqual(self.errors, [])
-        self.assertEqual(self.temporary_folders(), [])
+        self.window_stays_alive(lambda: self.get_one_run(300))
+        self.assert_no_files_left()
         [run] = find_runs(slicer.mrmlScene)
         self.check_run(run)
         for role in FILES:
@@ -200,7 +196,7 @@ class EndToEndTest(ModuleTestCase):
                 self.wait_for_end()
                 self.assertLess(time.monotonic() - start, 2.0)
                 self.assertEqual(self.node_ids(), self.before)
-                self.assertEqual(self.temporary_folders(), [])
+                self.assert_no_files_left()
                 self.assertEqual(self.errors, [])
                 self.assertTrue(wait_for(lambda f=folder: not processes_with(str(f)), 60))
                 slicer.mrmlScene.Clear(False)
@@ -216,7 +212,7 @@ class EndToEndTest(ModuleTestCase):
         self.wait_for_end()
         self.assertIn("ended from outside or crashed", self.errors[0])
         self.assertEqual(self.node_ids(), self.before)
-        self.assertEqual(self.temporary_folders(), [])
+        self.assert_no_files_left()
 
 
 def ijk_to_ras_of(node) -> np.ndarray:

@@ -29,7 +29,7 @@ case.use_worker("slow")
 case.press_separate()
 assert wait_for(lambda: "fake" in case.ui.stageLabel.text)
 slicer.modules.QSMSeparationWidget.onReload()
-assert case.temporary_folders() == [], case.temporary_folders()
+case.assert_no_files_left()
 widget = slicer.modules.QSMSeparationWidget
 assert widget is not case.widget
 assert widget.ui.applyButton.enabled, widget.ui.reasonLabel.text

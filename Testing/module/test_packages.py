@@ -49,7 +49,7 @@ class PackagesTest(ModuleTestCase):
         self.press_separate()
         self.assertFalse(self.logic.running, "nothing is started")
         self.assertEqual(self.node_ids(), before)
-        self.assertEqual(self.temporary_folders(), [])
+        self.assert_no_files_left()
         return self.ui.stageLabel.text
 
     def test_declined_installation_is_a_clear_message(self):

@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import slicer
-from module_test_case import ModuleTestCase, Stopwatch, wait_for
+from module_test_case import ModuleTestCase, wait_for
 from QSMSeparationPanel import job, worker
 from small_result import small_result
 
@@ -26,7 +26,7 @@ class RunTest(ModuleTestCase):
 
     def assert_nothing_left(self) -> None:
         self.assertEqual(self.node_ids(), self.before)
-        self.assertEqual(self.temporary_folders(), [])
+        self.assert_no_files_left()
         self.assertEqual(find_runs(slicer.mrmlScene), [])
         self.assertTrue(self.ui.applyButton.enabled, "one can try again")
         self.assertFalse(self.ui.cancelButton.enabled)
@@ -52,29 +52,29 @@ class RunTest(ModuleTestCase):
         self.assertIn("done in", self.ui.stageLabel.text)
         self.assertIn("a note of the worker", self.ui.logTextEdit.plainText)
         self.assertEqual(self.ui.runComboBox.currentText, run.title)
-        self.assertEqual(self.temporary_folders(), [])
+        self.assert_no_files_left()
 
     def test_stage_and_time_left_are_shown_and_the_window_stays_alive(self):
         self.choose_maps()
         self.use_worker("slow")
-        watch = Stopwatch()
-        self.press_separate()
-        self.assertTrue(wait_for(lambda: self.ui.progressBar.value > 5))
-        self.assertRegex(self.ui.stageLabel.text, r"inversion: fake, about (1 min 0|5\d) s left")
-        self.assertGreater(self.ui.progressBar.value, 0)
-        self.assertLess(self.ui.progressBar.value, 50)
-        self.ui.cancelButton.click()
-        self.wait_for_end()
-        watch.stop()
+
+        def run() -> None:
+            self.press_separate()
+            self.assertTrue(wait_for(lambda: self.ui.progressBar.value > 5))
+            self.assertRegex(
+                self.ui.stageLabel.text, r"inversion: fake, about (1 min 0|5\d) s left"
+            )
+            self.assertGreater(self.ui.progressBar.value, 0)
+            self.assertLess(self.ui.progressBar.value, 50)
+            self.ui.cancelButton.click()
+            self.wait_for_end()
+
+        self.window_stays_alive(run)
 
     def test_window_stays_alive_while_results_are_loaded(self):
         self.choose_maps()
         self.use_worker("result")
-        watch = Stopwatch()
-        self.ui.applyButton.click()
-        self.wait_for_end()
-        self.assertEqual(len(find_runs(slicer.mrmlScene)), 1)
-        watch.stop()
+        self.window_stays_alive(self.get_one_run)
 
     def cancel(self, reached) -> float:
         """Cancel once a stage is reached; returns the seconds until the run has ended."""
@@ -136,11 +136,7 @@ class RunTest(ModuleTestCase):
     def test_worker_that_floods_its_output_does_not_stop_the_window(self):
         self.choose_maps()
         self.use_worker("flood")
-        watch = Stopwatch()
-        self.ui.applyButton.click()
-        self.wait_for_end()
-        watch.stop()
-        self.assertEqual(len(find_runs(slicer.mrmlScene)), 1)
+        self.window_stays_alive(self.get_one_run)
         self.assertIn("lines left out", self.ui.logTextEdit.plainText)
 
     def test_error_of_the_worker_is_told_as_it_is(self):
@@ -184,7 +180,7 @@ class RunTest(ModuleTestCase):
                 slicer.mrmlScene.Clear(False)
                 self.wait_for_end(CANCEL_S)
                 self.assertEqual(find_runs(slicer.mrmlScene), [])
-                self.assertEqual(self.temporary_folders(), [])
+                self.assert_no_files_left()
                 self.assertEqual(self.errors, [])
 
     def test_panel_that_goes_ends_the_run(self):
@@ -192,7 +188,7 @@ class RunTest(ModuleTestCase):
         wait_for(lambda: "fake" in self.ui.stageLabel.text)
         self.widget.cleanup()
         self.assertFalse(self.logic.running)
-        self.assertEqual(self.temporary_folders(), [])
+        self.assert_no_files_left()
         wait_for(lambda: False, 0.2)  # what comes later touches no widget
 
     def test_only_one_run_at_a_time(self):

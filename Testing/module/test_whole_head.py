@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from module_test_case import ModuleTestCase, Stopwatch, wait_for
+from module_test_case import ModuleTestCase, wait_for
 from QSMSeparationPanel import sample_data
 
 from QSMSeparationLib.io.nifti import read_volume
@@ -33,11 +33,7 @@ class WholeHeadTest(ModuleTestCase):
         self.head = Path(self.parameters.scanFolder)
 
     def test_panel_gives_what_the_command_line_gives(self):
-        watch = Stopwatch()
-        self.press_separate()
-        self.wait_for_end(1800)
-        watch.stop()
-        self.assertEqual(self.errors, [])
+        self.window_stays_alive(lambda: self.get_one_run(1800))
         [run] = find_runs(slicer.mrmlScene)
         out = self.folder / "out"
         lesions = self.head / "derivatives/truth/sub-01/anat/sub-01_desc-lesions_dseg.nii.gz"
@@ -63,5 +59,5 @@ class WholeHeadTest(ModuleTestCase):
                 self.wait_for_end()
                 self.assertLess(time.monotonic() - start, 2.0)
                 self.assertEqual(self.node_ids(), self.before)
-                self.assertEqual(self.temporary_folders(), [])
+                self.assert_no_files_left()
                 self.assertEqual(self.errors, [])
