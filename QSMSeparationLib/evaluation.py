@@ -144,8 +144,11 @@ def _prepared(
         given["qsm"] = net.volume("net")
     else:
         net = pipeline.reconstruct(case.scan(), replace(options, method="r2star-qsm"), timed)
-        names = {"field": "local_field", "r2prime": "r2prime", "r2star": "r2star", "qsm": "net"}
-        given = {name: net.volume(key) for name, key in names.items() if key in net.maps}
+        names = {"field": "inner_field", "r2prime": "r2prime", "r2star": "r2star", "qsm": "net"}
+        maps = net.maps | net.intermediate
+        given = {
+            name: Volume(maps[key], net.geometry, key) for name, key in names.items() if key in maps
+        }
         mask = Volume(net.mask.astype(np.uint8), net.geometry, f"{case.name} mask")
         scores = score_field(net, truth)
     return given, mask, scores | {"seconds_before": sum(timed.seconds.values())}

@@ -157,7 +157,7 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
         spacing_kji=scan.geometry.spacing_kji,
         b0_kji=scan.geometry.b0_kji,
         b0_tesla=scan.b0_tesla,
-        field_ppm=background.local_field_ppm,
+        field_ppm=background.inner_field_ppm,
         weight=data_weight(magnitude, estimate.reliability, inside),
         dr_para=relaxivity(options.dr_para, scan.b0_tesla),
         dr_dia=relaxivity(options.dr_dia, scan.b0_tesla),
@@ -168,6 +168,7 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     result.maps["local_field"] = background.local_field_ppm.cpu().numpy()
     for name, rate in rates.items():
         result.maps[name.removesuffix("_hz")] = rate.cpu().numpy()
+    result.intermediate["inner_field"] = background.inner_field_ppm.cpu().numpy()
     result.intermediate["total_field"] = estimate.total_field_ppm.cpu().numpy()
     result.intermediate["reliability"] = estimate.reliability.cpu().numpy()
     separate_maps(maps, options, result, progress)

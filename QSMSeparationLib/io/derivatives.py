@@ -19,6 +19,7 @@ MAPS: dict[str, tuple[str, str, str]] = {
     "chi_para": ("desc-paramagnetic_Chimap", "ppm", "paramagnetic susceptibility, chi+ >= 0"),
     "chi_dia": ("desc-diamagnetic_Chimap", "ppm", "diamagnetic susceptibility, chi- <= 0"),
     "local_field": ("desc-local_fieldmap", "ppm", "local field, background removed"),
+    "inner_field": ("desc-inner_fieldmap", "ppm", "local field of sources in the mask alone"),
     "total_field": ("desc-total_fieldmap", "ppm", "total field"),
     "residual": ("desc-residual_fieldmap", "ppm", "field not explained by the net susceptibility"),
     "r2star": ("R2starmap", "Hz", "effective transverse relaxation rate R2*"),

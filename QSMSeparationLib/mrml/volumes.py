@@ -32,6 +32,7 @@ _NAMES = {
     "chi_para": "chi+",
     "chi_dia": "chi-",
     "local_field": "local field",
+    "inner_field": "inner field",
     "total_field": "total field",
     "residual": "residual field",
     "r2star": "R2star",

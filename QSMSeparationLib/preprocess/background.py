@@ -13,6 +13,7 @@ from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.preprocess.pdf import pdf
 from QSMSeparationLib.preprocess.resharp import resharp
+from QSMSeparationLib.preprocess.smv import Frame
 from QSMSeparationLib.preprocess.source_prior import sources_seen_in_rates
 from QSMSeparationLib.preprocess.vsharp import vsharp
 from QSMSeparationLib.progress import Report, silent
@@ -43,6 +44,9 @@ class BackgroundResult:
     ----------
     local_field_ppm : Tensor
         Local field, mean 0 over ``mask``, 0 outside it.
+    inner_field_ppm : Tensor
+        The part of it that sources within ``mask`` make about their mean, and no others: what
+        an inversion can explain. As far as rates showed sources; else the local field.
     mask : Tensor
         The mask after erosion, bool.
     residual : Tensor
@@ -53,6 +57,7 @@ class BackgroundResult:
     """
 
     local_field_ppm: Tensor
+    inner_field_ppm: Tensor
     mask: Tensor
     residual: Tensor
     notes: tuple[str, ...]
@@ -106,8 +111,9 @@ def remove_background(
         raise InputError("background removal: no voxel of the field is reliable")
     field = torch.where(good, total_field_ppm.float(), 0.0)
     field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
-    known = _known_field(field, mask, trust, rates_hz, spacing_kji, b0_kji)
-    field = field - known
+    known = _Known(field, mask, trust, rates_hz, spacing_kji, b0_kji) if rates_hz else None
+    if known:
+        field -= known.field
     residual = torch.zeros_like(field)
     rounds = iterations or _ITERATIONS.get(method, 0)
     kept = mask
@@ -120,15 +126,18 @@ def remove_background(
     kept = kept & (depth >= _KEPT_SHARE)
     if not kept.any():
         raise InputError("background removal: the mask is too thin for any ball; check the mask")
-    local = local + known
-    local = torch.where(kept, local - local[kept].mean(), 0.0)
+    inner = local
+    if known:
+        local = local + known.field
+        inner = local - known.field_beside(kept)
+    local, inner = (torch.where(kept, f - f[kept].mean(), 0.0) for f in (local, inner))
     notes = [f"background removal: {method}, {_share(kept, given):.1%} of the mask kept"]
     if rates_hz:
         names = " and ".join(("R2*", "R2'")[: len(rates_hz)])
         notes.append(f"background removal: sources that follow {names} were kept apart from it")
     if bad.any():
         notes.append(f"{_share(bad, mask):.2%} of the mask filled as unreliable")
-    return BackgroundResult(local, kept, residual, tuple(notes))
+    return BackgroundResult(local, inner, kept, residual, tuple(notes))
 
 
 def _checked(total_field_ppm: Tensor, mask: Tensor, method: str) -> Tensor:
@@ -148,20 +157,32 @@ def _share(part: Tensor, whole: Tensor) -> float:
     return int(part.sum()) / int(whole.sum())
 
 
-def _known_field(
-    field_ppm: Tensor,
-    mask: Tensor,
-    trust: Tensor,
-    rates_hz: Sequence[Tensor],
-    spacing_kji: Triple,
-    b0_kji: Triple,
-) -> Tensor:
-    """Return the field in the mask of the sources that the rates show, 0 without rates."""
-    if not rates_hz:
-        return torch.zeros_like(field_ppm)
-    sources = sources_seen_in_rates(field_ppm, mask, trust, rates_hz, spacing_kji, b0_kji)
-    dipole = DipoleOperator(tuple(mask.shape), spacing_kji, b0_kji, pad=0.5, device=mask.device)
-    return dipole(sources) * mask
+class _Known:
+    """Sources that relaxation rates show, and their field within the mask."""
+
+    def __init__(
+        self,
+        field_ppm: Tensor,
+        mask: Tensor,
+        trust: Tensor,
+        rates_hz: Sequence[Tensor],
+        spacing_kji: Triple,
+        b0_kji: Triple,
+    ) -> None:
+        self._sources = sources_seen_in_rates(field_ppm, mask, trust, rates_hz, spacing_kji, b0_kji)
+        self._frame = Frame.around(mask, spacing_kji, 0.0)
+        shape = tuple(self._frame.mask.shape)
+        self._dipole = DipoleOperator(shape, spacing_kji, b0_kji, pad=0.5, device=mask.device)
+        self.field = self._field_of(self._sources)
+
+    def field_beside(self, kept: Tensor) -> Tensor:
+        """Return the field of the sources that are not in ``kept``, and of their mean in it."""
+        mean = self._sources[kept].mean()
+        return self._field_of(torch.where(kept, mean, self._sources))
+
+    def _field_of(self, sources_ppm: Tensor) -> Tensor:
+        frame = self._frame
+        return frame.uncrop(self._dipole(sources_ppm[frame.box]) * frame.mask)
 
 
 def fill_harmonic(field: Tensor, bad: Tensor, good: Tensor, spacing_kji: Triple) -> Tensor:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
+from QSMSeparationLib.preprocess._echoes import Box, mask_box
 
 Triple = tuple[float, float, float]
-Box = tuple[slice, slice, slice]
 
 RADII_MM = (8.0, 4.0)
 _SUBVOXELS = 5
@@ -53,17 +53,13 @@ class Frame:
     @classmethod
     def around(cls, mask: Tensor, spacing_kji: Triple, margin_mm: float) -> Frame:
         """Return the frame of a mask."""
-        box = []
-        for axis in range(3):
-            line = mask.amax(dim=tuple(a for a in range(3) if a != axis))
-            hit = torch.nonzero(line).flatten()
-            box.append(slice(int(hit[0]), int(hit[-1]) + 1))
-        inner = mask[tuple(box)]
+        box = mask_box(mask)
+        inner = mask[box]
         padded = tuple(
             good_size(n + math.ceil(margin_mm / s))
             for n, s in zip(inner.shape, spacing_kji, strict=True)
         )
-        return cls(inner, tuple(box), tuple(mask.shape), padded)
+        return cls(inner, box, tuple(mask.shape), padded)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the half spectrum of values in the box."""
