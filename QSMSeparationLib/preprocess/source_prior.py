@@ -44,8 +44,8 @@ _MARGIN_MM = 20.0
 _FLUID_PPM = 0.019
 """Susceptibility of cerebrospinal fluid against muscle (Marques et al., MRM 2021;86:526)."""
 
-_FLUID_HZ = 5.0
-"""Below this R2* is fluid: tissue has 10 Hz or more at 1.5 T, and more in higher fields."""
+_FLUID_RATE = 0.45
+"""Below this share of the brain's median R2* is fluid, at any field strength."""
 
 _FLUID_SHARE = 1e-3
 """Of the brain, at the least, for fluid to be a reference: else the mean of the sources is 0."""
@@ -114,7 +114,7 @@ def sources_seen_in_rates(
         normal, (matrix.T @ seen(mean_of_blocks(field_ppm, blocks)))[:, None]
     )
     values = sum(h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True))
-    fluid = values[rates[0] < _FLUID_HZ]
+    fluid = values[rates[0] < _FLUID_RATE * rates[0].median()]
     sources = laid(values)
     if len(fluid) >= _FLUID_SHARE * len(values):
         sources.add_(mask * (_FLUID_PPM - fluid.median()))
