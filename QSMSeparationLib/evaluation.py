@@ -145,10 +145,8 @@ def _prepared(
     else:
         net = pipeline.reconstruct(case.scan(), replace(options, method="r2star-qsm"), timed)
         names = {"field": "inner_field", "r2prime": "r2prime", "r2star": "r2star", "qsm": "net"}
-        maps = net.maps | net.intermediate
-        given = {
-            name: Volume(maps[key], net.geometry, key) for name, key in names.items() if key in maps
-        }
+        found = net.maps.keys() | net.intermediate.keys()
+        given = {name: net.volume(key) for name, key in names.items() if key in found}
         mask = Volume(net.mask.astype(np.uint8), net.geometry, f"{case.name} mask")
         scores = score_field(net, truth)
     return given, mask, scores | {"seconds_before": sum(timed.seconds.values())}

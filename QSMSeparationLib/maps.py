@@ -1,12 +1,25 @@
-"""What the methods of inversion and separation work on: :class:`Maps`."""
+"""What the methods of inversion and separation work on: :class:`Maps`, and the box of a mask."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
+
+Box = tuple[slice, slice, slice]
+
+
+def mask_box(mask: Tensor) -> Box:
+    """Return the smallest box that holds the mask (k, j, i), which is not empty."""
+    box = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        hit = torch.nonzero(torch.amax(mask, dim=others)).flatten()
+        box.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return tuple(box)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,5 +44,6 @@ class Result:
     checks: list[Any] = field(default_factory=list)
 
     def volume(self, name: str) -> Volume:
-        """Return one map with its geometry."""
-        return Volume(self.maps[name], self.geometry, name)
+        """Return one map, intermediate or not, with its geometry."""
+        array = self.maps[name] if name in self.maps else self.intermediate[name]
+        return Volume(array, self.geometry, name)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.maps import Maps, mask_box
 from QSMSeparationLib.physics.dipole import DipoleOperator
 
 
@@ -35,7 +35,7 @@ class Window:
         if not maps.mask.any():
             raise InputError("the mask is empty: there is nothing to invert")
         self.mask = maps.mask.bool()
-        self.box = tuple(_extent(self.mask, axis) for axis in range(3))
+        self.box = mask_box(self.mask)
         self.inner = tuple(slice(0, s.stop - s.start) for s in self.box)
         operator = DipoleOperator(
             tuple(s.stop for s in self.inner),
@@ -109,10 +109,3 @@ def difference(volume: Tensor, slab: slice, axis: int, out: Tensor) -> None:
         here.narrow(axis, 1, n - 1), here.narrow(axis, 0, n - 1), out=out.narrow(axis, 0, n - 1)
     )
     torch.sub(here.select(axis, 0), here.select(axis, n - 1), out=out.select(axis, n - 1))
-
-
-def _extent(mask: Tensor, axis: int) -> slice:
-    """First to last index along an axis where the mask is set."""
-    others = tuple(a for a in range(3) if a != axis)
-    where = mask.any(dim=others[1]).any(dim=others[0]).nonzero()
-    return slice(int(where.min()), int(where.max()) + 1)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from QSMSeparationLib.maps import mask_box
 from QSMSeparationLib.progress import Report, silent
 
 TILE = 128
@@ -197,14 +198,7 @@ def _ramp(box: tuple[slice, ...], shape: torch.Size, device: torch.device) -> Te
 def _bounding_box(inputs: Tensor) -> tuple[slice, ...]:
     """Where any channel is not 0."""
     any_channel = (inputs != 0).any(dim=0)
-    box = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        where = any_channel.any(dim=others[1]).any(dim=others[0]).nonzero()
-        if len(where) == 0:
-            return (slice(0, 1),) * 3
-        box.append(slice(int(where.min()), int(where.max()) + 1))
-    return tuple(box)
+    return mask_box(any_channel) if any_channel.any() else (slice(0, 1),) * 3
 
 
 def _padded(volume: Tensor, multiple: int) -> Tensor:

@@ -11,24 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
-
-Box = tuple[slice, slice, slice]
+from QSMSeparationLib.maps import Box, mask_box
 
 
 def wrap(phase_rad: Tensor) -> Tensor:
     """Return the phase moved by whole turns into [-pi, pi]."""
     turns = torch.round(phase_rad / (2 * math.pi))
     return phase_rad - turns.mul_(2 * math.pi)
-
-
-def mask_box(mask: Tensor) -> Box:
-    """Return the smallest box that holds the mask."""
-    box = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = torch.nonzero(torch.amax(mask, dim=others)).flatten()
-        box.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return tuple(box)
 
 
 @dataclass(eq=False)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.maps import mask_box
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.preprocess.pdf import pdf
 from QSMSeparationLib.preprocess.resharp import resharp
-from QSMSeparationLib.preprocess.smv import Frame
 from QSMSeparationLib.preprocess.source_prior import sources_seen_in_rates
 from QSMSeparationLib.preprocess.vsharp import vsharp
 from QSMSeparationLib.progress import Report, silent
@@ -111,9 +111,14 @@ def remove_background(
         raise InputError("background removal: no voxel of the field is reliable")
     field = torch.where(good, total_field_ppm.float(), 0.0)
     field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
-    known = _Known(field, mask, trust, rates_hz, spacing_kji, b0_kji) if rates_hz else None
-    if known:
-        field -= known.field
+    known, box = None, mask_box(mask)
+    if rates_hz:
+        rates = [rate[box] for rate in rates_hz]
+        sources = sources_seen_in_rates(
+            field[box], mask[box], trust[box], rates, spacing_kji, b0_kji
+        )
+        known = _Known(sources, mask[box], spacing_kji, b0_kji)
+        field[box] -= known.field
     residual = torch.zeros_like(field)
     rounds = iterations or _ITERATIONS.get(method, 0)
     kept = mask
@@ -128,8 +133,9 @@ def remove_background(
         raise InputError("background removal: the mask is too thin for any ball; check the mask")
     inner = local
     if known:
-        local = local + known.field
-        inner = local - known.field_beside(kept)
+        local[box] += known.field
+        inner = local.clone()
+        inner[box] -= known.field_beside(kept[box])
     local, inner = (torch.where(kept, f - f[kept].mean(), 0.0) for f in (local, inner))
     notes = [f"background removal: {method}, {_share(kept, given):.1%} of the mask kept"]
     if rates_hz:
@@ -158,22 +164,15 @@ def _share(part: Tensor, whole: Tensor) -> float:
 
 
 class _Known:
-    """Sources that relaxation rates show, and their field within the mask."""
+    """Known sources, and their field within the mask."""
 
     def __init__(
-        self,
-        field_ppm: Tensor,
-        mask: Tensor,
-        trust: Tensor,
-        rates_hz: Sequence[Tensor],
-        spacing_kji: Triple,
-        b0_kji: Triple,
+        self, sources_ppm: Tensor, mask: Tensor, spacing_kji: Triple, b0_kji: Triple
     ) -> None:
-        self._sources = sources_seen_in_rates(field_ppm, mask, trust, rates_hz, spacing_kji, b0_kji)
-        self._frame = Frame.around(mask, spacing_kji, 0.0)
-        shape = tuple(self._frame.mask.shape)
+        self._sources, self._mask = sources_ppm, mask
+        shape = tuple(mask.shape)
         self._dipole = DipoleOperator(shape, spacing_kji, b0_kji, pad=0.5, device=mask.device)
-        self.field = self._field_of(self._sources)
+        self.field = self._field_of(sources_ppm)
 
     def field_beside(self, kept: Tensor) -> Tensor:
         """Return the field of the sources that are not in ``kept``, and of their mean in it."""
@@ -181,8 +180,7 @@ class _Known:
         return self._field_of(torch.where(kept, mean, self._sources))
 
     def _field_of(self, sources_ppm: Tensor) -> Tensor:
-        frame = self._frame
-        return frame.uncrop(self._dipole(sources_ppm[frame.box]) * frame.mask)
+        return self._dipole(sources_ppm) * self._mask
 
 
 def fill_harmonic(field: Tensor, bad: Tensor, good: Tensor, spacing_kji: Triple) -> Tensor:

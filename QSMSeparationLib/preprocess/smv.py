@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.maps import Box, mask_box
 from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
-from QSMSeparationLib.preprocess._echoes import Box, mask_box
 
 Triple = tuple[float, float, float]
 

@@ -77,14 +77,11 @@ def sources_seen_in_rates(
     report : Report
         Progress.
     """
-    brain = Frame.around(mask, spacing_kji, 0.0)
-    field_ppm, mask, trust = field_ppm[brain.box], brain.mask, trust[brain.box]
-    rates_hz = [rate[brain.box] for rate in rates_hz]
     known = mask & (rates_hz[0] > 0)
     rates = _smoothed(rates_hz, known, spacing_kji) if known.any() else []
     hats = [hat for rate in rates for hat in _hats_over(rate)]
     if not hats:
-        return brain.uncrop(torch.zeros_like(field_ppm))
+        return torch.zeros_like(field_ppm)
     blocks = tuple(math.ceil(_COARSE_MM / step) for step in spacing_kji)
     spacing = tuple(b * s for b, s in zip(blocks, spacing_kji, strict=True))
     inside = mean_of_blocks(mask.float(), blocks) > 0.999
@@ -118,7 +115,7 @@ def sources_seen_in_rates(
     sources = laid(values)
     if len(fluid) >= _FLUID_SHARE * len(values):
         sources.add_(mask * (_FLUID_PPM - fluid.median()))
-    return brain.uncrop(sources)
+    return sources
 
 
 def _smoothed(rates_hz: Sequence[Tensor], known: Tensor, spacing_kji: Triple) -> list[Tensor]:
