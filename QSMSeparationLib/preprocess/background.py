@@ -25,6 +25,9 @@ Method = Literal["resharp", "vsharp", "pdf"]
 UNRELIABLE = 0.3
 """Below this reliability a field is not measured: it is filled from its neighbours."""
 
+_RATE_UNRELIABLE = 0.6
+"""Below this the echoes agree so little that rates are not measured either: they are filled, too."""
+
 _EDGE_SD_MM = 1.5
 _PURE_SHARE = 0.66
 """Voxels are brain alone if this share of a Gaussian about them is: 0.6 mm within a flat border."""
@@ -113,7 +116,11 @@ def remove_background(
     field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
     known, box = None, mask_box(mask)
     if rates_hz:
-        rates = [rate[box] for rate in rates_hz]
+        unsure = mask & (trust < _RATE_UNRELIABLE)
+        rates = [
+            fill_harmonic(rate.float(), unsure, mask & ~unsure, spacing_kji)[box]
+            for rate in rates_hz
+        ]
         sources = sources_seen_in_rates(
             field[box], mask[box], trust[box], rates, spacing_kji, b0_kji
         )

@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.physics.dipole import kspace_kernel
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
 from QSMSeparationLib.progress import Report, silent
 from QSMSeparationLib.smoothing import gaussian, mean_of_blocks
@@ -34,7 +35,7 @@ _KNOTS = (0.01, 0.06, 0.16, 0.3, 0.5, 0.7, 0.85, 0.94, 0.98, 0.995)
 
 _RIDGE = 1e-3
 _COARSE_MM = 2.0
-"""The curves are fitted on blocks of voxels of at least this size: they have ten unknowns each."""
+"""The curves are fitted on blocks of voxels of about this size: they have ten unknowns each."""
 
 _SMOOTHING = 0.6
 """SD of the Gaussian that a rate is smoothed by, in voxels: its noise would flatten the curve."""
@@ -82,34 +83,34 @@ def sources_seen_in_rates(
     hats = [hat for rate in rates for hat in _hats_over(rate)]
     if not hats:
         return torch.zeros_like(field_ppm)
-    blocks = tuple(math.ceil(_COARSE_MM / step) for step in spacing_kji)
+    blocks = tuple(max(1, round(_COARSE_MM / step)) for step in spacing_kji)
     spacing = tuple(b * s for b, s in zip(blocks, spacing_kji, strict=True))
-    inside = mean_of_blocks(mask.float(), blocks) > 0.999
-    frame = Frame.around(inside, spacing, _MARGIN_MM)
+    share = mean_of_blocks(mask.float(), blocks)
+    frame = Frame.around(share > 0, spacing, _MARGIN_MM)
+    frame = replace(frame, mask=share[frame.box] > 0.999)
     shells, _ = fitting_shells(frame, spacing, shell_radii(spacing))
     weight = mean_of_blocks(trust * mask, blocks)[frame.box]
-
-    def seen(field: Tensor) -> Tensor:
-        spectrum = frame.forward(field[frame.box] * frame.mask)
-        rows = (
-            (frame.backward(spectrum * high_pass) * weight)[where] for where, high_pass in shells
-        )
-        return torch.cat(list(rows))
 
     def laid(values: Tensor) -> Tensor:
         return torch.zeros_like(field_ppm).masked_scatter_(known, values)
 
-    dipole = DipoleOperator(tuple(inside.shape), spacing, b0_kji, pad=0.5, device=mask.device)
+    def spectrum(volume: Tensor) -> Tensor:
+        return frame.forward(mean_of_blocks(volume, blocks)[frame.box])
+
+    def seen(field: Tensor) -> Tensor:
+        rows = ((frame.backward(field * high_pass) * weight)[where] for where, high_pass in shells)
+        return torch.cat(list(rows))
+
+    # Periodic images of the sources lie outside the mask: mean values do not see their fields.
+    dipole = kspace_kernel(frame.padded, spacing, b0_kji, mask.device)
     columns = []
     for number, hat in enumerate(hats):
         report(number, len(hats))
-        columns.append(seen(dipole(mean_of_blocks(laid(hat), blocks))))
+        columns.append(seen(spectrum(laid(hat)).mul_(dipole)))
     matrix = torch.stack(columns, dim=1)
     normal = matrix.T @ matrix
     normal.diagonal().mul_(1 + _RIDGE)
-    heights = torch.linalg.lstsq(
-        normal, (matrix.T @ seen(mean_of_blocks(field_ppm, blocks)))[:, None]
-    )
+    heights = torch.linalg.lstsq(normal, (matrix.T @ seen(spectrum(field_ppm * mask)))[:, None])
     values = sum(h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True))
     fluid = values[rates[0] < _FLUID_RATE * rates[0].median()]
     sources = laid(values)
