@@ -34,6 +34,16 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Return whether networks run faster in bfloat16 there: on GPUs, and processors with AMX.
+
+    On a processor of which torch can't tell, they compute in float32.
+    """
+    if device.type == "cpu":
+        return bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False))
+    return device.type == "cuda"
+
+
 def describe_device(device: torch.device) -> str:
     """Return the device's name for the provenance."""
     if device.type == "cuda":

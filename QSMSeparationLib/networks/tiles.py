@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from QSMSeparationLib.device import has_bfloat16_units
 from QSMSeparationLib.maps import mask_box
 from QSMSeparationLib.progress import Report, silent
 
@@ -122,8 +123,8 @@ def _forward(
     network.to(device)
 
     def apply(part: Tensor) -> Tensor:
-        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        with torch.inference_mode(), torch.autocast(device.type, dtype, device.type == "cuda"):
+        fast = has_bfloat16_units(device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
             volume = part[None].to(device).contiguous(memory_format=torch.channels_last_3d)
             output = pick(network(volume))[0]
         return output.float().clone()

@@ -172,6 +172,21 @@ def test_the_inner_field_is_that_of_sources_in_the_mask_about_their_mean(lobes):
     assert torch.equal(plain.inner_field_ppm, plain.local_field_ppm)
 
 
+def test_rates_do_not_count_where_the_echoes_disagree(lobes):
+    """A vessel's field dephases the voxels about it: they look full of iron, and are not."""
+    mask, local = lobes["mask"], lobes["local"]
+    rim = mask & (neighbour_share(mask) < 1) & (torch.arange(SHAPE[0])[:, None, None] % 4 == 0)
+    spoiled = torch.where(rim, 80.0, lobes["rate"])
+    weight = torch.where(rim, 0.4, mask.float())
+    errors = []
+    for rate, trust in ((lobes["rate"], weight), (spoiled, weight), (spoiled, mask.float())):
+        result = remove_background(local, mask, SPACING, B0, weight=trust, rates_hz=[rate])
+        errors += compare(result.local_field_ppm, local, result.mask)[:1]
+    clean, told, untold = errors
+    assert told == pytest.approx(clean, rel=1e-3)
+    assert untold > 1.5 * clean
+
+
 def test_a_rate_without_contrast_changes_nothing(head):
     total = head["local"] + head["background"]
     plain = remove_background(total, head["mask"], SPACING, B0, iterations=3)

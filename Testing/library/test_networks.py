@@ -97,6 +97,18 @@ def test_tiles_give_the_whole_volume(monkeypatch):
     assert (parts - whole).norm() < 0.01 * whole.norm()
 
 
+def test_half_the_digits_change_a_result_by_less_than_its_noise(monkeypatch):
+    network = active(UNet(2, 1, (8, 12, 16), fold=2))
+    inputs = torch.randn(2, 32, 48, 40)
+    found = []
+    for fast in (False, True):
+        monkeypatch.setattr(tiles, "has_bfloat16_units", lambda device, fast=fast: fast)
+        found.append(infer(network, inputs, 1)[0])
+    exact, rounded = found
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).norm() < 0.02 * exact.norm()
+
+
 def test_out_of_memory_falls_back_to_tiles_and_says_so(monkeypatch):
     network = active(UNet(1, 1, (4, 8), fold=2))
     forward = network.forward
