@@ -13,13 +13,15 @@ from QSMSeparationLib.volume import Geometry
 
 
 def shim_(field_ppm: Tensor, brain: Tensor, seed: int, every: int = 8) -> None:
-    """Shim a field in place: subtract its second-order polynomial over the brain.
+    """Shim a field of cubic voxels in place: subtract its second-order fit over the brain.
 
-    A random linear part of 0.05 ppm stays, as no shim is perfect.
+    The terms are solid harmonics, as the fields of shim coils are. A random linear part of
+    0.05 ppm over half the longest side stays, as no shim is perfect.
     """
     shape = field_ppm.shape
+    half = (max(shape) - 1) / 2
     k, j, i = (
-        torch.linspace(-1, 1, n).view([-1 if a == axis else 1 for a in range(3)])
+        ((torch.arange(n) - (n - 1) / 2) / half).view([-1 if a == axis else 1 for a in range(3)])
         for axis, n in enumerate(shape)
     )
     one = torch.ones(1, 1, 1)

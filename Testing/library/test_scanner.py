@@ -14,6 +14,7 @@ from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.physics.constants import hz_per_ppm, relaxivity
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head, Vessel
+from QSMSeparationLib.simulation.coil import shim_
 from QSMSeparationLib.simulation.field import free_space_field
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.rasterise import rasterise, refine_labels
@@ -58,6 +59,25 @@ def test_free_space_field_of_a_sphere():
     assert error.max() < 0.02 * np.abs(expected[outside]).max()
     far = r > 40
     assert np.abs((field - expected)[far]).max() < 0.002
+
+
+def test_a_shim_flattens_the_field_and_is_harmonic():
+    """A coil outside the head can only make fields without sources in it, whatever the box."""
+    shape = (26, 48, 34)
+    k, j, i = (
+        (torch.arange(n, dtype=torch.float32) - n / 2).view([-1 if a == b else 1 for b in range(3)])
+        for a, n in enumerate(shape)
+    )
+    field = (k * k + 0.5 * j * i - i * i + 0.01 * j**3) / 100
+    brain = (k / 11) ** 2 + (j / 20) ** 2 + (i / 14) ** 2 < 1
+    shimmed = field.clone()
+    shim_(shimmed, brain, seed=1, every=1)
+    added = (shimmed - field).double()
+    inner = (slice(1, -1),) * 3
+    curved = [(added.roll(1, a) + added.roll(-1, a) - 2 * added)[inner] for a in range(3)]
+    assert max(float(c.abs().max()) for c in curved) > 5e-4
+    assert sum(curved).abs().max() < 1e-5
+    assert shimmed[brain].std() < 0.2 * field[brain].std()
 
 
 def test_r2prime_fits_back_from_the_noiseless_signal(scanned):
