@@ -18,7 +18,6 @@ tissue around the brain. Maps of susceptibility only get another reference by it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
