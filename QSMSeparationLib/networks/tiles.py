@@ -121,9 +121,9 @@ def _forward(
     pick: Callable[[object], Tensor],
 ) -> Tensor:
     network.to(device)
+    fast = has_bfloat16_units(device)
 
     def apply(part: Tensor) -> Tensor:
-        fast = has_bfloat16_units(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
             volume = part[None].to(device).contiguous(memory_format=torch.channels_last_3d)
             output = pick(network(volume))[0]

@@ -116,15 +116,13 @@ def remove_background(
     field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
     known, box = None, mask_box(mask)
     if rates_hz:
-        unsure = mask & (trust < _RATE_UNRELIABLE)
+        inside, sure = mask[box], trust[box] >= _RATE_UNRELIABLE
         rates = [
-            fill_harmonic(rate.float(), unsure, mask & ~unsure, spacing_kji)[box]
+            fill_harmonic(rate[box], inside & ~sure, inside & sure, spacing_kji)
             for rate in rates_hz
         ]
-        sources = sources_seen_in_rates(
-            field[box], mask[box], trust[box], rates, spacing_kji, b0_kji
-        )
-        known = _Known(sources, mask[box], spacing_kji, b0_kji)
+        sources = sources_seen_in_rates(field[box], inside, trust[box], rates, spacing_kji, b0_kji)
+        known = _Known(sources, inside, spacing_kji, b0_kji)
         field[box] -= known.field
     residual = torch.zeros_like(field)
     rounds = iterations or _ITERATIONS.get(method, 0)
