@@ -20,6 +20,7 @@ test-slow: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 bench: $(STAMP)
 	test -d $(CASES) || $(BIN)/qsmsep simulate $(CASES)/seed801 --seed 801 --spin-echo

@@ -86,7 +86,7 @@ def make_sample_data(source: Any = None) -> list[Any]:
     """Make the digital head on this computer; nothing is downloaded."""
     from QSMSeparationPanel.sample_data import download
 
-    from QSMSeparationLib.errors import QSMSeparationError
+    from QSMSeparationLib.runtime.errors import QSMSeparationError
 
     try:
         return download()

@@ -2,7 +2,7 @@
 
 import sys
 
-from QSMSeparationLib.cli import main
+from QSMSeparationLib.cli.parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

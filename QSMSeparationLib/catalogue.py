@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.physics.constants import R2PRIME_ESTIMATE_B0_T
+from QSMSeparationLib.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

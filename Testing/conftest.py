@@ -1,4 +1,4 @@
-"""Shared by all tests: helpers in Testing/library can be imported, quick hypothesis profile."""
+"""Shared by all tests: helpers in Testing/phantoms can be imported, quick hypothesis profile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-sys.path.insert(0, str(Path(__file__).parent / "library"))
+sys.path.insert(0, str(Path(__file__).parent / "phantoms"))
 settings.register_profile("quick", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quick")

@@ -13,10 +13,10 @@ import numpy as np
 import slicer
 
 from QSMSeparationLib.catalogue import Method, can_estimate_r2prime
-from QSMSeparationLib.errors import QSMSeparationError
-from QSMSeparationLib.inputs import checked_map, checked_mask
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of
-from QSMSeparationLib.volume import Geometry, Volume
+from QSMSeparationLib.pipeline.checked_inputs import checked_map, checked_mask
+from QSMSeparationLib.runtime.errors import QSMSeparationError
 
 MAPS = ("field", "qsm", "r2prime", "r2star", "r2")
 _NAMES = {

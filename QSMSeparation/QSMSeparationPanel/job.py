@@ -17,10 +17,10 @@ from typing import Any
 import qt
 import slicer
 
-from QSMSeparationLib.errors import QSMSeparationError
 from QSMSeparationLib.mrml.convert import save_labels, save_map
 from QSMSeparationLib.mrml.load import find_results, load_steps
 from QSMSeparationLib.mrml.runs import Run, remove_run
+from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.worker import SOON_MS, End, Step, Worker
 
 IDLE, PREPARING, RUNNING, LOADING, CANCELLING = (

@@ -10,7 +10,6 @@ import qt
 import slicer
 import vtk
 
-from QSMSeparationLib.errors import QSMSeparationError
 from QSMSeparationLib.mrml import layouts, marks, windows
 from QSMSeparationLib.mrml.export import TABLE_NAME, export_steps, write_text
 from QSMSeparationLib.mrml.legends import relabel_legends, show_legends
@@ -19,6 +18,7 @@ from QSMSeparationLib.mrml.review import CLASSES, reviewed_csv, set_review
 from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import sidecar_of
+from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.worker import SOON_MS
 
 _COLUMNS = (

@@ -9,11 +9,11 @@ from typing import Any
 
 import slicer
 
-from QSMSeparationLib.errors import QSMSeparationError
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml.convert import oriented_image
 from QSMSeparationLib.mrml.lesions import show_outlines
 from QSMSeparationLib.mrml.volumes import place
+from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.packages import ensure_packages
 from QSMSeparationPanel.worker import End, Step, Worker
 

@@ -5,7 +5,7 @@ field by the dipole, with total variation and a penalty on the gradient of the m
 spare edges. Two presets:
 
 ``fast`` (the default) fits what weighted total variation leaves, on the whole volume, by
-:class:`~QSMSeparationLib.networks.implicit.GridEncoded`: a start from the closed form (L2) takes
+:class:`~QSMSeparationLib.solvers.implicit.GridEncoded`: a start from the closed form (L2) takes
 three times as many steps and ends with a larger error. Edges are taken from its own map, three
 times on the way, and from R2* where there is one. Large misfits (fields beside veins and
 calcifications) count less, and two in a hundred voxels tell when to stop.
@@ -24,7 +24,16 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.implicit_terms import (
+from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.inversion.l2 import l2
+from QSMSeparationLib.inversion.tv import tv
+from QSMSeparationLib.networks.inputs import NET_PPM
+from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.physics.fourier import inverse_rfftn
+from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded, Siren
+from QSMSeparationLib.solvers.implicit_terms import (
     FieldTerm,
     Stopper,
     edge_guides,
@@ -33,16 +42,7 @@ from QSMSeparationLib.inversion.implicit_terms import (
     set_rate,
     tv_gradient,
 )
-from QSMSeparationLib.inversion.l2 import l2
-from QSMSeparationLib.inversion.tv import tv
-from QSMSeparationLib.inversion.window import Window
-from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.implicit import GridEncoded, Siren, Volume
-from QSMSeparationLib.networks.inputs import NET_PPM
-from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.separation.guided import BRAIN_MEAN_PPM
+from QSMSeparationLib.solvers.window import Window
 
 _TV_OVER_NOISE = 0.2
 _EDGES = (0.6, 0.9)
@@ -59,7 +59,7 @@ class Patchwise:
     Parameters
     ----------
     depth, width, omega
-        Of :class:`~QSMSeparationLib.networks.implicit.Siren`.
+        Of :class:`~QSMSeparationLib.solvers.implicit.Siren`.
     patch : tuple of int
         Sides (k, j, i); patches start a third of a side apart.
     rate : float
@@ -95,7 +95,7 @@ def inr_qsm(
     Parameters
     ----------
     maps : Maps
-        With ``field_ppm``; ``weight`` (0 to 1) says how far each voxel is trusted.
+        With ``local_field``; ``trust`` (0 to 1) says how far each voxel is trusted.
     paper : float
         1 for the network and the patches of the paper, 0 for the fast preset.
     regularisation : float
@@ -105,7 +105,7 @@ def inr_qsm(
     report : callable
         Takes progress.
     """
-    maps.need("field_ppm")
+    maps.need("local_field")
     if paper >= 1:
         return fit_patches(maps, Patchwise(), regularisation, int(iterations), report=report)
     return fit_whole(maps, regularisation, int(iterations), report=report)
@@ -118,13 +118,13 @@ def fit_whole(
     report(0, iterations)
     window = Window(maps)
     term = FieldTerm(maps, window)
-    start = window.embed(tv(replace(maps, field_ppm=term.known_field())))
+    start = window.embed(tv(replace(maps, local_field=term.known_field())))
     guides = edge_guides(maps, window)
     inside = window.embed(maps.mask.float())
     start += BRAIN_MEAN_PPM * inside
     torch.manual_seed(0)
     network = GridEncoded(tuple(s.stop for s in window.inner), maps.spacing_kji)
-    volume = Volume(network.to(inside.device), window)
+    volume = CoordinateMaps(network.to(inside.device), window)
     optimiser = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
     renew = (0, iterations // 3, 2 * iterations // 3)
     stop = Stopper(_PATIENCE)
@@ -159,7 +159,7 @@ def fit_patches(
         tuple(s.stop for s in window.inner), maps.spacing_kji,
         depth=preset.depth, width=preset.width, omega=preset.omega,
     ).to(window.mask.device)  # fmt: skip
-    volume = Volume(network, window)
+    volume = CoordinateMaps(network, window)
     patches = [
         _Patch(box, maps, window, flat) for box in _boxes(window, preset.patch, preset.tissue)
     ]

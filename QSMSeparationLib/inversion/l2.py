@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.window import Window, scale_
-from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.solvers.window import Window, scale_
 
 _PAD = 0.25
 
@@ -26,7 +26,7 @@ def l2(maps: Maps, *, regularisation: float = 0.05, report: Report = silent) -> 
     Parameters
     ----------
     maps : Maps
-        With ``field_ppm``.
+        With ``local_field``.
     regularisation : float
         beta.
     report : callable
@@ -37,7 +37,7 @@ def l2(maps: Maps, *, regularisation: float = 0.05, report: Report = silent) -> 
     Tensor
         Net susceptibility in ppm, mean 0 over the mask, 0 outside.
     """
-    (field_ppm,) = maps.need("field_ppm")
+    (field_ppm,) = maps.need("local_field")
     report(0, 1)
     window = Window(maps, _PAD)
     gain = window.laplacian().mul_(regularisation**2).add_(window.dipole**2)

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.invert import invert_by_network
-from QSMSeparationLib.networks.refine import STEPS
-from QSMSeparationLib.networks.separate import Note, ignore
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.inversion.by_network import invert_by_network
+from QSMSeparationLib.networks.tiles import Note, ignore
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.solvers.refine import DEFAULT_REFINEMENT_STEPS
 
 
 def qsmnet(
     maps: Maps,
     *,
     weights: Path | None = None,
-    refinement: float = STEPS,
+    refinement: float = DEFAULT_REFINEMENT_STEPS,
     note: Note = ignore,
     report: Report = silent,
 ) -> Tensor:
@@ -30,7 +30,7 @@ def qsmnet(
     Parameters
     ----------
     maps : Maps
-        With ``field_ppm``.
+        With ``local_field``.
     weights : Path, optional
         Weights of the user.
     refinement : float

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.window import Window, scale_
-from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.solvers.window import Window, scale_
 
 _PAD = 0.25
 
@@ -24,7 +24,7 @@ def tkd(maps: Maps, *, threshold: float = 0.19, report: Report = silent) -> Tens
     Parameters
     ----------
     maps : Maps
-        With ``field_ppm``.
+        With ``local_field``.
     threshold : float
         t, the smallest |D(k)| that is divided by (D lies within -2/3 and 1/3).
     report : callable
@@ -35,7 +35,7 @@ def tkd(maps: Maps, *, threshold: float = 0.19, report: Report = silent) -> Tens
     Tensor
         Net susceptibility in ppm, mean 0 over the mask, 0 outside.
     """
-    (field_ppm,) = maps.need("field_ppm")
+    (field_ppm,) = maps.need("local_field")
     report(0, 1)
     window = Window(maps, _PAD)
     inverse = truncated_inverse(window.dipole, threshold)

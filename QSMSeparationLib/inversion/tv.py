@@ -19,12 +19,12 @@ import math
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.edges import edge_weights
-from QSMSeparationLib.inversion.noise import field_noise_ppm
-from QSMSeparationLib.inversion.window import Window, difference, scale_
-from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.solvers.edges import edge_weights
+from QSMSeparationLib.solvers.noise import field_noise_ppm
+from QSMSeparationLib.solvers.window import Window, difference, scale_
 
 _LAMBDA_OVER_NOISE = 0.15
 _EDGE_GAIN = 5 / 3
@@ -45,15 +45,15 @@ def tv(
     edges: float = 1,
     report: Report = silent,
 ) -> Tensor:
-    """Invert the local field with total variation, weighted by ``maps.weight`` if given.
+    """Invert the local field with total variation, weighted by ``maps.trust`` if given.
 
     Parameters
     ----------
     maps : Maps
-        With ``field_ppm``; ``weight`` (0 to 1) says how far each voxel is trusted.
+        With ``local_field``; ``trust`` (0 to 1) says how far each voxel is trusted.
     regularisation : float
         Multiplies the automatic lambda, which is proportional to the noise of the field
-        (:func:`QSMSeparationLib.inversion.noise.field_noise_ppm`).
+        (:func:`QSMSeparationLib.solvers.noise.field_noise_ppm`).
     iterations : float
         Most iterations of a round.
     rounds : float
@@ -61,7 +61,7 @@ def tv(
     tolerance : float
         End a round when an iteration changes the map by less than this share of its norm.
     edges : float
-        1: borders in ``maps.r2star_hz``, where it is given, are not smoothed; 0: they are.
+        1: borders in ``maps.r2star``, where it is given, are not smoothed; 0: they are.
     report : callable
         Takes progress.
 
@@ -70,12 +70,12 @@ def tv(
     Tensor
         Net susceptibility in ppm, mean 0 over the mask, 0 outside.
     """
-    (field_ppm,) = maps.need("field_ppm")
+    (field_ppm,) = maps.need("local_field")
     iterations, rounds = int(iterations), max(1, int(rounds))
     report(0, rounds * iterations)
     noise_ppm = field_noise_ppm(field_ppm, maps.mask)
     window = Window(maps)
-    borders = edge_weights(maps, window) if edges and maps.r2star_hz is not None else None
+    borders = edge_weights(maps, window) if edges and maps.r2star is not None else None
     solver = _Admm(
         window,
         window.embed(field_ppm),

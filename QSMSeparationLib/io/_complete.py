@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.runtime.errors import InputError
 
 _MAX_INFLATION = 2000  # gzip can't do more than about 1000 to 1
 _BLOCK = 1 << 20

@@ -19,8 +19,8 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io._dicom_tags import number, numbers, text
+from QSMSeparationLib.runtime.errors import InputError
 
 MAX_SIDE = 4096
 MAX_FRAMES = 1 << 16

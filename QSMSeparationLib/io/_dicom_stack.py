@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.io._dicom_frames import Frame, read_pixels
-from QSMSeparationLib.volume import Geometry
+from QSMSeparationLib.runtime.errors import InputError
 
 _SAME_ECHO_S = 5e-5
 _SAME_COSINE = 1e-3

@@ -11,16 +11,17 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.scan import Scan
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io._folders import is_regular
-from QSMSeparationLib.io.nifti import read_image, read_labels, sha256
+from QSMSeparationLib.io.files import sha256
+from QSMSeparationLib.io.nifti import read_image, read_labels
 from QSMSeparationLib.io.phase_scaling import (
     PhaseFacts,
     phase_to_radians,
     undo_alternating_slices,
 )
-from QSMSeparationLib.scan import Scan
-from QSMSeparationLib.volume import Geometry, Volume
+from QSMSeparationLib.runtime.errors import InputError
 
 _SAME_ECHO_S = 5e-5
 

@@ -7,7 +7,7 @@ import re
 import stat
 from pathlib import Path
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.runtime.errors import InputError
 
 MAX_FILES = 200_000
 MAX_DEPTH = 24

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.runtime.errors import InputError
 
 _MAX_BYTES = 16 << 20
 _PROTON_MHZ_PER_TESLA = 42.577

@@ -1,4 +1,4 @@
-"""A BIDS folder -> :class:`~QSMSeparationLib.scan.Scan`: MEGRE echoes, and MESE for R2.
+"""A BIDS folder -> :class:`~QSMSeparationLib.data.scan.Scan`: MEGRE echoes, and MESE for R2.
 
 Names read: ``sub-XX[_ses-YY][_acq-..][_run-..][_echo-N]_part-{mag,phase,real,imag}_MEGRE``
 (or ``GRE``, ``T2starw`` where there is no MEGRE) and ``.._MESE``, each with a JSON sidecar
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.scan import Scan, SpinEcho
 from QSMSeparationLib.io import _sidecars as sidecars
 from QSMSeparationLib.io._echoes import (
     EchoImage,
@@ -28,10 +28,10 @@ from QSMSeparationLib.io._echoes import (
     with_mask,
 )
 from QSMSeparationLib.io._folders import is_folder, is_regular
-from QSMSeparationLib.io.nifti import sha256
+from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.phase_scaling import PhaseFacts
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.scan import Scan, SpinEcho
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 _GRADIENT_SUFFIXES = ("MEGRE", "GRE", "T2starw")  # the first that is there is read
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9]+)")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from QSMSeparationLib.data.result import Result
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.outputs import Outputs
-from QSMSeparationLib.result import Result
-from QSMSeparationLib.volume import Volume
 
 SIGN_CONVENTION = "chi+ >= 0 and chi- <= 0 are both signed; chi+ + chi- = net chi"
 

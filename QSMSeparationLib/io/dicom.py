@@ -1,4 +1,4 @@
-"""A folder of DICOM files -> :class:`~QSMSeparationLib.scan.Scan`.
+"""A folder of DICOM files -> :class:`~QSMSeparationLib.data.scan.Scan`.
 
 Files may lie in any order and depth, and several series in one folder. The role of each
 image (magnitude, phase, real, imaginary; echo time; gradient or spin echo) is taken from
@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.scan import Scan, SpinEcho
+from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.io._dicom_frames import Frame, is_dicom, quiet_pydicom, read_frames
 from QSMSeparationLib.io._dicom_stack import (
     Acquisition,
@@ -25,15 +26,14 @@ from QSMSeparationLib.io._dicom_stack import (
 )
 from QSMSeparationLib.io._echoes import clean_magnitude, from_complex
 from QSMSeparationLib.io._folders import regular_files, require_bids_name
-from QSMSeparationLib.io.nifti import sha256
+from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.phase_scaling import (
     PhaseFacts,
     phase_to_radians,
     undo_alternating_slices,
 )
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.scan import Scan, SpinEcho
-from QSMSeparationLib.volume import Geometry
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 Echoes = dict[float, list[Frame]]
 

@@ -1,9 +1,8 @@
-"""NIfTI files (and what else SimpleITK reads) <-> :class:`~QSMSeparationLib.volume.Volume`."""
+"""NIfTI files (and what else SimpleITK reads) <-> :class:`~QSMSeparationLib.data.volume.Volume`."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import struct
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Volume, from_sitk, to_sitk
 from QSMSeparationLib.io._complete import require_complete
-from QSMSeparationLib.volume import Volume, from_sitk, to_sitk
+from QSMSeparationLib.runtime.errors import InputError
 
 MAX_VOXELS = 1_500_000_000
 """A header that announces more voxels than this is taken for broken."""
@@ -124,12 +123,3 @@ def write_volume(volume: Volume, path: Path | str) -> None:
         sitk.WriteImage(image, str(path), useCompression=True, compressionLevel=1)
     except RuntimeError:
         raise InputError(f"{path} can't be written; check the disk and the permissions") from None
-
-
-def sha256(path: Path | str) -> str:
-    """Return the SHA-256 of a file, for the provenance."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

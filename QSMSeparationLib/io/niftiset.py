@@ -1,4 +1,4 @@
-"""Plain NIfTI files with echo times -> :class:`~QSMSeparationLib.scan.Scan`."""
+"""Plain NIfTI files with echo times -> :class:`~QSMSeparationLib.data.scan.Scan`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.scan import Scan, SpinEcho
 from QSMSeparationLib.io._echoes import (
     EchoImage,
     clean_magnitude,
@@ -17,10 +17,10 @@ from QSMSeparationLib.io._echoes import (
     with_mask,
 )
 from QSMSeparationLib.io._sidecars import times_in_seconds
-from QSMSeparationLib.io.nifti import sha256
+from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.phase_scaling import PhaseFacts
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.scan import Scan, SpinEcho
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 
 def read_nifti_set(

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.nifti import write_volume
-from QSMSeparationLib.volume import Volume
+from QSMSeparationLib.runtime.errors import InputError
 
 
 class Outputs:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.runtime.errors import InputError
 
 _FILLED = 0.9  # share of a span that the data have to fill to be recognised by it
 _SLACK = 0.005  # rounding of the stored numbers, as a share of the span

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.result import Result
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import MAPS, MASK_NAME
 from QSMSeparationLib.io.nifti import read_labels, read_map
-from QSMSeparationLib.result import Result
-from QSMSeparationLib.volume import Volume
+from QSMSeparationLib.runtime.errors import InputError
 
 _READ = ("net", "chi_para", "chi_dia", "r2star", "r2prime", "r2")
 

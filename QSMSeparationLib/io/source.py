@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.io._dicom_frames import is_dicom
 from QSMSeparationLib.io._echoes import is_nifti, with_mask
 from QSMSeparationLib.io._folders import is_folder, is_regular, regular_files, require_bids_name
 from QSMSeparationLib.io.bids import find_subjects, iter_bids
 from QSMSeparationLib.io.dicom import read_dicom
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.scan import Scan
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import instances as inst
 from QSMSeparationLib.lesions.classify import Call, Thresholds, call, call_rim, is_rim
 from QSMSeparationLib.lesions.classify import not_classified as small_call
@@ -25,8 +25,8 @@ from QSMSeparationLib.lesions.statistics import (
     statistics,
 )
 from QSMSeparationLib.lesions.survey import Brain, survey
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.volume import Geometry, Volume
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 
 def analyse_lesions(

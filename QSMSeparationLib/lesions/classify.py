@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.lesions.rim import RimCoverage
 from QSMSeparationLib.lesions.statistics import Interval
+from QSMSeparationLib.runtime.errors import InputError
 
 PARA_CLASSES = ("hypo", "iso", "hyper", "rim", "small")
 DIA_CLASSES = ("hypo", "iso", "hyper", "small")

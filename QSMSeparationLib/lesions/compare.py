@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Volume, resample
 from QSMSeparationLib.lesions.agreement import (
     BlandAltman,
     ClassAgreement,
@@ -23,7 +23,7 @@ from QSMSeparationLib.lesions.agreement import (
 from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.results import LesionReport, LesionResult
 from QSMSeparationLib.lesions.statistics import Interval
-from QSMSeparationLib.volume import Volume, resample
+from QSMSeparationLib.runtime.errors import InputError
 
 REPEATABILITY_PPB: Mapping[str, float] = {"chi_para": 5.0, "chi_dia": 5.0, "net": 5.0}
 """Change that repeated scans show anyway; used where it cannot be measured here."""

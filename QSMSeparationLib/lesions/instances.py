@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.volume import Geometry, Volume, resample
+from QSMSeparationLib.data.volume import Geometry, Volume, resample
+from QSMSeparationLib.runtime.errors import InputError
 
 _CONNECTED_26 = np.ones((3, 3, 3), dtype=bool)
 

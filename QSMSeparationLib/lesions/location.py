@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions.classify import Thresholds
 from QSMSeparationLib.lesions.instances import Instance
-from QSMSeparationLib.volume import Geometry, Volume
 
 LOCATIONS = (
     "periventricular",

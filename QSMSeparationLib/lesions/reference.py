@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.lesions.classify import Nawm
 from QSMSeparationLib.lesions.statistics import robust
+from QSMSeparationLib.runtime.errors import InputError
 
 LEAST_NAWM_VOXELS = 200
 _TRACT_MM = 4.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.lesions.classify import Call, Nawm, Thresholds
 from QSMSeparationLib.lesions.location import Place
 from QSMSeparationLib.lesions.rim import RimCoverage
 from QSMSeparationLib.lesions.statistics import Interval, Statistics
-from QSMSeparationLib.volume import Volume
 
 MAPS = ("chi_para", "chi_dia", "net", "r2star", "r2prime", "r2")
 """Maps that are measured when given; chi in ppm as stored, relaxation in Hz."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import instances as inst
 from QSMSeparationLib.lesions.classify import Nawm, Thresholds
 from QSMSeparationLib.lesions.location import WHITE_TISSUES, Places, estimate_tissue, find_veins
 from QSMSeparationLib.lesions.reference import measure_nawm, nawm_mask
 from QSMSeparationLib.lesions.results import CHI
-from QSMSeparationLib.volume import Geometry, Volume
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from QSMSeparationLib import __version__
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.lesions.classify import Thresholds
 from QSMSeparationLib.lesions.results import COMPARTMENTS, LesionReport, LesionResult
+from QSMSeparationLib.runtime.errors import InputError
 
 FIRST_COLUMNS = ("id", "volume_mm3", "class_para", "class_dia")
 _SHORT = {"chi_para": "para", "chi_dia": "dia", "net": "net"}

@@ -14,9 +14,9 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import vtk_to_numpy
 
-from QSMSeparationLib.errors import InputError, QSMSeparationError
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.nifti import write_volume
-from QSMSeparationLib.volume import Geometry, Volume
+from QSMSeparationLib.runtime.errors import InputError, QSMSeparationError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

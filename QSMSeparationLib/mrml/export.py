@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from QSMSeparationLib.errors import InputError, QSMSeparationError
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import MAPS, file_name
 from QSMSeparationLib.io.nifti import write_volume
 from QSMSeparationLib.mrml import marks
@@ -18,7 +18,7 @@ from QSMSeparationLib.mrml.lesions import number_of
 from QSMSeparationLib.mrml.review import reviewed_csv
 from QSMSeparationLib.mrml.runs import Run
 from QSMSeparationLib.mrml.volumes import sidecar_of
-from QSMSeparationLib.volume import Volume
+from QSMSeparationLib.runtime.errors import InputError, QSMSeparationError
 
 TABLE_NAME = "lesions_reviewed.csv"
 _LABELS = "desc-lesions_dseg.nii.gz"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import slicer
 import vtk
 
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.convert import oriented_image, segment_ids
 from QSMSeparationLib.mrml.table import REVIEW_COLUMNS, rows_of
-from QSMSeparationLib.volume import Volume
 
 CLASS_COLORS = {
     # Class in chi+; hues that are neither grey nor on the red-blue scale of net chi.

@@ -12,7 +12,7 @@ from typing import Any
 
 import slicer
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import MAPS, MASK_NAME, SIGN_CONVENTION
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml import marks
@@ -20,7 +20,7 @@ from QSMSeparationLib.mrml.lesions import add_lesions
 from QSMSeparationLib.mrml.runs import Run, add_run, parent_for, put_in, remove_run
 from QSMSeparationLib.mrml.table import add_checks_table, add_lesion_table, read_rows
 from QSMSeparationLib.mrml.volumes import add_mask, add_volume
-from QSMSeparationLib.volume import Volume
+from QSMSeparationLib.runtime.errors import InputError
 
 _MARKER = f"_{MAPS['chi_para'][0]}.nii.gz"
 Steps = Generator[str, None, Run]

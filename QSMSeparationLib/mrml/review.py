@@ -7,9 +7,9 @@ import io
 
 import slicer
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.mrml.table import REVIEW_COLUMNS, row_number, rows_of, storable
+from QSMSeparationLib.runtime.errors import InputError
 
 CLASSES = {"review_para": PARA_CLASSES, "review_dia": DIA_CLASSES}
 """What a reviewer may choose, by column."""

@@ -14,8 +14,8 @@ from typing import Any
 import slicer
 import vtk
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.runtime.errors import InputError
 
 REVIEW_COLUMNS = ("review_para", "review_dia", "remark")
 _FIRST = ("id", "volume_mm3", "class_para", "class_dia")

@@ -9,10 +9,10 @@ import slicer
 import slicer.util
 import vtk
 
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import MAPS
 from QSMSeparationLib.mrml import colors, marks, windows
 from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras
-from QSMSeparationLib.volume import Volume
 
 Code = tuple[str, str, str]  # value, scheme, meaning
 _PPM: Code = ("[ppm]", "UCUM", "parts per million")

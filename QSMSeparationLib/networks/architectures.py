@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.networks.susep import SusepNet
 from QSMSeparationLib.networks.unet import UNet
+from QSMSeparationLib.runtime.errors import InputError
 
 CLASSES: Mapping[str, Callable[..., nn.Module]] = {"unet": UNet, "susep": SusepNet}
 """Architectures by the name that a model card uses."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.data.maps import Maps
 
 SPACING_MM = (0.75, 1.5)
 """Voxel sizes that the networks were trained on."""

@@ -3,7 +3,7 @@
 Separation networks take [net chi, local field, R2'/Dr, asymmetry, closed-form net chi] with Dr
 the mean of Dr+ and Dr-, and asymmetry = (Dr+ - Dr-)/(Dr+ + Dr-) in the mask, so one network
 serves any pair of relaxivities. They correct
-:func:`QSMSeparationLib.separation.guided.starting_sources`.
+:func:`QSMSeparationLib.physics.two_sources.guided_closed_form`.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from QSMSeparationLib.device import has_bfloat16_units
-from QSMSeparationLib.maps import mask_box
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.data.maps import mask_box
+from QSMSeparationLib.runtime.device import has_bfloat16_units
+from QSMSeparationLib.runtime.progress import Report, silent
 
 TILE = 128
 MARGIN = 32
@@ -214,3 +214,18 @@ def _bytes(network: nn.Module, inputs: Tensor) -> float:
     voxels = math.prod(s.stop - s.start for s in _bounding_box(inputs))
     positions = voxels / getattr(network, "fold", 1) ** 3
     return positions * first.shape[0] * 4 * _BYTES_PER_FEATURE
+
+
+Note = Callable[[str], None]
+
+
+def ignore(text: str) -> None:
+    """Drop a note."""
+
+
+def tell(run: Run, name: str, note: Note) -> None:
+    """Say it when a network could not be run as asked for."""
+    if run.note:
+        note(
+            f"{name}: {run.note}; it was computed {'in tiles ' if run.tiled else ''}on {run.device}"
+        )

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.io.nifti import sha256
+from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.networks.architectures import create
+from QSMSeparationLib.runtime.errors import InputError
 
 FOLDER = Path(__file__).parents[1] / "weights"
 """Where the weights that come with the package lie."""

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.maps import Box, mask_box
+from QSMSeparationLib.data.maps import Box, mask_box
+from QSMSeparationLib.runtime.errors import InputError
 
 
 def wrap(phase_rad: Tensor) -> Tensor:

@@ -9,15 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.maps import mask_box
+from QSMSeparationLib.data.maps import mask_box
 from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.preprocess.pdf import pdf
 from QSMSeparationLib.preprocess.resharp import resharp
 from QSMSeparationLib.preprocess.source_prior import sources_seen_in_rates
 from QSMSeparationLib.preprocess.vsharp import vsharp
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.smoothing import gaussian
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 Triple = tuple[float, float, float]
 Method = Literal["resharp", "vsharp", "pdf"]

@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.physics.constants import hz_per_ppm
+from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.preprocess import bipolar
 from QSMSeparationLib.preprocess._echoes import Echoes, wrap
 from QSMSeparationLib.preprocess.phase_sign import PhaseSign, detect_phase_sign
 from QSMSeparationLib.preprocess.reliability import mend, reliability
 from QSMSeparationLib.preprocess.unwrap import unwrap
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.smoothing import gaussian
+from QSMSeparationLib.runtime.progress import Report, silent
 
 Triple = tuple[float, float, float]
 OFFSET_SIGMA_MM = 4.0

@@ -18,10 +18,10 @@ from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 from torch import Tensor
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.physics.smoothing import gaussian, mean_of_blocks, over_blocks
 from QSMSeparationLib.preprocess._distance import depth_up_to
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.smoothing import gaussian, mean_of_blocks, over_blocks
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 Triple = tuple[float, float, float]
 Mask = NDArray[np.bool_]

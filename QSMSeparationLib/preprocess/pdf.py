@@ -12,7 +12,7 @@ from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.preprocess.smv import Frame, Triple
-from QSMSeparationLib.progress import Report
+from QSMSeparationLib.runtime.progress import Report
 
 _SHELL_MM = 24.0
 

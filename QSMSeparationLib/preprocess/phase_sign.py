@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.smoothing import gaussian
+from QSMSeparationLib.physics.smoothing import gaussian
 
 Triple = tuple[float, float, float]
 Array = Tensor | NDArray[np.float32]

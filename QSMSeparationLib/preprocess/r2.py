@@ -17,10 +17,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.preprocess.epg import cpmg_echoes
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.smoothing import gaussian
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 _R2_RANGE_HZ = (0.3, 150.0)
 _R2_STEP = 1.05

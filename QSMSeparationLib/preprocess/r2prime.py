@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.volume import Geometry, Volume, resample, to_sitk
+from QSMSeparationLib.data.volume import Geometry, Volume, resample, to_sitk
+from QSMSeparationLib.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.physics.constants import hz_per_ppm
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 
 _NOISE_FLOOR = 3.0
 """Echoes whose fitted signal is below this many noise SD are left out (Rician floor)."""

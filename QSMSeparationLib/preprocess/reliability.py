@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from QSMSeparationLib.smoothing import sum_of_27
+from QSMSeparationLib.physics.smoothing import sum_of_27
 
 TOLERATED_PPM = 0.010
 MISFIT_FACTOR = 5.0

@@ -25,7 +25,7 @@ from torch import Tensor
 from QSMSeparationLib.physics.dipole import DipoleOperator, kspace_kernel
 from QSMSeparationLib.physics.fourier import squared_frequency
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
-from QSMSeparationLib.progress import Report
+from QSMSeparationLib.runtime.progress import Report
 
 Operator = Callable[[Tensor], Tensor]
 

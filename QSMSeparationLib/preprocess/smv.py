@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.maps import Box, mask_box
+from QSMSeparationLib.data.maps import Box, mask_box
 from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
 
 Triple = tuple[float, float, float]

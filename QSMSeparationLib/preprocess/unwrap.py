@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.restoration import unwrap_phase
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.runtime.errors import InputError
 
 TWO_PI = 2 * math.pi
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells
-from QSMSeparationLib.progress import Report
+from QSMSeparationLib.runtime.progress import Report
 
 _LARGEST_MM = 12.0
 _STEP_MM = 1.5

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.lesions.results import LesionReport
-from QSMSeparationLib.volume import Volume
+from QSMSeparationLib.runtime.errors import InputError
 
 STATUSES = ("pass", "warn", "fail")
 

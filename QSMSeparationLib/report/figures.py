@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.volume import Geometry, Volume, reorient
+from QSMSeparationLib.data.volume import Geometry, Volume, reorient
+from QSMSeparationLib.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

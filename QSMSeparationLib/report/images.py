@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.volume import Geometry, Volume, reorient, resample
+from QSMSeparationLib.data.volume import Geometry, Volume, reorient, resample
+from QSMSeparationLib.runtime.errors import InputError
 
 MOST_VOXELS = 2_600_000
 """Voxels of brain a map may have in a report; larger ones are shown on a coarser grid."""

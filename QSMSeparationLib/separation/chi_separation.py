@@ -15,12 +15,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.noise import field_noise_ppm
-from QSMSeparationLib.inversion.window import Window, scale_
-from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.separation.closed_form import solve
+from QSMSeparationLib.physics.two_sources import solve_two_sources
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.solvers.noise import field_noise_ppm
+from QSMSeparationLib.solvers.window import Window, scale_
 
 _LAMBDA_OVER_NOISE = 0.04
 _GRADIENT_PENALTY_OVER_LAMBDA = 100.0
@@ -45,7 +45,7 @@ def chi_separation(
     Parameters
     ----------
     maps : Maps
-        ``field_ppm``, ``qsm_ppm`` (the start) and ``r2prime_hz``; ``weight`` if there is one.
+        ``local_field``, ``net`` (the start) and ``r2prime``; ``trust`` if there is one.
     regularisation : float
         Multiplies the automatic lambda, proportional to the noise of the field.
     rate_weight : float
@@ -57,8 +57,8 @@ def chi_separation(
     report : callable
         Progress.
     """
-    maps.need("field_ppm", "qsm_ppm", "r2prime_hz")
-    noise_ppm = field_noise_ppm(maps.field_ppm, maps.mask)
+    maps.need("local_field", "net", "r2prime")
+    noise_ppm = field_noise_ppm(maps.local_field, maps.mask)
     solver = _Splitting(maps, regularisation * _LAMBDA_OVER_NOISE * noise_ppm, rate_weight, edges)
     iterations = int(iterations)
     for done in range(1, iterations + 1):
@@ -78,21 +78,21 @@ class _Splitting:
         self.window = window = Window(maps)
         mean_dr = maps.mean_dr
         self.rates = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
-        field = window.embed(maps.field_ppm)
+        field = window.embed(maps.local_field)
         weight = window.embed(maps.trust)
         self.field = field
         self.share = weight.square().div_(weight.square() + 1)
-        self.rate = window.embed(maps.r2prime_hz / mean_dr)
+        self.rate = window.embed(maps.r2prime / mean_dr)
         low, high = (v * maps.b0_tesla / 3.0 for v in _BAD_RATE_HZ)
-        odd = (maps.r2prime_hz < low) | (maps.r2prime_hz > high)
+        odd = (maps.r2prime < low) | (maps.r2prime > high)
         self.rate_weight = (rate_weight * weight * (1 - 0.9 * window.embed(odd.float()))) ** 2
         self.inside = window.embed(maps.mask.float())
-        start = solve(maps.qsm_ppm, maps.r2prime_hz, maps.dr_para, maps.dr_dia, maps.mask)
+        start = solve_two_sources(maps.net, maps.r2prime, maps.dr_para, maps.dr_dia, maps.mask)
         self.pair = [window.embed(start[0]), window.embed(-start[1])]
         self.solved = [p.clone() for p in self.pair]
         self.pair_duals = [torch.zeros_like(p) for p in self.pair]
         self.penalty = _GRADIENT_PENALTY_OVER_LAMBDA * strength
-        net = window.embed(maps.qsm_ppm)
+        net = window.embed(maps.net)
         self.limits = [
             [m * (factor * strength / self.penalty) for m in masks]
             for factor, masks in (

@@ -11,17 +11,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.rates import estimate_r2prime
-from QSMSeparationLib.networks.refine import STEPS
-from QSMSeparationLib.networks.separate import Note, ignore, separate_by_network
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.networks.tiles import Note, ignore
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.separation.by_network import separate_by_network
+from QSMSeparationLib.separation.r2primenet import estimate_r2prime
+from QSMSeparationLib.solvers.refine import DEFAULT_REFINEMENT_STEPS
 
 
 def chi_sepnet_r2prime(
     maps: Maps,
     *,
-    refinement: float = STEPS,
+    refinement: float = DEFAULT_REFINEMENT_STEPS,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,
@@ -35,13 +36,13 @@ def chi_sepnet_r2prime(
 def chi_sepnet_r2star(
     maps: Maps,
     *,
-    refinement: float = STEPS,
+    refinement: float = DEFAULT_REFINEMENT_STEPS,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,
 ) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm from field, net chi and R2*; R2' is estimated."""
-    estimated = replace(maps, r2prime_hz=estimate_r2prime(maps, note=note))
+    estimated = replace(maps, r2prime=estimate_r2prime(maps, note=note))
     return chi_sepnet_r2prime(
         estimated, refinement=refinement, weights=weights, note=note, report=report
     )

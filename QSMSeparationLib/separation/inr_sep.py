@@ -18,7 +18,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.inversion.implicit_terms import (
+from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.networks.inputs import NET_PPM
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.separation.guided import closed_form_guided
+from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded
+from QSMSeparationLib.solvers.implicit_terms import (
     HUBER,
     FieldTerm,
     Stopper,
@@ -27,13 +32,8 @@ from QSMSeparationLib.inversion.implicit_terms import (
     set_rate,
     tv_gradient,
 )
-from QSMSeparationLib.inversion.noise import white_noise_sd
-from QSMSeparationLib.inversion.window import Window
-from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.implicit import GridEncoded, Volume
-from QSMSeparationLib.networks.inputs import NET_PPM
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.separation.guided import closed_form_guided
+from QSMSeparationLib.solvers.noise import white_noise_sd
+from QSMSeparationLib.solvers.window import Window
 
 _RATE = 0.03
 _EDGES = (0.6, 0.9)
@@ -58,8 +58,8 @@ def inr_sep(
     Parameters
     ----------
     maps : Maps
-        ``field_ppm``, ``qsm_ppm`` (start and edges) and ``r2prime_hz``; ``weight`` and
-        ``r2star_hz`` (edges) if there are.
+        ``local_field``, ``net`` (start and edges) and ``r2prime``; ``trust`` and
+        ``r2star`` (edges) if there are.
     regularisation : float
         Multiplies both weights of the total variation.
     rate_weight : float
@@ -69,7 +69,7 @@ def inr_sep(
     report : callable
         Progress.
     """
-    qsm_ppm, r2prime_hz = maps.need("qsm_ppm", "r2prime_hz")
+    qsm_ppm, r2prime_hz = maps.need("net", "r2prime")
     iterations = int(iterations)
     report(0, iterations)
     window = Window(maps)
@@ -80,7 +80,7 @@ def inr_sep(
     flat = flat_tissue(window, guides, *_EDGES)
     torch.manual_seed(0)
     network = GridEncoded(tuple(s.stop for s in window.inner), maps.spacing_kji, outputs=2)
-    volume = Volume(network.to(inside.device), window, outputs=2)
+    volume = CoordinateMaps(network.to(inside.device), window, outputs=2)
     optimiser = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
     net_strength = regularisation * _NET_TV_OVER_NOISE / field.noise_ppm
     source_strength = regularisation * _SOURCE_TV_OVER_NOISE / rate.noise_ppm

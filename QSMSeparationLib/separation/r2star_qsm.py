@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from QSMSeparationLib.maps import Maps
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.constants import R2STAR_HZ_PER_PPM, relaxivity
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.separation.closed_form import solve
+from QSMSeparationLib.physics.two_sources import solve_two_sources
+from QSMSeparationLib.runtime.progress import Report, silent
 
 
 def r2star_qsm(
@@ -26,13 +26,13 @@ def r2star_qsm(
     Parameters
     ----------
     maps : Maps
-        ``qsm_ppm`` and ``r2star_hz``.
+        ``net`` and ``r2star``.
     relaxivity_3t : float
         Relaxivity of R2* in Hz/ppm at 3 T.
     report : callable
         Progress.
     """
-    qsm_ppm, r2star_hz = maps.need("qsm_ppm", "r2star_hz")
+    qsm_ppm, r2star_hz = maps.need("net", "r2star")
     report(0, 1)
     rate = relaxivity(relaxivity_3t, maps.b0_tesla)
-    return solve(qsm_ppm, r2star_hz, rate, rate, maps.mask)
+    return solve_two_sources(qsm_ppm, r2star_hz, rate, rate, maps.mask)

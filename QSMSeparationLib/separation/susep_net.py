@@ -9,16 +9,17 @@ from pathlib import Path
 
 from torch import Tensor
 
-from QSMSeparationLib.maps import Maps
-from QSMSeparationLib.networks.refine import STEPS
-from QSMSeparationLib.networks.separate import Note, ignore, separate_by_network
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.networks.tiles import Note, ignore
+from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.separation.by_network import separate_by_network
+from QSMSeparationLib.solvers.refine import DEFAULT_REFINEMENT_STEPS
 
 
 def susep_net(
     maps: Maps,
     *,
-    refinement: float = STEPS,
+    refinement: float = DEFAULT_REFINEMENT_STEPS,
     weights: Path | None = None,
     note: Note = ignore,
     report: Report = silent,

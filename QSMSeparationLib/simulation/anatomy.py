@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.simulation.tissues import Tissue
-from QSMSeparationLib.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)

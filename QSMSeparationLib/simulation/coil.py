@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.volume import Geometry
+from QSMSeparationLib.data.volume import Geometry
 
 
 def shim_(field_ppm: Tensor, brain: Tensor, seed: int, every: int = 8) -> None:

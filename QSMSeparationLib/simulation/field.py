@@ -9,7 +9,7 @@ from torch import Tensor
 
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.fourier import good_size
-from QSMSeparationLib.smoothing import mean_of_blocks
+from QSMSeparationLib.physics.smoothing import mean_of_blocks
 
 _COARSE = 8
 _FREE_SPACE_FACTOR = 3.0

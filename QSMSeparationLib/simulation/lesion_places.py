@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Geometry, Volume, to_sitk
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation import lesion_shapes as shapes
 from QSMSeparationLib.simulation.anatomy import Anatomy
 from QSMSeparationLib.simulation.tissues import LABELS, PARENCHYMA_LABELS, WHITE_MATTER, Tissue
-from QSMSeparationLib.volume import Geometry, Volume, to_sitk
 
 GAP_MM = 3.0
 """Least distance between two lesions."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.volume import Geometry, Volume
+from QSMSeparationLib.data.volume import Geometry, Volume
+from QSMSeparationLib.runtime.errors import InputError
 
 SPACING_MM = 0.5
 """Voxel size of a lesion's own grid."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation import lesion_shapes as shapes
 from QSMSeparationLib.simulation.anatomy import Anatomy, Lesion
 from QSMSeparationLib.simulation.lesion_places import WhiteMatter, clip
 from QSMSeparationLib.simulation.tissues import Tissue
-from QSMSeparationLib.volume import Volume
 
 ISO_MARGIN_PPB = 1.0
 """An iso lesion differs from the white matter around it by no more than this."""

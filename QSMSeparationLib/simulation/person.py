@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.simulation.anatomy import Head
-from QSMSeparationLib.simulation.label_map import anatomy_from_labels
+from QSMSeparationLib.simulation.drawn_head.anatomy import procedural_anatomy
+from QSMSeparationLib.simulation.label_map.anatomy import anatomy_from_labels
 from QSMSeparationLib.simulation.lesions import draw_lesions
-from QSMSeparationLib.simulation.procedural import procedural_anatomy
 from QSMSeparationLib.simulation.tissues import draw_tissues
-from QSMSeparationLib.volume import Volume
 
 
 def draw_head(

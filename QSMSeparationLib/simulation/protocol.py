@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
+from QSMSeparationLib.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.data.volume import Geometry, Volume
+from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head, Lesion, Vessel
 from QSMSeparationLib.simulation.tissues import (
     EXTRACEREBRAL_CSF_LABEL,
@@ -26,7 +27,6 @@ from QSMSeparationLib.simulation.tissues import (
     VENTRICLE_LABELS,
     label_of,
 )
-from QSMSeparationLib.volume import Geometry, Volume
 
 _SMOOTHING_MM = 0.6
 _TEXTURE_SD = 0.08

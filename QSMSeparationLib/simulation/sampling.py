@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.volume import Geometry
+from QSMSeparationLib.data.volume import Geometry
 
 
 def divided_slab(grid: Geometry, start: int, stop: int, division: tuple[int, int, int]) -> Geometry:

@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.data.scan import Scan, SpinEcho
+from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics import signal
 from QSMSeparationLib.physics.constants import REFERENCE_B0_T, relaxivity
-from QSMSeparationLib.physics.relaxation import r2prime_hz
-from QSMSeparationLib.progress import Report, silent
-from QSMSeparationLib.scan import Scan, SpinEcho
+from QSMSeparationLib.physics.smoothing import mean_of_blocks
+from QSMSeparationLib.physics.two_sources import r2prime_hz
+from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.simulation.coil import ReceiveField, add_noise, noise_sd, shim_
 from QSMSeparationLib.simulation.field import free_space_field
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.rasterise import FineHead
 from QSMSeparationLib.simulation.sampling import divided_slab, nearest, sample
-from QSMSeparationLib.smoothing import mean_of_blocks
-from QSMSeparationLib.volume import Geometry
 
 _MARGIN_BELOW_BRAIN_MM = 12.0
 _CHANNELS = ("chi_para", "chi_dia", "r2", "m0", "spin_density", "field", "local_field")

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io.nifti import read_labels
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.anatomy import Anatomy
-from QSMSeparationLib.simulation.label_map import anatomy_from_labels
-from QSMSeparationLib.simulation.procedural import procedural_anatomy
+from QSMSeparationLib.simulation.drawn_head.anatomy import procedural_anatomy
+from QSMSeparationLib.simulation.label_map.anatomy import anatomy_from_labels
 from QSMSeparationLib.simulation.rasterise import brain_mask, draw_vessel, fine_grid, refine_labels
 from QSMSeparationLib.simulation.tissues import LABELS
 

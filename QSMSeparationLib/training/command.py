@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from QSMSeparationLib.device import choose_device, describe_device
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.networks.architectures import SHIPPED
 from QSMSeparationLib.networks.weights import read_weights, save_weights
-from QSMSeparationLib.progress import Progress
+from QSMSeparationLib.runtime.device import choose_device, describe_device
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.training import anatomies, loop, recipes
 from QSMSeparationLib.training.pool import start_workers
+from QSMSeparationLib.training.switches import Switches
 
 FIRST_PERSON = 1001
 """Seeds of drawn people in training start here; lower ones are kept for evaluation."""
@@ -111,7 +112,7 @@ def _settings(plan: Plan, recipe: recipes.Recipe) -> loop.Settings:
             raise InputError(f"--{name} {value:g} must be positive")
     if plan.patch is not None and plan.patch % _PATCH_MULTIPLE:
         raise InputError(f"--patch {plan.patch} must be a multiple of {_PATCH_MULTIPLE}")
-    switches = recipes.Switches(
+    switches = Switches(
         contrast="contrast" not in plan.without,
         know_dr="dr" not in plan.without,
         critic="critic" not in plan.without,

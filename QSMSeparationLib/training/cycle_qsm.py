@@ -19,7 +19,6 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,19 +26,17 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.l2 import l2
-from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.networks.architectures import build
 from QSMSeparationLib.networks.inputs import FIELD_PPM, NET_PPM, qsm_inputs
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.separation.guided import BRAIN_MEAN_PPM
+from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import losses
 from QSMSeparationLib.training.heads import CHANNELS
 from QSMSeparationLib.training.pool import PatchPlan, Pool, turned
-
-if TYPE_CHECKING:
-    from QSMSeparationLib.training.recipes import Switches, Terms
+from QSMSeparationLib.training.switches import Switches, Terms
 
 WEIGHTS = {
     "l1": 1.0,
@@ -191,7 +188,7 @@ def _map_head(maps: dict[str, Tensor]) -> Tensor:
     net = maps["para"] - maps["dia"]
     net = (net - net[inside].mean() + BRAIN_MEAN_PPM) * mask
     field = DipoleOperator(tuple(mask.shape), pad=0.25, **_AXES)(net) * mask
-    linear = (l2(Maps(inside, field_ppm=field, **_AXES)) + BRAIN_MEAN_PPM) * mask
+    linear = (l2(Maps(inside, local_field=field, **_AXES)) + BRAIN_MEAN_PPM) * mask
     return torch.stack([field, linear, net, mask])
 
 
@@ -218,7 +215,7 @@ def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -
     mask = maps[:, 3:]
     noise = drawn(*_NOISE_PPM)[: len(maps)] * torch.randn(mask.shape, generator=generator) * mask
     everywhere = torch.ones(mask.shape[2:], dtype=torch.bool)
-    inverted = [l2(Maps(everywhere, field_ppm=n[0], **_AXES))[None] for n in noise]
+    inverted = [l2(Maps(everywhere, local_field=n[0], **_AXES))[None] for n in noise]
     return UnpairedBatch(
         *fields.split(1, dim=1),
         made_ppm=maps[:, :1] + noise,

@@ -17,10 +17,9 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.inversion.tv import tv
-from QSMSeparationLib.inversion.window import Window
-from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.simulation import lesion_shapes
@@ -30,6 +29,7 @@ from QSMSeparationLib.simulation.tissues import (
     WHITE_MATTER,
     draw_tissues,
 )
+from QSMSeparationLib.solvers.window import Window
 from QSMSeparationLib.training.anatomies import LABEL_NUMBERS, SPACING_MM, FineAnatomy
 
 CHANNELS = ("field", "net_tv", "net_l2", "para", "dia", "r2", "importance")
@@ -75,7 +75,7 @@ def draw_training_head(anatomy: FineAnatomy, seed: int) -> TrainingHead:
     mask = _imperfect_mask(brain, spacing_mm, rng)
     field = _measured_field(para - dia, mask, spacing_mm, rng)
     r2star = _measured_r2star(para, dia, r2, mask, rng)
-    maps = Maps(mask, (spacing_mm,) * 3, (1.0, 0.0, 0.0), field_ppm=field, r2star_hz=r2star)
+    maps = Maps(mask, (spacing_mm,) * 3, (1.0, 0.0, 0.0), local_field=field, r2star=r2star)
     importance = mask * (1 + blob_share)
     stack = torch.stack([field, tv(maps), l2(maps), para, dia, r2, importance])
     stack *= mask

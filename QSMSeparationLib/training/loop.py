@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from QSMSeparationLib.errors import InputError
-from QSMSeparationLib.progress import Report, silent
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.training import recipes
 from QSMSeparationLib.training.pool import PatchPlan, Pool
-from QSMSeparationLib.training.recipes import Recipe, Switches
+from QSMSeparationLib.training.recipes import Recipe
+from QSMSeparationLib.training.switches import Switches
 
 CHECKPOINT = "checkpoint.pt"
 

@@ -82,7 +82,7 @@ def model_terms(error_ppm: Tensor, batch: Batch, dipole: DipoleOperator) -> dict
 
 
 def structure_term(result_ppm: Tensor, truth_ppm: Tensor, mask: Tensor) -> Tensor:
-    """Return 1 - XSIM (:func:`QSMSeparationLib.metrics.xsim`) of both sources, over the mask."""
+    """Return 1 - XSIM (:func:`QSMSeparationLib.evaluation.metrics.xsim`) of both sources, over the mask."""
     # In units near 1, so that float32 serves for the variances.
     result, truth = (mask * source / NET_PPM for source in (result_ppm, truth_ppm))
     c1, c2 = (c / NET_PPM**2 for c in (_XSIM_C1_PPM2, _XSIM_C2_PPM2))

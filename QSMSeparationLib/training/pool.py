@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import anatomies
 from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.networks.architectures import build
 from QSMSeparationLib.networks.inputs import (
     NET_PPM,
@@ -22,34 +21,12 @@ from QSMSeparationLib.networks.inputs import (
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.separation.guided import starting_sources
+from QSMSeparationLib.physics.two_sources import guided_closed_form
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import cycle_qsm, losses
 from QSMSeparationLib.training.pool import Pool
 from QSMSeparationLib.training.scan_noise import Batch, measure, measure_usual
-
-Terms = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Switches:
-    """Parts of the training that an ablation turns off.
-
-    Parameters
-    ----------
-    contrast : bool
-        The contrastive term (SUSEP-Net).
-    know_dr : bool
-        Whether the network is told Dr.
-    lesion_weight : float
-        Extra weight of lesions and blobs in the loss.
-    critic : bool
-        The adversarial term (CycleQSM).
-    """
-
-    contrast: bool = True
-    know_dr: bool = True
-    lesion_weight: float = losses.LESION_WEIGHT
-    critic: bool = True
+from QSMSeparationLib.training.switches import Switches, Terms
 
 
 @dataclass(frozen=True)
@@ -104,7 +81,7 @@ def _separation_terms(network: nn.Module, batch: Batch, switches: Switches) -> T
     )
     output = network(inputs)
     correction = output.sources if isinstance(output, SusepOutput) else output
-    base = starting_sources(batch.net_ppm, rate, asymmetry, mask)
+    base = guided_closed_form(batch.net_ppm, rate, asymmetry, mask)
     error = base + NET_PPM * correction.float() - batch.sources_ppm
     terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
     terms |= losses.model_terms(error, batch, _dipole(tuple(error.shape[2:])))

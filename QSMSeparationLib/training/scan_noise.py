@@ -10,7 +10,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
-from QSMSeparationLib.smoothing import sum_of_27
+from QSMSeparationLib.physics.smoothing import sum_of_27
 from QSMSeparationLib.training.heads import CHANNELS
 
 _REFERENCE_PPM = 0.004

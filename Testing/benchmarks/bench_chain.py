@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from peak_memory import peak_mib, reset_peak
 
-from QSMSeparationLib import pipeline
-from QSMSeparationLib.io.cases import find_cases
-from QSMSeparationLib.memory import keep_freed_memory
-from QSMSeparationLib.options import Options
-from QSMSeparationLib.progress import NullSink, Progress
-from QSMSeparationLib.scan import Scan
-from QSMSeparationLib.volume import Geometry
+from QSMSeparationLib.data.scan import Scan
+from QSMSeparationLib.data.volume import Geometry
+from QSMSeparationLib.evaluation.cases import find_cases
+from QSMSeparationLib.pipeline import maps as pipeline
+from QSMSeparationLib.pipeline.options import Options
+from QSMSeparationLib.runtime.memory import keep_freed_memory
+from QSMSeparationLib.runtime.progress import NullSink, Progress
 
 
 class MemorySink(NullSink):

@@ -24,10 +24,11 @@ import torch.nn.functional as functional
 from peak_memory import peak_mib
 from torch import Tensor
 
-from QSMSeparationLib import catalogue, metrics
+from QSMSeparationLib import catalogue
+from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.evaluation import metrics
+from QSMSeparationLib.evaluation.cases import Case, find_cases
 from QSMSeparationLib.inversion.inr_qsm import Patchwise, fit_patches
-from QSMSeparationLib.io.cases import Case, find_cases
-from QSMSeparationLib.maps import Maps
 from QSMSeparationLib.physics.dipole import DipoleOperator
 
 INVERSIONS = ("tkd", "tv", "qsmnet", "cycle-qsm", "inr-qsm")
@@ -67,8 +68,8 @@ def objects_of(case: Case, voxel_mm: float, unusual: bool) -> list[Object]:
         rate = 114 * scale * (small[0] - small[1]) + RATE_SD_HZ * noise[0]
         maps = Maps(
             inside, grid, b0, b0_tesla,
-            field_ppm=(small[2] + FIELD_SD_PPM / scale * noise[1]) * inside,
-            r2prime_hz=rate.clamp(min=0) * inside,
+            local_field=(small[2] + FIELD_SD_PPM / scale * noise[1]) * inside,
+            r2prime=rate.clamp(min=0) * inside,
             dr_para=114 * scale, dr_dia=114 * scale,
         )  # fmt: skip
         return Object(name, maps, small[0] * inside, small[1] * inside, labels)
@@ -151,7 +152,7 @@ def compare_separations(objects: list[Object]) -> None:
     """Print the errors of both sources of every separation that needs no weights."""
     print(f"{'object':24}{'method':20}{'chi+ NRMSE %':>14}{'chi- NRMSE %':>14}{'CPU s':>9}")
     for item in objects:
-        maps = replace(item.maps, qsm_ppm=catalogue.find("tv", "inversion").load()(item.maps))
+        maps = replace(item.maps, net=catalogue.find("tv", "inversion").load()(item.maps))
         for name in SEPARATIONS:
             start = time.process_time()
             found = catalogue.find(name, "separation").load()(maps)

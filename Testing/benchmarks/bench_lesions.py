@@ -21,16 +21,16 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from QSMSeparationLib.errors import InputError
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import LesionReport, analyse_lesions
 from QSMSeparationLib.lesions.agreement import class_agreement, wilson
 from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.location import from_freesurfer
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head
 from QSMSeparationLib.simulation.person import draw_head
 from QSMSeparationLib.simulation.rasterise import FineHead, rasterise
 from QSMSeparationLib.simulation.tissues import PARENCHYMA_LABELS
-from QSMSeparationLib.volume import Geometry, Volume
 
 FINE_MM = 0.5
 
@@ -102,7 +102,7 @@ def compare(options: argparse.Namespace) -> list[tuple[str, str, str, str, bool]
     """Return true and found classes, and whether the place agrees, of every lesion."""
     import SimpleITK as sitk
 
-    from QSMSeparationLib.volume import from_sitk
+    from QSMSeparationLib.data.volume import from_sitk
 
     paths, rows = label_maps(options.labels), []
     for seed in range(options.first, options.first + options.seeds):

@@ -25,9 +25,9 @@ def measure(name: str, stage: str, shape: tuple[int, int, int], runs: int = 3) -
     import torch
 
     from QSMSeparationLib.catalogue import find
-    from QSMSeparationLib.maps import Maps
-    from QSMSeparationLib.memory import keep_freed_memory, least_memory
+    from QSMSeparationLib.data.maps import Maps
     from QSMSeparationLib.physics.dipole import DipoleOperator
+    from QSMSeparationLib.runtime.memory import keep_freed_memory, least_memory
 
     keep_freed_memory()  # as qsmsep does, but for separations
     axes = [torch.linspace(-1, 1, n) for n in shape]
@@ -42,9 +42,9 @@ def measure(name: str, stage: str, shape: tuple[int, int, int], runs: int = 3) -
     )
     field = DipoleOperator(shape, (1, 1, 1), (1, 0, 0))(chi * mask)
     field = field + 0.002 * torch.randn(shape, generator=generator)
-    maps = Maps(mask, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), field_ppm=field * mask)
+    maps = Maps(mask, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), local_field=field * mask)
     if stage == "separation":
-        maps = replace(maps, qsm_ppm=chi * mask, r2prime_hz=114 * chi.abs() * mask)
+        maps = replace(maps, net=chi * mask, r2prime=114 * chi.abs() * mask)
     del chi, field, k, j, i
     method, seconds = find(name, stage).load(), []
     before = peak_mib()

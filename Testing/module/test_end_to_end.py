@@ -19,6 +19,7 @@ from small_result import GEOMETRY, ball, lesion_labels, small_result
 
 import QSMSeparationLib
 from QSMSeparationLib import catalogue
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.nifti import read_volume, write_volume
 from QSMSeparationLib.mrml.convert import geometry_of
 from QSMSeparationLib.mrml.legends import renew_legends
@@ -27,7 +28,6 @@ from QSMSeparationLib.mrml.marks import hierarchy
 from QSMSeparationLib.mrml.runs import find_runs
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import sidecar_of
-from QSMSeparationLib.volume import Volume
 
 NETWORK = "chi-sepnet-r2prime"
 LIBRARY = Path(QSMSeparationLib.__file__).resolve().parents[1]

@@ -9,11 +9,11 @@ from pathlib import Path
 import slicer
 from small_result import write_small_result
 
+from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.mrml.colors import remove_unused
 from QSMSeparationLib.mrml.load import find_results, load_result
 from QSMSeparationLib.mrml.marks import hierarchy
 from QSMSeparationLib.mrml.runs import Run
-from QSMSeparationLib.result import Result
 
 
 class SceneTestCase(unittest.TestCase):

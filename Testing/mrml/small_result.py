@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from QSMSeparationLib.data.result import Result
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.derivatives import write_result
 from QSMSeparationLib.io.outputs import Outputs
-from QSMSeparationLib.result import Result
-from QSMSeparationLib.volume import Geometry, Volume
 
 _TILT = (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)
 GEOMETRY = Geometry((24, 28, 26), (1.5, 1.3, 2.0), (4.25, -5.5, 6.125), _TILT)

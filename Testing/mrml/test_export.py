@@ -11,12 +11,12 @@ import slicer
 from scene_test_case import SceneTestCase
 from small_result import GEOMETRY, REPORT, lesion_labels
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.io.results import read_result
 from QSMSeparationLib.mrml.convert import geometry_of, save_labels, save_map, volume_of
 from QSMSeparationLib.mrml.export import export_steps
 from QSMSeparationLib.mrml.review import set_review
+from QSMSeparationLib.runtime.errors import InputError
 
 
 class ExportTest(SceneTestCase):

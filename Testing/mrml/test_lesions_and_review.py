@@ -11,7 +11,6 @@ import slicer
 from scene_test_case import SceneTestCase
 from small_result import GEOMETRY, lesion_labels
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.mrml.convert import labels_of
 from QSMSeparationLib.mrml.lesions import (
     CLASS_COLORS,
@@ -22,6 +21,7 @@ from QSMSeparationLib.mrml.lesions import (
 )
 from QSMSeparationLib.mrml.review import reviewed_csv, set_review
 from QSMSeparationLib.mrml.table import row_number, rows_of
+from QSMSeparationLib.runtime.errors import InputError
 
 
 class LesionsTest(SceneTestCase):

@@ -10,12 +10,12 @@ import vtk
 from scene_test_case import SceneTestCase
 from small_result import GEOMETRY, REPORT, write_small_result
 
-from QSMSeparationLib.errors import InputError
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras
 from QSMSeparationLib.mrml.load import find_results, load_result, load_steps
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import sidecar_of
+from QSMSeparationLib.runtime.errors import InputError
 
 
 class LoadTest(SceneTestCase):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from list_files import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 _MODULE = ROOT / "QSMSeparation"
 _PACKAGES = {"QSMSeparationLib": ROOT, "QSMSeparation": _MODULE, "QSMSeparationPanel": _MODULE}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import source_files
-from list_files import ROOT
+from source_files import ROOT
 
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 ENTRY = ROOT / "QSMSeparation.json"

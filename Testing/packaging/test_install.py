@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import host
-import list_files
 import pytest
+from source_files import ROOT
 
 HERE = Path(__file__).parent
 PLACE = "lib/Slicer-5.12/qt-scripted-modules"
@@ -45,7 +45,7 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("extension")
     build, prefix = folder / "build", folder / "installed"
     stub = f"-DSlicer_DIR={HERE / 'slicer_stub'}"
-    configured = run(cmake_program(), "-S", list_files.ROOT, "-B", build, stub)
+    configured = run(cmake_program(), "-S", ROOT, "-B", build, stub)
     assert configured.returncode == 0, configured.stderr
     done = run(cmake_program(), "--install", build, "--prefix", prefix)
     assert done.returncode == 0, done.stderr
@@ -65,9 +65,13 @@ def test_module_and_library_lie_side_by_side(installed):
 
 @needs_cmake
 def test_whole_library_is_installed(installed):
-    lists = [files for files in list_files.LISTS if files.folder == "QSMSeparationLib"]
-    wanted = sorted(path for files in lists for path in files.on_disk())
     library = installed / "QSMSeparationLib"
+    source = ROOT / "QSMSeparationLib"
+    wanted = sorted(
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*")
+        if path.is_file() and path.name != "CMakeLists.txt" and "__pycache__" not in path.parts
+    )
     found = sorted(
         path.relative_to(library).as_posix() for path in library.rglob("*") if path.is_file()
     )
@@ -96,7 +100,7 @@ def test_installed_module_opens(installed, tmp_path):
         "print('torch', 'torch' in sys.modules)\n"
         "print('uncaught', host.dialogs.uncaught, host.dialogs.texts('errorDisplay'))\n"
     )
-    paths = os.pathsep.join([str(installed), str(list_files.ROOT / "Testing")])
+    paths = os.pathsep.join([str(installed), str(ROOT / "Testing")])
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     module = installed / "QSMSeparation.py"
     done = run(sys.executable, "-c", code, module, cwd=tmp_path, env=environment)

@@ -1,0 +1,87 @@
+"""What the methods of inversion and separation work on: :class:`Maps`, and the box of a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from QSMSeparationLib.runtime.errors import InputError
+
+Box = tuple[slice, slice, slice]
+
+
+def mask_box(mask: Tensor) -> Box:
+    """Return the smallest box that holds the mask (k, j, i), which is not empty."""
+    box = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        hit = torch.nonzero(torch.amax(mask, dim=others)).flatten()
+        box.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return tuple(box)
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Maps of one head on one grid, as torch tensors on one device.
+
+    An inversion method is ``f(maps, *, report, **parameters) -> chi_net_ppm``; a separation
+    method is ``f(maps, *, report, **parameters) -> (chi_para_ppm, chi_dia_ppm)`` with
+    chi+ >= 0 and chi- <= 0. Both return 0 outside the mask.
+
+    Parameters
+    ----------
+    mask : Tensor
+        Brain mask, bool, shape (k, j, i).
+    spacing_kji : tuple of float
+        Voxel size in mm.
+    b0_kji : tuple of float
+        Unit vector of B0 in the axes of the array.
+    b0_tesla : float
+        Field strength.
+    local_field : Tensor, optional
+        Local field.
+    net : Tensor, optional
+        Net susceptibility.
+    r2prime_hz, r2star_hz : Tensor, optional
+        Relaxation rates.
+    trust : Tensor, optional
+        How far each voxel of the field can be trusted, 0 to 1; 1 in the mask where it is not given.
+    dr_para, dr_dia : float
+        Relaxivities of chi+ and chi- in Hz/ppm at ``b0_tesla``.
+    """
+
+    mask: Tensor
+    spacing_kji: tuple[float, float, float]
+    b0_kji: tuple[float, float, float]
+    b0_tesla: float = 3.0
+    local_field: Tensor | None = None
+    net: Tensor | None = None
+    r2prime: Tensor | None = None
+    r2star: Tensor | None = None
+    trust: Tensor | None = None
+    dr_para: float = 114.0
+    dr_dia: float = 114.0
+
+    def __post_init__(self) -> None:
+        trust = self.mask.float() if self.trust is None else self.trust.float().clamp(0, 1)
+        object.__setattr__(self, "trust", trust)
+
+    @property
+    def mean_dr(self) -> float:
+        """Mean of both relaxivities in Hz/ppm."""
+        return 0.5 * (self.dr_para + self.dr_dia)
+
+    @property
+    def dr_asymmetry(self) -> float:
+        """(Dr+ - Dr-) / (Dr+ + Dr-)."""
+        return (self.dr_para - self.dr_dia) / (self.dr_para + self.dr_dia)
+
+    def need(self, *names: str) -> list[Tensor]:
+        """Return maps by name, or raise InputError that names the missing one."""
+        found = [getattr(self, name) for name in names]
+        for name, value in zip(names, found, strict=True):
+            if value is None:
+                raise InputError(f"the map '{name}' is needed by this method but was not given")
+        return found

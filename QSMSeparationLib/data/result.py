@@ -1,0 +1,49 @@
+"""What a run gives: maps on one grid with the facts that they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from QSMSeparationLib.data.volume import Geometry, Volume
+
+
+@dataclass(eq=False)
+class Result:
+    """Maps of one head.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The grid of all maps.
+    mask : ndarray
+        Brain mask, bool.
+    maps : dict of str to ndarray
+        float32 by name (see ``MAPS`` of :mod:`QSMSeparationLib.io.derivatives`):
+        ``net``, ``chi_para``, ``chi_dia``, ``local_field`` in ppm, ``r2star``, ``r2``,
+        ``r2prime`` in Hz, ...
+    intermediate : dict of str to ndarray
+        Maps that are written only when asked for.
+    facts : dict
+        Method, parameters, relaxivities, reference, device: for the sidecars.
+    notes : list of str
+        What was found and decided, to be read by the user.
+    checks : list
+        Data checks (:class:`QSMSeparationLib.preprocess.checks.Check`).
+    """
+
+    geometry: Geometry
+    mask: NDArray[np.bool_]
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    intermediate: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    checks: list[Any] = field(default_factory=list)
+
+    def volume(self, name: str) -> Volume:
+        """Return one map, intermediate or not, with its geometry."""
+        array = self.maps[name] if name in self.maps else self.intermediate[name]
+        return Volume(array, self.geometry, name)

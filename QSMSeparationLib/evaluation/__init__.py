@@ -1,0 +1,1 @@
+"""Methods against truth: simulated cases, metrics, scores of lesions, the demonstration."""

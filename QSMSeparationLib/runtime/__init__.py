@@ -1,0 +1,1 @@
+"""Progress, errors, device and memory: what every room may use."""

@@ -1,0 +1,212 @@
+"""Progress of long work: stages, a time estimate, and cancellation.
+
+A stage function takes ``report``, a callable ``report(done, of)``. It calls it
+now and then, prints nothing, and lets the exception through that a cancelled run
+raises from there. What becomes of a report (a bar, JSON lines, nothing) is decided
+by the sink of the run's :class:`Progress`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TextIO
+
+from QSMSeparationLib.runtime.errors import Cancelled
+
+Report = Callable[[int, int], None]
+
+
+def silent(done: int, of: int) -> None:
+    """Ignore a report; the default of every stage function."""
+
+
+class Sink(Protocol):
+    """Where progress goes."""
+
+    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+        """Show that ``done`` of ``of`` steps of a stage are finished."""
+
+    def message(self, text: str) -> None:
+        """Show one line that the user should read."""
+
+    def finish(self, outputs: dict[str, str]) -> None:
+        """Show that the run is done and what it wrote."""
+
+    def error(self, text: str) -> None:
+        """Show why the run ended early."""
+
+
+class NullSink:
+    """Shows nothing but errors, which go to stderr."""
+
+    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+        """Ignore."""
+
+    def message(self, text: str) -> None:
+        """Ignore."""
+
+    def finish(self, outputs: dict[str, str]) -> None:
+        """Ignore."""
+
+    def error(self, text: str) -> None:
+        """Print the error line on stderr."""
+        print(f"qsmsep: {text}", file=sys.stderr, flush=True)
+
+
+class TextSink(NullSink):
+    """A line that is redrawn on a terminal, or one line a stage elsewhere (stderr)."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._last = 0.0
+        self._open = False
+        self._stage = ""
+
+    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+        """Redraw the bar at most ten times a second."""
+        if not self._live:
+            if stage != self._stage:
+                print(f"  {stage} ...", file=self._stream, flush=True)
+            self._stage = stage
+            return
+        now = time.monotonic()
+        if done not in (0, of) and now - self._last < 0.1:
+            return
+        self._last = now
+        filled = int(24 * done / max(of, 1))
+        eta = "" if eta_s is None or done >= of else f"  {eta_s:.0f} s left"
+        self._stream.write(f"\r\033[K  {stage:<34} [{'#' * filled}{'.' * (24 - filled)}]{eta}")
+        self._open = True
+        if done >= of:
+            self._close_line()
+        self._stream.flush()
+
+    def message(self, text: str) -> None:
+        """Print a line below the bar."""
+        self._close_line()
+        print(text, file=self._stream, flush=True)
+
+    def finish(self, outputs: dict[str, str]) -> None:
+        """List the files that were written."""
+        self._close_line()
+        for name, path in outputs.items():
+            print(f"  {name:<24} {path}", file=self._stream)
+        self._stream.flush()
+
+    def error(self, text: str) -> None:
+        """Print the error line below the bar."""
+        self._close_line()
+        print(f"qsmsep: {text}", file=self._stream, flush=True)
+
+    def _close_line(self) -> None:
+        if self._open:
+            self._stream.write("\n")
+            self._open = False
+
+
+class JsonSink:
+    """One JSON object a line on stdout, the contract of ``--progress json``."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(record) + "\n")
+        self._stream.flush()
+
+    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+        """Write ``{"stage", "done", "of", "eta_s"}``."""
+        eta = None if eta_s is None else round(eta_s, 1)
+        self._write({"stage": stage, "done": done, "of": of, "eta_s": eta})
+
+    def message(self, text: str) -> None:
+        """Write ``{"stage": "message", "message"}``."""
+        self._write({"stage": "message", "message": text})
+
+    def finish(self, outputs: dict[str, str]) -> None:
+        """Write the last line of a run that succeeded."""
+        self._write({"stage": "done", "outputs": outputs})
+
+    def error(self, text: str) -> None:
+        """Write the last line of a run that failed."""
+        self._write({"stage": "error", "message": text})
+
+
+class Progress:
+    """The progress of one run.
+
+    Parameters
+    ----------
+    sink : Sink
+        Where reports go.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        Wall-clock seconds of each finished stage, for the provenance.
+    """
+
+    def __init__(self, sink: Sink | None = None) -> None:
+        self.sink: Sink = sink or NullSink()
+        self.seconds: dict[str, float] = {}
+        self._stop = threading.Event()
+
+    def part(self) -> Progress:
+        """Return the progress of one of many runs: its own seconds, all else shared."""
+        part = Progress(self.sink)
+        part._stop = self._stop
+        return part
+
+    def cancel(self) -> None:
+        """Ask the run to stop at its next report; safe from any thread."""
+        self._stop.set()
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` when the run was asked to stop."""
+        if self._stop.is_set():
+            raise Cancelled
+
+    def message(self, text: str) -> None:
+        """Show one line to the user."""
+        self.sink.message(text)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Report]:
+        """Run one stage; yields its ``report(done, of)`` and notes its seconds."""
+        self.check()
+        start = time.monotonic()
+        last = (-1, -1)
+
+        def report(done: int, of: int) -> None:
+            nonlocal last
+            self.check()
+            if (done, of) == last:
+                return
+            last = (done, of)
+            elapsed = time.monotonic() - start
+            eta = elapsed * (of - done) / done if done > 0 else None
+            self.sink.update(name, done, of, eta)
+
+        report(0, 1)
+        yield report
+        report(1, 1)
+        self.seconds[name] = self.seconds.get(name, 0.0) + round(time.monotonic() - start, 3)
+
+
+def cancel_when_closed(stream: TextIO, progress: Progress) -> threading.Thread:
+    """Cancel ``progress`` as soon as ``stream`` (a piped stdin) is closed."""
+
+    def watch() -> None:
+        while stream.read(4096):
+            pass
+        progress.cancel()
+
+    thread = threading.Thread(target=watch, name="stdin-watch", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,120 @@
+"""A simulated scan as a BIDS dataset with its truth under ``derivatives/truth``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from QSMSeparationLib import __version__
+from QSMSeparationLib.data.scan import Scan
+from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.io.derivatives import MAPS, SIGN_CONVENTION, anat_prefix
+from QSMSeparationLib.io.outputs import Outputs
+from QSMSeparationLib.io.tables import rows_to_csv
+from QSMSeparationLib.simulation.scanner import Truth
+from QSMSeparationLib.simulation.tissues import LABELS
+
+TRUTH_FOLDER = "derivatives/truth"
+PHASE_UNITS = ("rad", "integer")
+
+
+def write_dataset(
+    scan: Scan,
+    truth: Truth,
+    lesion_rows: list[dict[str, Any]],
+    outputs: Outputs,
+    phase_unit: str = "rad",
+    folder: str = "",
+) -> None:
+    """Write scan and truth.
+
+    Parameters
+    ----------
+    scan, truth : Scan, Truth
+        From :func:`QSMSeparationLib.simulation.scanner.simulate_scan`.
+    lesion_rows : list of dict
+        Truth of every lesion.
+    outputs : Outputs
+        The folder of the dataset.
+    phase_unit : {"rad", "integer"}
+        Radians as float32, or integers 0 to 4095 for -pi to pi as Siemens scanners store.
+    folder : str
+        Folder of the dataset below that of the outputs.
+    """
+    root = f"{folder}/" if folder else ""
+    _describe(
+        outputs, "dataset_description.json", "QSMSeparation digital head with MS lesions", "raw"
+    )
+    _describe(
+        outputs,
+        f"{root}{TRUTH_FOLDER}/dataset_description.json",
+        "truth of the digital head",
+        "derivative",
+    )
+    anat = f"{root}{anat_prefix(scan.name)}"
+    _write_echoes(scan, truth, anat, outputs, phase_unit)
+    if scan.spin_echo is not None:
+        for n, te in enumerate(scan.spin_echo.echo_times_s):
+            volume = Volume(scan.spin_echo.magnitude[n], scan.spin_echo.geometry)
+            facts = _sequence(scan, te) | {"RefocusingFlipAngle": 180}
+            outputs.volume(f"{anat}_echo-{n + 1}_MESE", volume, facts)
+    truth_prefix = f"{root}{TRUTH_FOLDER}/{anat_prefix(scan.name)}"
+    _write_truth(truth, lesion_rows, truth_prefix, outputs)
+
+
+def phase_integers(phase_rad: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Store phase in radians as integers 0 to 4095 that span -pi to pi."""
+    steps = np.rint((phase_rad + math.pi) * (4096 / (2 * math.pi))).astype(np.int16)
+    return np.mod(steps, 4096).astype(np.int16)
+
+
+def _write_echoes(scan: Scan, truth: Truth, anat: str, outputs: Outputs, phase_unit: str) -> None:
+    facts = {"RepetitionTime": truth.protocol.tr_s, "FlipAngle": truth.protocol.flip_deg}
+    for n, te in enumerate(scan.echo_times_s):
+        stem = f"{anat}_echo-{n + 1}_part"
+        magnitude = Volume(scan.magnitude[n], scan.geometry)
+        outputs.volume(f"{stem}-mag_MEGRE", magnitude, _sequence(scan, te) | facts)
+        phase = scan.phase_rad[n]
+        extra: dict[str, Any] = {"Units": "rad"}
+        if phase_unit == "integer":
+            phase = phase_integers(phase)
+            extra = {"Units": "arbitrary", "Manufacturer": "Siemens"}
+        sidecar = _sequence(scan, te) | facts | extra
+        outputs.volume(f"{stem}-phase_MEGRE", Volume(phase, scan.geometry), sidecar)
+
+
+def _write_truth(
+    truth: Truth, lesion_rows: list[dict[str, Any]], prefix: str, outputs: Outputs
+) -> None:
+    common = {"SignConvention": SIGN_CONVENTION, "Simulation": asdict(truth.protocol)}
+    for name, array in truth.maps.items():
+        suffix, unit, description = MAPS[name]
+        content = common | {"Units": unit, "Description": f"true {description}"}
+        outputs.volume(f"{prefix}_{suffix}", Volume(array, truth.geometry), content)
+    mask = Volume(truth.mask.astype(np.uint8), truth.geometry)
+    outputs.volume(f"{prefix}_desc-brain_mask", mask, common)
+    labels = {str(number): name for number, name in LABELS.items()}
+    tissue = Volume(truth.labels, truth.geometry)
+    outputs.volume(f"{prefix}_desc-tissue_dseg", tissue, common | {"Labels": labels})
+    lesions = Volume(truth.lesions, truth.geometry)
+    outputs.volume(f"{prefix}_desc-lesions_dseg", lesions, common)
+    outputs.text(f"{prefix}_lesions.csv", rows_to_csv(lesion_rows))
+
+
+def _sequence(scan: Scan, echo_time_s: float) -> dict[str, Any]:
+    return {"EchoTime": echo_time_s, "MagneticFieldStrength": scan.b0_tesla, "Modality": "MR"}
+
+
+def _describe(outputs: Outputs, path: str, name: str, kind: str) -> None:
+    generator = {"Name": "QSMSeparation", "Version": __version__}
+    content = {
+        "Name": name,
+        "BIDSVersion": "1.10.0",
+        "DatasetType": kind,
+        "GeneratedBy": [generator],
+    }
+    outputs.json(path, content)

@@ -1,0 +1,1 @@
+"""A head drawn by formulas: skull, cortex, nuclei, hindbrain, vessels."""

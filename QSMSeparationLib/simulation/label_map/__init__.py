@@ -1,0 +1,1 @@
+"""A head made from a label map of a real person."""

@@ -1,0 +1,1 @@
+"""What methods share: window, noise, edges, refinement, coordinate networks."""
