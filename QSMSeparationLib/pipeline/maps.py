@@ -157,7 +157,7 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
         b0_kji=scan.geometry.b0_kji,
         b0_tesla=scan.b0_tesla,
         local_field=background.inner_field_ppm,
-        weight=data_weight(magnitude, estimate.reliability, inside),
+        trust=data_weight(magnitude, estimate.reliability, inside),
         dr_para=relaxivity(options.dr_para, scan.b0_tesla),
         dr_dia=relaxivity(options.dr_dia, scan.b0_tesla),
         r2star=rates["r2star_hz"],
