@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from QSMSeparationLib.cli import commands
+from QSMSeparationLib.cli.demo import has_desktop
 from QSMSeparationLib.cli.parser import main
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.nifti import read_map, write_volume
@@ -283,10 +283,17 @@ def test_closing_stdin_cancels_a_run_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_importing_the_package_and_the_catalogue_imports_no_torch():
+@pytest.mark.parametrize("arguments", [["--help"], ["methods"], ["methods", "--json"]])
+def test_help_and_the_list_of_methods_load_no_numerical_library(arguments):
     code = (
-        "import sys, QSMSeparationLib.catalogue, QSMSeparationLib.cli.parser;"
-        "assert 'torch' not in sys.modules"
+        "import sys\n"
+        "from QSMSeparationLib.cli.parser import main\n"
+        "try:\n"
+        f"    code = main({arguments!r})\n"
+        "except SystemExit as leaving:\n"
+        "    code = leaving.code\n"
+        "slow = {'torch', 'numpy', 'scipy', 'SimpleITK', 'skimage', 'pydicom'} & set(sys.modules)\n"
+        "sys.exit(f'{code} {slow}' if code or slow else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
 
@@ -301,4 +308,4 @@ def test_a_browser_is_opened_on_a_desktop_only(monkeypatch, environment, expecte
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.platform", "linux")
-    assert commands.has_desktop() is expected
+    assert has_desktop() is expected

@@ -1,0 +1,148 @@
+"""Arguments that several commands share, and the values they are parsed into."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from QSMSeparationLib import catalogue
+from QSMSeparationLib.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from QSMSeparationLib.data.volume import Volume
+    from QSMSeparationLib.pipeline.options import Options
+
+Commands = argparse._SubParsersAction
+
+
+def add_command(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    """Add a command with the arguments that every command has."""
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument(
+        "--progress", choices=("auto", "json", "none"), default="auto", help="how progress is shown"
+    )
+    return parser
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add ``--overwrite`` and ``--name``."""
+    add_overwrite(parser)
+    parser.add_argument(
+        "--name", default="sub-01", metavar="sub-XX", help="BIDS name of the subject"
+    )
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add ``--overwrite``."""
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def add_method_options(parser: argparse.ArgumentParser, separation: bool = True) -> None:
+    """Add the choice of methods, their parameters and the device."""
+    if separation:
+        _add_method_names(parser)
+    add_relaxivities(parser)
+    add_device(parser)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PARAMETER=VALUE",
+        help="parameter of a method (see 'qsmsep methods'); may be repeated",
+    )  # fmt: skip
+    if separation:
+        parser.add_argument("--lesions", type=Path, metavar="SEG", help="lesion segmentation")
+        parser.add_argument(
+            "--weights", type=Path, metavar="FILE.pt",
+            help="own weights of the separation network, their model card (.json) beside them",
+        )  # fmt: skip
+    parser.add_argument("--keep", action="store_true", help="write intermediate maps too")
+
+
+def _add_method_names(parser: argparse.ArgumentParser) -> None:
+    names = {
+        stage: ", ".join(m.name for m in catalogue.methods(stage))
+        for stage in ("inversion", "separation")
+    }
+    parser.add_argument(
+        "--method", default="", metavar="NAME",
+        help=f"separation: {names['separation']}; default: by what is known of R2'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--inversion", default=catalogue.DEFAULT_INVERSION, metavar="NAME",
+        help=f"field to net chi: {names['inversion']}",
+    )  # fmt: skip
+
+
+def add_relaxivities(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dr-para`` and ``--dr-dia``."""
+    for source, sign in (("para", "+"), ("dia", "-")):
+        parser.add_argument(
+            f"--dr-{source}", type=float, default=114.0, metavar="HZ_PER_PPM",
+            help=f"relaxivity of chi{sign} at 3 T (default 114)",
+        )  # fmt: skip
+
+
+def add_field_strength(parser: argparse.ArgumentParser) -> None:
+    """Add ``--b0``."""
+    parser.add_argument(
+        "--b0", type=float, default=3.0, metavar="T", help="field strength (default 3)"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+    )
+
+
+def seed(text: str) -> int:
+    """Parse a seed: a whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no seed; give a whole number, 0 or more")
+    return int(text)
+
+
+def chosen_options(args: argparse.Namespace) -> Options:
+    """Collect the user's choices of methods and parameters."""
+    from QSMSeparationLib.pipeline.options import Options
+
+    parameters = {}
+    for item in args.set:
+        name, _, value = item.partition("=")
+        try:
+            parameters[name.strip()] = float(value)
+        except ValueError:
+            raise InputError(f"--set {item}: give PARAMETER=VALUE with a number") from None
+    defaults = Options()
+    return Options(
+        method=getattr(args, "method", defaults.method),
+        inversion=args.inversion,
+        dr_para=args.dr_para,
+        dr_dia=args.dr_dia,
+        b0_tesla=getattr(args, "b0", defaults.b0_tesla),
+        device=args.device,
+        parameters=parameters,
+        weights=getattr(args, "weights", None),
+    )
+
+
+def subject_name(name: str) -> str:
+    """Check the BIDS name of a subject, which becomes part of file names."""
+    if not re.fullmatch(r"sub-[A-Za-z0-9]{1,64}(_ses-[A-Za-z0-9]{1,64})?", name):
+        raise InputError(f"--name {name!r}: write it as sub-01 (letters and digits only)")
+    return name
+
+
+def given_lesions(args: argparse.Namespace) -> Volume | None:
+    """Read the lesion segmentation, if one was given."""
+    from QSMSeparationLib.io.nifti import read_labels
+
+    return None if args.lesions is None else read_labels(args.lesions)
+
+
+def input_hashes(paths: list[Path]) -> dict[str, str]:
+    """Return the SHA-256 of every input by file name."""
+    from QSMSeparationLib.io.files import sha256
+
+    return {path.name: sha256(path) for path in paths}

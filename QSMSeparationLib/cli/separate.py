@@ -1,0 +1,78 @@
+"""``qsmsep separate``: maps made elsewhere to chi+, chi- and net chi."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from QSMSeparationLib.cli.arguments import (
+    Commands,
+    add_command,
+    add_field_strength,
+    add_method_options,
+    add_outputs,
+    chosen_options,
+    given_lesions,
+    input_hashes,
+    subject_name,
+)
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Progress
+
+
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = add_command(commands, "separate", "maps made elsewhere to chi+, chi- and net chi")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the maps")
+    parser.add_argument("--field", type=Path, metavar="F", help="local field in ppm")
+    parser.add_argument(
+        "--qsm", type=Path, metavar="Q", help="net susceptibility in ppm (no inversion)"
+    )
+    parser.add_argument("--r2prime", type=Path, metavar="R", help="R2' in Hz")
+    parser.add_argument("--r2star", type=Path, metavar="S", help="R2* in Hz")
+    parser.add_argument("--r2", type=Path, metavar="R2", help="R2 in Hz, for R2' = R2* - R2")
+    parser.add_argument("--mask", type=Path, required=True, metavar="M", help="brain mask")
+    add_field_strength(parser)
+    add_outputs(parser)
+    add_method_options(parser)
+    parser.set_defaults(body=run)
+
+
+def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
+    """Separate maps made elsewhere."""
+    from QSMSeparationLib.io.derivatives import planned_names, write_result
+    from QSMSeparationLib.io.nifti import read_labels, read_map
+    from QSMSeparationLib.io.outputs import Outputs
+    from QSMSeparationLib.pipeline import maps as pipeline
+    from QSMSeparationLib.report.write import READING_FILES, analyse, write_reading
+
+    options = chosen_options(args)
+    given_paths = _given_paths(args)
+    prefix = subject_name(args.name)
+    outputs = Outputs(args.out, args.overwrite)
+    planned = planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"])
+    outputs.refuse_existing([*planned, *READING_FILES])
+    mask = read_labels(args.mask)
+    lesions = given_lesions(args)
+    given = {name: read_map(path) for name, path in given_paths.items()}
+    result = pipeline.separate(given, mask, options, progress)
+    analysed = analyse(result, lesions, progress)
+    inputs = input_hashes([*given_paths.values(), args.mask, *([args.lesions] if lesions else [])])
+    with outputs, progress.stage("writing"):
+        write_result(result, outputs, prefix, inputs, args.keep)
+        write_reading(result, analysed, outputs, "", prefix, inputs)
+    return outputs.written
+
+
+def _given_paths(args: argparse.Namespace) -> dict[str, Path]:
+    """Return the maps that were given; refuse a set that cannot be separated."""
+    paths = {
+        name: getattr(args, name)
+        for name in ("field", "qsm", "r2prime", "r2star", "r2")
+        if getattr(args, name) is not None
+    }
+    if "field" not in paths and "qsm" not in paths:
+        raise InputError("give the local field with --field, or net chi with --qsm")
+    if "r2prime" not in paths and "r2star" not in paths:
+        raise InputError("give R2' with --r2prime, or R2* with --r2star (and R2 with --r2)")
+    return paths
