@@ -22,7 +22,7 @@ class Result:
     mask : ndarray
         Brain mask, bool.
     maps : dict of str to ndarray
-        float32 by name (see ``MAPS`` of :mod:`QSMSeparationLib.io.derivatives`):
+        float32 by name (see :mod:`QSMSeparationLib.data.quantities`):
         ``net``, ``chi_para``, ``chi_dia``, ``local_field`` in ppm, ``r2star``, ``r2``,
         ``r2prime`` in Hz, ...
     intermediate : dict of str to ndarray
@@ -43,7 +43,23 @@ class Result:
     notes: list[str] = field(default_factory=list)
     checks: list[Any] = field(default_factory=list)
 
+    @property
+    def r2prime_estimated(self) -> bool:
+        """Whether the method used an R2' that was estimated from R2*, not measured."""
+        # Results of older versions say it of the map alone.
+        said = self.facts.get("SeparationR2prime", self.facts.get("R2primeOrigin"))
+        return _is_estimate(said)
+
+    @property
+    def r2prime_map_estimated(self) -> bool:
+        """Whether the R2' map itself is an estimate."""
+        return _is_estimate(self.facts.get("R2primeOrigin"))
+
     def volume(self, name: str) -> Volume:
         """Return one map, intermediate or not, with its geometry."""
         array = self.maps[name] if name in self.maps else self.intermediate[name]
         return Volume(array, self.geometry, name)
+
+
+def _is_estimate(origin: object) -> bool:
+    return str(origin or "").startswith("estimated")

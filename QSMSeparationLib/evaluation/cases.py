@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.bids import read_bids
-from QSMSeparationLib.io.derivatives import MAPS, anat_prefix
+from QSMSeparationLib.io.derivatives import anat_prefix
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.dataset import TRUTH_FOLDER
@@ -48,7 +49,7 @@ class Case:
         """Read the truth."""
         prefix = f"{TRUTH_FOLDER}/{anat_prefix(self.subject)}"
         volumes = {
-            name: read_map(self.root / f"{prefix}_{MAPS[name][0]}.nii.gz") for name in _TRUTH_MAPS
+            name: read_map(self.root / f"{prefix}_{MAPS[name].bids}.nii.gz") for name in _TRUTH_MAPS
         }
         labels = {
             kind: read_labels(self.root / f"{prefix}_desc-{kind}.nii.gz")
@@ -63,7 +64,7 @@ class Case:
             labels["brain_mask"].array > 0,
             labels["tissue_dseg"].array.astype(np.int16),
             labels["lesions_dseg"].array.astype(np.int16),
-            _read_protocol(self.root / f"{prefix}_{MAPS['net'][0]}.json"),
+            _read_protocol(self.root / f"{prefix}_{MAPS['net'].bids}.json"),
         )
 
     def lesion_table(self) -> dict[int, dict[str, str]]:

@@ -150,7 +150,12 @@ def _prepared(
         given["qsm"] = net.volume("net")
     else:
         net = pipeline.reconstruct(case.scan(), replace(options, method="r2star-qsm"), timed)
-        names = {"field": "inner_field", "r2prime": "r2prime", "r2star": "r2star", "qsm": "net"}
+        names = {
+            "field": "local_field_in_mask",
+            "r2prime": "r2prime",
+            "r2star": "r2star",
+            "qsm": "net",
+        }
         found = net.maps.keys() | net.intermediate.keys()
         given = {name: net.volume(key) for name, key in names.items() if key in found}
         mask = Volume(net.mask.astype(np.uint8), net.geometry, f"{case.name} mask")
@@ -193,7 +198,7 @@ def score(result: Result, truth: Truth) -> dict[str, float]:
 def score_field(result: Result, truth: Truth) -> dict[str, float]:
     """Return the measures of the local field of a scan, where the scan could measure a field."""
     mask = _common_mask(result, truth)
-    mask &= result.intermediate["reliability"] >= UNRELIABLE
+    mask &= result.intermediate["trust"] >= UNRELIABLE
     field = (result.maps["local_field"], truth.maps["local_field"], mask)
     return {
         "local_field_demeaned_nrmse_percent": demeaned_nrmse(*field),

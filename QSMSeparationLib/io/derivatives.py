@@ -1,4 +1,4 @@
-"""A Result as BIDS derivatives: NIfTI with a JSON sidecar each."""
+"""Write a Result as BIDS derivatives: NIfTI with a JSON sidecar each."""
 
 from __future__ import annotations
 
@@ -6,31 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from QSMSeparationLib.data.quantities import MAPS, QUANTITIES
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.outputs import Outputs
 
 SIGN_CONVENTION = "chi+ >= 0 and chi- <= 0 are both signed; chi+ + chi- = net chi"
-
-MAPS: dict[str, tuple[str, str, str]] = {
-    # name of the map: (BIDS suffix with its entities, units, description)
-    "net": ("Chimap", "ppm", "net magnetic susceptibility (QSM)"),
-    "net_inversion": ("desc-inversion_Chimap", "ppm", "net susceptibility of the inversion"),
-    "chi_para": ("desc-paramagnetic_Chimap", "ppm", "paramagnetic susceptibility, chi+ >= 0"),
-    "chi_dia": ("desc-diamagnetic_Chimap", "ppm", "diamagnetic susceptibility, chi- <= 0"),
-    "local_field": ("desc-local_fieldmap", "ppm", "local field, background removed"),
-    "inner_field": ("desc-inner_fieldmap", "ppm", "local field of sources in the mask alone"),
-    "total_field": ("desc-total_fieldmap", "ppm", "total field"),
-    "residual": ("desc-residual_fieldmap", "ppm", "field not explained by the net susceptibility"),
-    "r2star": ("R2starmap", "Hz", "effective transverse relaxation rate R2*"),
-    "r2": ("R2map", "Hz", "irreversible transverse relaxation rate R2"),
-    "r2prime": ("R2primemap", "Hz", "reversible transverse relaxation rate R2' = R2* - R2"),
-    "reliability": ("desc-reliability_probseg", "1", "how far the field of a voxel can be trusted"),
-    "magnitude": ("desc-combined_magnitude", "arbitrary", "root of the summed squared echoes"),
-}
-"""File name, unit and description of every map that is written."""
-
-MASK_NAME = "desc-brain_mask"
 
 
 def anat_prefix(name: str) -> str:
@@ -41,8 +22,7 @@ def anat_prefix(name: str) -> str:
 
 def file_name(prefix: str, map_name: str) -> str:
     """Return the name of a map's file without its extension."""
-    suffix = MASK_NAME if map_name == "mask" else MAPS[map_name][0]
-    return f"{prefix}_{suffix}"
+    return f"{prefix}_{QUANTITIES[map_name].bids}"
 
 
 def planned_names(prefix: str, map_names: list[str]) -> list[str]:
@@ -79,15 +59,24 @@ def write_result(
     for name, array in maps.items():
         if name in leave_out:
             continue
-        _, unit, description = MAPS[name]
+        row = MAPS[name]
         volume = Volume(array.astype(np.float32, copy=False), result.geometry, name)
-        content = sidecar(result, inputs) | {"Units": unit, "Description": description}
-        if name == "r2prime" and result.facts.get("R2primeOrigin") == "estimated":
-            content["Description"] = "R2' estimated from R2* alone, not measured"
+        content = sidecar(result, inputs) | {
+            "Units": row.unit,
+            "Description": _description(name, result),
+        }
         outputs.volume(file_name(prefix, name), volume, content, what=name)
     mask = Volume(result.mask.astype(np.uint8), result.geometry, "mask")
-    content = sidecar(result, inputs) | {"Description": "brain mask", "Type": "Brain"}
+    about = {"Description": QUANTITIES["mask"].description, "Type": "Brain"}
+    content = sidecar(result, inputs) | about
     outputs.volume(file_name(prefix, "mask"), mask, content, what="mask")
+
+
+def _description(name: str, result: Result) -> str:
+    """Return the description of a map; that of R2' tells whether the map itself is an estimate."""
+    if name == "r2prime" and result.r2prime_map_estimated:
+        return "R2' estimated from R2* alone, not measured"
+    return MAPS[name].description
 
 
 def sidecar(result: Result, inputs: dict[str, str]) -> dict[str, Any]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import MAPS, MASK_NAME
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.runtime.errors import InputError
-
-_READ = ("net", "chi_para", "chi_dia", "r2star", "r2prime", "r2")
 
 
 def read_result(folder: Path) -> tuple[Result, Volume | None]:
@@ -24,18 +22,20 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
     lesions : Volume or None
         The lesion labels, where they were written.
     """
-    suffix = f"_{MAPS['chi_para'][0]}.nii.gz"
+    suffix = f"_{QUANTITIES['chi_para'].bids}.nii.gz"
     found = sorted(folder.rglob(f"*{suffix}")) if folder.is_dir() else []
     if len(found) != 1:
         count = "no result" if not found else f"{len(found)} results"
         raise InputError(f"{folder} holds {count} (*{suffix}); give the folder of one subject")
     stem = str(found[0]).removesuffix(suffix)
-    mask = read_labels(f"{stem}_{MASK_NAME}.nii.gz")
+    mask = read_labels(f"{stem}_{QUANTITIES['mask'].bids}.nii.gz")
     result = Result(
-        mask.geometry, mask.array > 0, facts=_facts(Path(f"{stem}_{MAPS['chi_para'][0]}.json"))
+        mask.geometry,
+        mask.array > 0,
+        facts=_facts(Path(f"{stem}_{QUANTITIES['chi_para'].bids}.json")),
     )
-    for name in _READ:
-        path = Path(f"{stem}_{MAPS[name][0]}.nii.gz")
+    for name in IN_LESIONS:
+        path = Path(f"{stem}_{QUANTITIES[name].bids}.nii.gz")
         if path.is_file():
             volume = read_map(path)
             mask.require_same_grid(volume)

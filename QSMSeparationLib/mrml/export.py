@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import slicer
 
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import MAPS, file_name
+from QSMSeparationLib.io.derivatives import file_name
 from QSMSeparationLib.io.nifti import write_volume
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of

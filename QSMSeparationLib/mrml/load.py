@@ -12,8 +12,9 @@ from typing import Any
 
 import slicer
 
+from QSMSeparationLib.data.quantities import MAPS, QUANTITIES
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import MAPS, MASK_NAME, SIGN_CONVENTION
+from QSMSeparationLib.io.derivatives import SIGN_CONVENTION
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.lesions import add_lesions
@@ -22,7 +23,7 @@ from QSMSeparationLib.mrml.table import add_checks_table, add_lesion_table, read
 from QSMSeparationLib.mrml.volumes import add_mask, add_volume
 from QSMSeparationLib.runtime.errors import InputError
 
-_MARKER = f"_{MAPS['chi_para'][0]}.nii.gz"
+_MARKER = f"_{MAPS['chi_para'].bids}.nii.gz"
 Steps = Generator[str, None, Run]
 _TICK_S = 0.01
 
@@ -48,7 +49,7 @@ class ResultFiles:
 
     def maps(self) -> dict[str, Path]:
         """Return the maps that are there, by name."""
-        paths = {name: self.path(f"{suffix}.nii.gz") for name, (suffix, _, _) in MAPS.items()}
+        paths = {name: self.path(f"{row.bids}.nii.gz") for name, row in MAPS.items()}
         return {name: path for name, path in paths.items() if path.is_file()}
 
 
@@ -92,7 +93,7 @@ def load_steps(
     reference : vtkMRMLVolumeNode, optional
         The input of the run: results lie exactly where it lies, and below its study.
     """
-    facts = _sidecar(files.path(MAPS["chi_para"][0] + ".json"))
+    facts = _sidecar(files.path(MAPS["chi_para"].bids + ".json"))
     identifier = uuid.uuid4().hex
     title = f"QSM separation {files.subject} ({facts.get('Separation', 'method unknown')})"
     run = add_run(scene, identifier, title, parent_for(scene, reference))
@@ -105,7 +106,7 @@ def load_steps(
                 add_volume(scene, volume, role, sidecar, identifier, files.subject, reference),
             )
             yield path.name
-        mask = files.path(f"{MASK_NAME}.nii.gz")
+        mask = files.path(f"{QUANTITIES['mask'].bids}.nii.gz")
         if mask.is_file():
             labels = yield from _read(read_volume, mask)
             put_in(run, add_mask(scene, labels, identifier, files.subject, reference))

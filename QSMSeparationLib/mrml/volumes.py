@@ -9,8 +9,8 @@ import slicer
 import slicer.util
 import vtk
 
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import MAPS
 from QSMSeparationLib.mrml import colors, marks, windows
 from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras
 
@@ -32,13 +32,13 @@ _NAMES = {
     "chi_para": "chi+",
     "chi_dia": "chi-",
     "local_field": "local field",
-    "inner_field": "inner field",
+    "local_field_in_mask": "local field of the mask",
     "total_field": "total field",
     "residual": "residual field",
     "r2star": "R2star",
     "r2": "R2",
     "r2prime": "R2prime",
-    "reliability": "reliability",
+    "trust": "trust",
     "magnitude": "magnitude",
 }
 _TITLES = {"r2star": "R2*", "r2prime": "R2'"}  # the fonts of the views have no Greek letters
@@ -55,7 +55,7 @@ def title(role: str, sidecar: dict[str, Any]) -> str:
     """Return what a reader calls a map, with its unit: ``chi+ [ppm]``."""
     name = _TITLES.get(role) or _NAMES.get(role) or role.replace("_", " ")
     name += " (estimated)" if is_estimated(role, sidecar) else ""
-    unit = MAPS[role][1]
+    unit = MAPS[role].unit
     return f"{name} [{unit}]" if unit in _UNITS and unit != "1" else name
 
 
@@ -93,8 +93,8 @@ def add_volume(
     marks.mark(node, run, role)
     place(node, volume, reference)
     node.SetAttribute(marks.SIDECAR, json.dumps(sidecar))
-    node.SetDescription(str(sidecar.get("Description", MAPS[role][2])))
-    unit = _UNITS.get(MAPS[role][1])
+    node.SetDescription(str(sidecar.get("Description", MAPS[role].description)))
+    unit = _UNITS.get(MAPS[role].unit)
     if unit:
         node.SetVoxelValueUnits(_coded(unit))
     if role in _QUANTITIES:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import slicer
 
 _RATES = {"r2star": (0.0, 60.0), "r2prime": (0.0, 30.0), "r2": (0.0, 40.0)}
-_OTHERS = {"local_field": (-0.05, 0.05), "inner_field": (-0.05, 0.05), "total_field": (-1.0, 1.0),
-           "residual": (-0.02, 0.02), "reliability": (0.0, 1.0)}  # fmt: skip
+_OTHERS = {"local_field": (-0.05, 0.05), "local_field_in_mask": (-0.05, 0.05), "total_field": (-1.0, 1.0),
+           "residual": (-0.02, 0.02), "trust": (0.0, 1.0)}  # fmt: skip
 HIGH_FIELD_T = 5.0
 """From this field strength on, the wide windows are the first choice."""
 

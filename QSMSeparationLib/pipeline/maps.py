@@ -167,9 +167,9 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     result.maps["local_field"] = background.local_field_ppm.cpu().numpy()
     for name, rate in rates.items():
         result.maps[name.removesuffix("_hz")] = rate.cpu().numpy()
-    result.intermediate["inner_field"] = background.inner_field_ppm.cpu().numpy()
+    result.intermediate["local_field_in_mask"] = background.inner_field_ppm.cpu().numpy()
     result.intermediate["total_field"] = estimate.total_field_ppm.cpu().numpy()
-    result.intermediate["reliability"] = estimate.reliability.cpu().numpy()
+    result.intermediate["trust"] = estimate.reliability.cpu().numpy()
     separate_maps(maps, options, result, progress)
     with progress.stage("data checks"):
         residual = residual_field(maps, torch.from_numpy(result.maps["net"]).to(device))

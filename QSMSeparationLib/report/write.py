@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import MAPS
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.lesions import LesionReport, analyse_lesions, lesion_table
 from QSMSeparationLib.lesions.table import lesion_facts
@@ -87,7 +87,10 @@ def _report_data(
         mask=Volume(result.mask.astype(np.uint8), result.geometry, "mask"),
         lesions=lesions,
         checks=[Check.of_number(*(row[key] for key in order)) for row in rows],
-        parameters={"methods": _chosen(result), "maps": {n: MAPS[n][2] for n in result.maps}},
+        parameters={
+            "methods": _chosen(result),
+            "maps": {n: MAPS[n].description for n in result.maps},
+        },
         provenance=software
         | {f"seconds: {k}": v for k, v in result.facts.get("SecondsPerStage", {}).items()}
         | {f"SHA-256 of {file}": value for file, value in inputs.items()},

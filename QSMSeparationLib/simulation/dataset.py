@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from QSMSeparationLib import __version__
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import MAPS, SIGN_CONVENTION, anat_prefix
+from QSMSeparationLib.io.derivatives import SIGN_CONVENTION, anat_prefix
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.tables import rows_to_csv
 from QSMSeparationLib.simulation.scanner import Truth
@@ -92,9 +93,9 @@ def _write_truth(
 ) -> None:
     common = {"SignConvention": SIGN_CONVENTION, "Simulation": asdict(truth.protocol)}
     for name, array in truth.maps.items():
-        suffix, unit, description = MAPS[name]
-        content = common | {"Units": unit, "Description": f"true {description}"}
-        outputs.volume(f"{prefix}_{suffix}", Volume(array, truth.geometry), content)
+        row = MAPS[name]
+        content = common | {"Units": row.unit, "Description": f"true {row.description}"}
+        outputs.volume(f"{prefix}_{row.bids}", Volume(array, truth.geometry), content)
     mask = Volume(truth.mask.astype(np.uint8), truth.geometry)
     outputs.volume(f"{prefix}_desc-brain_mask", mask, common)
     labels = {str(number): name for number, name in LABELS.items()}
