@@ -60,6 +60,9 @@ class Scan:
         What was found and decided while reading (phase unit, vendor), to be shown.
     inputs : dict of str to str
         SHA-256 of every file read, by its name, for the provenance.
+    tr_s, flip_deg : float, optional
+        Repetition time in seconds and flip angle in degrees of the gradient echo; None where
+        the files do not say them.
     """
 
     magnitude: NDArray[np.float32]
@@ -72,6 +75,8 @@ class Scan:
     name: str = "sub-01"
     notes: tuple[str, ...] = ()
     inputs: dict[str, str] = field(default_factory=dict)
+    tr_s: float | None = None
+    flip_deg: float | None = None
 
     def __post_init__(self) -> None:
         _require_echoes("magnitude", self.magnitude, self.echo_times_s, self.geometry)

@@ -104,6 +104,25 @@ def field_strength(sidecars: Iterable[tuple[dict[str, Any], str]]) -> float:
     return tesla
 
 
+def excitation(sidecar: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Repetition time in seconds and flip angle in degrees; None where missing or impossible.
+
+    They serve the magnitude at TE 0 alone, so a scan without them is still a scan.
+    """
+    tr = numbers(sidecar.get("RepetitionTimeExcitation")) or numbers(sidecar.get("RepetitionTime"))
+    flip = numbers(sidecar.get("FlipAngle"))
+    return plausible_excitation(tr[0] if tr else None, flip[0] if flip else None)
+
+
+def plausible_excitation(
+    tr_s: float | None, flip_deg: float | None
+) -> tuple[float | None, float | None]:
+    """Keep a repetition time of 1 ms to 20 s and a flip angle of 0.1 to 180 degrees."""
+    tr_known = tr_s is not None and 0.001 <= tr_s <= 20
+    flip_known = flip_deg is not None and 0.1 <= flip_deg <= 180
+    return tr_s if tr_known else None, flip_deg if flip_known else None
+
+
 def text(sidecar: dict[str, Any], key: str) -> str:
     """A short text value, or an empty string."""
     value = sidecar.get(key)

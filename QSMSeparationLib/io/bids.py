@@ -211,6 +211,7 @@ def _read_scan(files: Sequence[BidsFile], name: str, root: Path, advance: Any) -
         ),
     )
     time_notes = [note for part in wanted if (note := images[part][1])]
+    tr_s, flip_deg = sidecars.excitation(facts[parts[wanted[0]][0].path])
     return Scan(
         magnitude=magnitude,
         phase_rad=phase,
@@ -220,6 +221,8 @@ def _read_scan(files: Sequence[BidsFile], name: str, root: Path, advance: Any) -
         name=name,
         notes=(f"read from BIDS: {len(times)} echoes", *notes, *time_notes[:1]),
         inputs=hashes,
+        tr_s=tr_s,
+        flip_deg=flip_deg,
     )
 
 

@@ -26,6 +26,7 @@ from QSMSeparationLib.io._dicom_stack import (
 )
 from QSMSeparationLib.io._echoes import clean_magnitude, from_complex
 from QSMSeparationLib.io._folders import regular_files, require_bids_name
+from QSMSeparationLib.io._sidecars import plausible_excitation
 from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.phase_scaling import (
     PhaseFacts,
@@ -181,6 +182,8 @@ def _scan(acquisition: Acquisition, advance: Callable[[int], None]) -> Scan:
     times = tuple(echoes[first])
     notes = [f"read from DICOM {label}: {len(times)} echoes, {vendor or 'unknown vendor'}", note]
     used = [frame for stack in (*ordered[first], *ordered[second]) for frame in stack]
+    tr_ms, flip = acquisition.frames[0].protocol
+    tr_s, flip_deg = plausible_excitation(None if tr_ms is None else tr_ms / 1000, flip)
     return Scan(
         magnitude=magnitude,
         phase_rad=phase,
@@ -189,6 +192,8 @@ def _scan(acquisition: Acquisition, advance: Callable[[int], None]) -> Scan:
         geometry=geometry,
         notes=tuple(notes + ([flipped] if flipped else [])),
         inputs=_hashes(used),
+        tr_s=tr_s,
+        flip_deg=flip_deg,
     )
 
 

@@ -15,6 +15,7 @@ from QSMSeparationLib.simulation.anatomy import Anatomy
 from QSMSeparationLib.simulation.drawn_head.anatomy import procedural_anatomy
 from QSMSeparationLib.simulation.label_map.anatomy import anatomy_from_labels
 from QSMSeparationLib.simulation.rasterise import brain_mask, draw_vessel, fine_grid, refine_labels
+from QSMSeparationLib.simulation.split import require_training
 from QSMSeparationLib.simulation.tissues import LABELS
 
 SPACING_MM = 0.5
@@ -57,7 +58,11 @@ def refine(anatomy: Anatomy, name: str) -> FineAnatomy:
 
 
 def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> list[Path]:
-    """Refine every person once; returns the files, which later calls find again."""
+    """Refine every person once; returns the files, which later calls find again.
+
+    People who are for figures or for settings are refused (see ``simulation.split``).
+    """
+    require_training(label_maps, seeds)
     folder.mkdir(parents=True, exist_ok=True)
     people = [(path.name.split(".")[0], path) for path in label_maps]
     people += [(f"seed{seed}", seed) for seed in seeds]

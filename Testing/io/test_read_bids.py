@@ -85,6 +85,17 @@ def test_a_dataset_a_subject_a_session(tmp_path, parts):
         read_source(tmp_path, name="sub-09")
 
 
+def test_repetition_time_and_flip_angle_are_read_where_they_make_sense(tmp_path):
+    folder = put_scan(tmp_path)
+    assert (read_bids(tmp_path)[0].tr_s, read_bids(tmp_path)[0].flip_deg) == (None, None)
+    first = folder / "sub-01_echo-1_part-mag_MEGRE.json"
+    edit(first, RepetitionTime=0.033, FlipAngle=15)
+    scan = read_bids(tmp_path)[0]
+    assert (scan.tr_s, scan.flip_deg) == (0.033, 15)
+    edit(first, RepetitionTime=33, FlipAngle="15")
+    assert (read_bids(tmp_path)[0].tr_s, read_bids(tmp_path)[0].flip_deg) == (None, None)
+
+
 def test_hashes_are_those_of_the_files(tmp_path):
     put_scan(tmp_path)
     (scan,) = read_source(tmp_path)

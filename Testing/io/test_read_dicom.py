@@ -56,6 +56,7 @@ def test_every_vendor_gives_the_same_scan(tmp_path, vendor):
     (scan,) = read_dicom(tmp_path)
     assert scan.echo_times_s == pytest.approx(TIMES)
     assert scan.b0_tesla == 3
+    assert (scan.tr_s, scan.flip_deg) == pytest.approx((0.040, 15))
     assert GRID.difference(scan.geometry, tolerance_mm=1e-3) is None
     error = np.abs(np.angle(np.exp(1j * (scan.phase_rad - PHASE))))
     inside = MAGNITUDE > 100
