@@ -50,10 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code (0 done, 1 failed, 2 unusable input, 130 cancelled)."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sink: Sink = JsonSink() if _asks_for_json(arguments) else NullSink()
+    sink.start()
     try:
         options = build_parser().parse_args(arguments)
         sink = _sink(options)
-        progress = Progress(sink)
+        progress = Progress(sink, options.command)
         if options.progress == "json" and _stdin_is_pipe():
             cancel_when_closed(sys.stdin, progress)
         return _run(options, progress)

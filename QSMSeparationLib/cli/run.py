@@ -55,6 +55,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
         )
     for scan in scans:
         outputs.refuse_existing([f"{anat_prefix(scan.name)}_Chimap.nii.gz"])
+    progress.expect_scans(len(scans))
     for scan in scans:
         part = progress.part()
         prefix = anat_prefix(scan.name)

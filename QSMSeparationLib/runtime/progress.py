@@ -9,6 +9,7 @@ by the sink of the run's :class:`Progress`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 from QSMSeparationLib.runtime.errors import Cancelled
+from QSMSeparationLib.runtime.run_time import RunShare, RunTime
 
 Report = Callable[[int, int], None]
 
@@ -28,8 +30,13 @@ def silent(done: int, of: int) -> None:
 class Sink(Protocol):
     """Where progress goes."""
 
-    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
-        """Show that ``done`` of ``of`` steps of a stage are finished."""
+    def start(self) -> None:
+        """Show that the process has begun."""
+
+    def update(
+        self, stage: str, done: int, of: int, eta_s: float | None, run: RunShare | None = None
+    ) -> None:
+        """Show that ``done`` of ``of`` steps of a stage are finished, and how far the run is."""
 
     def message(self, text: str) -> None:
         """Show one line that the user should read."""
@@ -44,7 +51,12 @@ class Sink(Protocol):
 class NullSink:
     """Shows nothing but errors, which go to stderr."""
 
-    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+    def start(self) -> None:
+        """Ignore."""
+
+    def update(
+        self, stage: str, done: int, of: int, eta_s: float | None, run: RunShare | None = None
+    ) -> None:
         """Ignore."""
 
     def message(self, text: str) -> None:
@@ -68,7 +80,9 @@ class TextSink(NullSink):
         self._open = False
         self._stage = ""
 
-    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+    def update(
+        self, stage: str, done: int, of: int, eta_s: float | None, run: RunShare | None = None
+    ) -> None:
         """Redraw the bar at most ten times a second."""
         if not self._live:
             if stage != self._stage:
@@ -120,10 +134,18 @@ class JsonSink:
         self._stream.write(json.dumps(record) + "\n")
         self._stream.flush()
 
-    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
-        """Write ``{"stage", "done", "of", "eta_s"}``."""
-        eta = None if eta_s is None else round(eta_s, 1)
-        self._write({"stage": stage, "done": done, "of": of, "eta_s": eta})
+    def start(self) -> None:
+        """Write the process, so that whoever started a launcher can end what it launched."""
+        self._write({"stage": "start", "done": 0, "of": 1, "eta_s": None, "pid": os.getpid()})
+
+    def update(
+        self, stage: str, done: int, of: int, eta_s: float | None, run: RunShare | None = None
+    ) -> None:
+        """Write ``{"stage", "done", "of", "eta_s"}``, and ``run_done``, ``run_eta_s`` if known."""
+        record: dict[str, Any] = {"stage": stage, "done": done, "of": of, "eta_s": _tenths(eta_s)}
+        if run is not None:
+            record |= {"run_done": round(run.done, 4), "run_eta_s": _tenths(run.eta_s)}
+        self._write(record)
 
     def message(self, text: str) -> None:
         """Write ``{"stage": "message", "message"}``."""
@@ -138,6 +160,10 @@ class JsonSink:
         self._write({"stage": "error", "message": text})
 
 
+def _tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
 class Progress:
     """The progress of one run.
 
@@ -145,6 +171,8 @@ class Progress:
     ----------
     sink : Sink
         Where reports go.
+    command : str
+        What is run, for the share of the whole run that is done.
 
     Attributes
     ----------
@@ -152,16 +180,22 @@ class Progress:
         Wall-clock seconds of each finished stage, for the provenance.
     """
 
-    def __init__(self, sink: Sink | None = None) -> None:
+    def __init__(self, sink: Sink | None = None, command: str = "") -> None:
         self.sink: Sink = sink or NullSink()
         self.seconds: dict[str, float] = {}
         self._stop = threading.Event()
+        self._began = time.monotonic()
+        self._run_time = RunTime(command)
 
     def part(self) -> Progress:
         """Return the progress of one of many runs: its own seconds, all else shared."""
         part = Progress(self.sink)
-        part._stop = self._stop
+        part._stop, part._began, part._run_time = self._stop, self._began, self._run_time
         return part
+
+    def expect_scans(self, scans: int) -> None:
+        """Take how many scans there are, once this is known."""
+        self._run_time.repeat(scans)
 
     def cancel(self) -> None:
         """Ask the run to stop at its next report; safe from any thread."""
@@ -191,7 +225,8 @@ class Progress:
             last = (done, of)
             elapsed = time.monotonic() - start
             eta = elapsed * (of - done) / done if done > 0 else None
-            self.sink.update(name, done, of, eta)
+            share, since_s = done / of if of else 0.0, time.monotonic() - self._began
+            self.sink.update(name, done, of, eta, self._run_time.update(name, share, since_s, eta))
 
         report(0, 1)
         yield report

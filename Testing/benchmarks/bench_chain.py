@@ -33,7 +33,7 @@ class MemorySink(NullSink):
     def __init__(self) -> None:
         self.mib: dict[str, float] = {}
 
-    def update(self, stage: str, done: int, of: int, eta_s: float | None) -> None:
+    def update(self, stage: str, done: int, of: int, *_more: object) -> None:
         """Start at 0, note at the end."""
         if done == 0:
             reset_peak()

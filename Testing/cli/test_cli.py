@@ -255,11 +255,14 @@ def test_json_progress_ends_with_the_outputs(case, tmp_path, capsys):
     assert lines[-1]["stage"] == "done"
     assert lines[-1]["outputs"]["chi_para"].endswith("sub-01_desc-paramagnetic_Chimap.nii.gz")
     assert all({"stage", "done", "of", "eta_s"} <= set(line) for line in lines[:-1])
+    assert all({"run_done", "run_eta_s"} <= set(line) for line in lines[1:-1])
 
 
 def test_json_errors_are_json(tmp_path, capsys):
     assert run("separate", tmp_path / "x", "--progress", "json") == 2
-    assert json.loads(capsys.readouterr().out)["stage"] == "error"
+    begin, error = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (begin["stage"], begin["pid"]) == ("start", os.getpid())
+    assert error["stage"] == "error"
 
 
 def test_closing_stdin_cancels_a_run_and_leaves_nothing(tmp_path):
@@ -271,11 +274,12 @@ def test_closing_stdin_cancels_a_run_and_leaves_nothing(tmp_path):
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    first = json.loads(process.stdout.readline())
+    began, first = (json.loads(process.stdout.readline()) for _ in range(2))
     process.stdin.close()
     start = time.monotonic()
     code = process.wait(60)
     rest = process.stdout.read().splitlines()
+    assert began["pid"] == process.pid
     assert first["stage"] == "anatomy and lesions"
     assert code == 130
     assert json.loads(rest[-1]) == {"stage": "error", "message": "cancelled"}

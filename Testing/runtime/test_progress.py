@@ -13,6 +13,7 @@ from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.runtime.errors import Cancelled, InputError
 from QSMSeparationLib.runtime.progress import JsonSink, Progress, TextSink, cancel_when_closed
+from QSMSeparationLib.runtime.run_time import SECONDS, RunTime
 
 
 def test_json_lines_carry_stage_count_and_estimate():
@@ -28,6 +29,34 @@ def test_json_lines_carry_stage_count_and_estimate():
     assert lines[1]["eta_s"] > 0
     assert lines[-1] == {"stage": "done", "outputs": {"net": "/x"}}
     assert progress.seconds["inversion"] > 0
+
+
+def test_the_share_of_the_whole_run_never_falls_and_ends_at_one():
+    stream = io.StringIO()
+    progress = Progress(JsonSink(stream), "run")
+    stages = ["reading", "brain mask", "field map", "R2*", "registering spin echo", "R2"]
+    stages += ["background field", "inversion: tkd", "separation: closed-form", "data checks"]
+    with progress.stage(stages[0]):
+        pass
+    progress.expect_scans(2)
+    for stage in 2 * [*stages[1:], "a stage of tomorrow", "lesions", "writing"]:
+        with progress.part().stage(stage) as report:
+            report(1, 2)
+    shares = [json.loads(line)["run_done"] for line in stream.getvalue().splitlines()]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert 0.3 < shares[len(shares) // 2] < 0.7
+    assert shares[-1] == 1
+
+
+def test_time_left_follows_the_speed_of_this_computer():
+    slow, fast = RunTime("separate"), RunTime("separate")
+    for run, factor in ((slow, 4.0), (fast, 1.0)):
+        run.update("inversion: tv", 0.0, 0.0, None)
+        share = run.update("inversion: tv", 1.0, factor * SECONDS["inversion: tv"], 0.0)
+        later = sum(SECONDS[stage] for stage in ("separation", "lesions", "writing"))
+        assert share.eta_s == pytest.approx(factor * later, rel=0.2)
+    assert RunTime("evaluate").update("any stage", 0.5, 1.0, 1.0) is None
 
 
 def test_a_cancelled_run_stops_at_its_next_report():
