@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,11 +51,19 @@ def add_method_options(parser: argparse.ArgumentParser, separation: bool = True)
         help="parameter of a method (see 'qsmsep methods'); may be repeated",
     )  # fmt: skip
     if separation:
-        parser.add_argument("--lesions", type=Path, metavar="SEG", help="lesion segmentation")
         parser.add_argument(
             "--weights", type=Path, metavar="FILE.pt",
             help="own weights of the separation network, their model card (.json) beside them",
         )  # fmt: skip
+
+
+def add_lesions(parser: argparse.ArgumentParser) -> None:
+    """Add ``--lesions``."""
+    parser.add_argument("--lesions", type=Path, metavar="SEG", help="lesion segmentation")
+
+
+def add_keep(parser: argparse.ArgumentParser) -> None:
+    """Add ``--keep``."""
     parser.add_argument("--keep", action="store_true", help="write intermediate maps too")
 
 
@@ -127,13 +136,6 @@ def chosen_options(args: argparse.Namespace) -> Options:
     )
 
 
-def subject_name(name: str) -> str:
-    """Check the BIDS name of a subject, which becomes part of file names."""
-    if not re.fullmatch(r"sub-[A-Za-z0-9]{1,64}(_ses-[A-Za-z0-9]{1,64})?", name):
-        raise InputError(f"--name {name!r}: write it as sub-01 (letters and digits only)")
-    return name
-
-
 def given_lesions(args: argparse.Namespace) -> Volume | None:
     """Read the lesion segmentation, if one was given."""
     from QSMSeparationLib.io.nifti import read_labels
@@ -141,8 +143,25 @@ def given_lesions(args: argparse.Namespace) -> Volume | None:
     return None if args.lesions is None else read_labels(args.lesions)
 
 
-def input_hashes(paths: list[Path]) -> dict[str, str]:
-    """Return the SHA-256 of every input by file name."""
+def input_hashes(files: Mapping[str, Path | None]) -> dict[str, str]:
+    """Return the SHA-256 of the inputs that were given.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        Every input by what it is: ``field``, ``mask``.
+
+    Returns
+    -------
+    dict of str to str
+        By file name; ``mask/map.nii.gz`` where two inputs have one name. Folders are left
+        out, since they may be named after a patient.
+    """
     from QSMSeparationLib.io.files import sha256
 
-    return {path.name: sha256(path) for path in paths}
+    given = {what: path for what, path in files.items() if path is not None}
+    names = Counter(path.name for path in given.values())
+    return {
+        path.name if names[path.name] == 1 else f"{what}/{path.name}": sha256(path)
+        for what, path in given.items()
+    }

@@ -11,11 +11,11 @@ from pathlib import Path
 from QSMSeparationLib.cli.arguments import (
     Commands,
     add_command,
+    add_keep,
     add_method_options,
     add_outputs,
     chosen_options,
     seed,
-    subject_name,
 )
 from QSMSeparationLib.runtime.progress import Progress
 
@@ -33,17 +33,19 @@ def add(commands: Commands) -> None:
         help="open the report in the browser, if there is a desktop")  # fmt: skip
     add_outputs(parser)
     add_method_options(parser)
+    add_keep(parser)
     parser.set_defaults(body=run)
 
 
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Run the demonstration."""
     from QSMSeparationLib.evaluation.demo import run_demo
+    from QSMSeparationLib.io.bids_names import require_bids_name
     from QSMSeparationLib.io.outputs import Outputs
 
     outputs = Outputs(args.out, args.overwrite)
-    options, name = chosen_options(args), subject_name(args.name)
-    written = run_demo(args.seed, args.voxel, options, outputs, name, progress)
+    options, name = chosen_options(args), require_bids_name(args.name)
+    written = run_demo(args.seed, args.voxel, options, outputs, name, progress, args.keep)
     reports = [file for file in written.values() if file.endswith("report.html")]
     if args.open and reports and has_desktop():
         webbrowser.open(Path(reports[0]).resolve().as_uri())

@@ -10,7 +10,7 @@ from QSMSeparationLib.cli.arguments import (
     Commands,
     add_command,
     add_method_options,
-    add_outputs,
+    add_overwrite,
     chosen_options,
     seed,
 )
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
     option("--field-sd", type=float, default=2.0, metavar="PPB",
         help="noise of the oracle field (2)")  # fmt: skip
     option("--seed", type=seed, default=0, help="of that noise")
-    add_outputs(parser)
+    add_overwrite(parser)
     add_method_options(parser)
     parser.set_defaults(body=run)
 

@@ -9,11 +9,11 @@ from QSMSeparationLib.cli.arguments import (
     Commands,
     add_command,
     add_field_strength,
+    add_keep,
     add_method_options,
     add_outputs,
     chosen_options,
     input_hashes,
-    subject_name,
 )
 from QSMSeparationLib.runtime.progress import Progress
 
@@ -31,24 +31,28 @@ def add(commands: Commands) -> None:
     add_field_strength(parser)
     add_outputs(parser)
     add_method_options(parser, separation=False)
+    add_keep(parser)
     parser.set_defaults(body=run)
 
 
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Invert a local field."""
+    from QSMSeparationLib.io.bids_names import require_bids_name
     from QSMSeparationLib.io.derivatives import planned_names, write_result
+    from QSMSeparationLib.io.description import describe_results
     from QSMSeparationLib.io.nifti import read_labels, read_map
     from QSMSeparationLib.io.outputs import Outputs
     from QSMSeparationLib.pipeline import maps as pipeline
 
     options = chosen_options(args)
-    prefix = subject_name(args.name)
+    prefix = require_bids_name(args.name)
     outputs = Outputs(args.out, args.overwrite)
     outputs.refuse_existing(planned_names(prefix, ["net", "mask"]))
     r2star = None if args.r2star is None else read_map(args.r2star)
     field_map, mask = read_map(args.field), read_labels(args.mask)
     result = pipeline.invert(field_map, mask, options, progress, r2star)
-    used = [file for file in (args.field, args.mask, args.r2star) if file is not None]
+    inputs = input_hashes({"field": args.field, "mask": args.mask, "r2star": args.r2star})
     with outputs, progress.stage("writing"):
-        write_result(result, outputs, prefix, input_hashes(used), args.keep)
+        write_result(result, outputs, prefix, inputs, args.keep)
+    describe_results(outputs.folder)
     return outputs.written

@@ -22,6 +22,7 @@ from QSMSeparationLib.cli import (
     simulate,
     train,
 )
+from QSMSeparationLib.cli.failures import FAILURES, one_line_reason
 from QSMSeparationLib.runtime.errors import Cancelled, InputError, QSMSeparationError
 from QSMSeparationLib.runtime.memory import keep_freed_memory
 from QSMSeparationLib.runtime.progress import (
@@ -58,28 +59,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.progress == "json" and _stdin_is_pipe():
             cancel_when_closed(sys.stdin, progress)
         return _run(options, progress)
-    except QSMSeparationError as error:
-        sink.error(_one_line(error))
-        return error.exit_code
     except KeyboardInterrupt:
         sink.error("cancelled")
         return Cancelled.exit_code
     except BrokenPipeError:
         return 1
-    except (MemoryError, OSError, RuntimeError, ValueError) as error:
-        if os.environ.get("QSMSEP_DEBUG"):
-            raise
-        reason = "out of memory; use a smaller scan" if isinstance(error, MemoryError) else error
-        sink.error(f"failed: {_one_line(reason)} (set QSMSEP_DEBUG=1 for the full trace)")
-        return 1
+    except FAILURES as error:
+        sink.error(one_line_reason(error))
+        return error.exit_code if isinstance(error, QSMSeparationError) else 1
 
 
 def _run(options: argparse.Namespace, progress: Progress) -> int:
     keep_freed_memory()
     outputs = options.body(options, progress)
     if outputs is not None:
-        progress.sink.finish(outputs)
-    return 0
+        progress.sink.finish(outputs, progress.failed)
+    return 1 if progress.failed else 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -110,8 +105,3 @@ def _stdin_is_pipe() -> bool:
         return stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def _one_line(error: object) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 400 else text[:397] + "..."

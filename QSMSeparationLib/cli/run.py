@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from QSMSeparationLib.cli.arguments import (
     Commands,
     add_command,
+    add_keep,
+    add_lesions,
     add_method_options,
     add_outputs,
     chosen_options,
     given_lesions,
     input_hashes,
-    subject_name,
 )
-from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.cli.failures import FAILURES, one_line_reason
+from QSMSeparationLib.runtime.errors import Cancelled, InputError
 from QSMSeparationLib.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from QSMSeparationLib.data.result import Result
+    from QSMSeparationLib.data.volume import Volume
+    from QSMSeparationLib.io.found import FoundScan
+    from QSMSeparationLib.io.outputs import Outputs
+    from QSMSeparationLib.pipeline.options import Options
 
 
 def add(commands: Commands) -> None:
@@ -31,43 +38,91 @@ def add(commands: Commands) -> None:
     parser.add_argument("--mask", type=Path, metavar="M", help="brain mask on the grid of the scan")
     add_outputs(parser)
     add_method_options(parser)
+    add_lesions(parser)
+    add_keep(parser)
     parser.set_defaults(body=run, name=None)
 
 
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
-    """Reconstruct and separate every scan of the source."""
-    from QSMSeparationLib.io.derivatives import anat_prefix, write_result
+    """Reconstruct and separate every scan of the source, one at a time."""
+    from QSMSeparationLib.io.derivatives import anat_folder
+    from QSMSeparationLib.io.description import describe_results
     from QSMSeparationLib.io.outputs import Outputs
-    from QSMSeparationLib.io.source import read_source
+    from QSMSeparationLib.io.source import find_scans
+
+    options = chosen_options(args)
+    outputs = Outputs(args.out, args.overwrite)
+    with progress.stage("finding scans") as report:
+        found = find_scans(args.source, args.name, args.mask, report)
+    lesions = _lesions_of_the_scan(args, found)
+    writers = [outputs.at(anat_folder(one.name)) for one in found]
+    for one, writer in zip(found, writers, strict=True):
+        writer.refuse_existing(_planned(one.name))
+    progress.expect_scans(len(found))
+    written: dict[str, str] = {}
+    for one, writer in zip(found, writers, strict=True):
+        try:
+            _run_scan(one, options, lesions, writer, args, progress)
+        except (Cancelled, BrokenPipeError):
+            raise
+        except FAILURES as error:
+            if len(found) == 1:
+                raise
+            progress.fail(one.name, one_line_reason(error))
+            continue
+        written |= {f"{one.name} {what}": path for what, path in writer.written.items()}
+        describe_results(outputs.folder)
+    return written
+
+
+def _lesions_of_the_scan(args: argparse.Namespace, found: Sequence[FoundScan]) -> Volume | None:
+    """Read the segmentation, which can only belong to a single scan."""
+    if args.lesions is not None and len(found) > 1:
+        raise InputError(
+            f"--lesions is for one scan, but {args.source} holds {len(found)}; run one"
+        )
+    return given_lesions(args)
+
+
+def _planned(name: str) -> list[str]:
+    """Return the files of a scan that must not exist yet."""
+    from QSMSeparationLib.io.derivatives import planned_names
+    from QSMSeparationLib.report.write import READING_FILES
+
+    prefix = _table_prefix(name)
+    maps = planned_names(name, ["net", "chi_para", "chi_dia", "mask"])
+    return [*maps, *(f"{prefix}{file}" for file in READING_FILES)]
+
+
+def _table_prefix(name: str) -> str:
+    """Return how table and report begin: with the scan's name if others share its folder."""
+    shares_folder = any(not part.startswith(("sub-", "ses-")) for part in name.split("_"))
+    return f"{name}_" if shares_folder else ""
+
+
+def _run_scan(
+    found: FoundScan,
+    options: Options,
+    lesions: Volume | None,
+    outputs: Outputs,
+    args: argparse.Namespace,
+    progress: Progress,
+) -> None:
+    """Read, reconstruct, separate and write one scan."""
+    from QSMSeparationLib.io.derivatives import write_result
     from QSMSeparationLib.pipeline import maps as pipeline
     from QSMSeparationLib.report.write import analyse, write_reading
 
-    options = chosen_options(args)
-    name = None if args.name is None else subject_name(args.name)
-    outputs = Outputs(args.out, args.overwrite)
-    written: dict[str, str] = {}
-    with progress.stage("reading") as report:
-        scans = read_source(args.source, name, args.mask, report)
-    lesions = given_lesions(args)
-    if lesions is not None and len(scans) > 1:
-        raise InputError(
-            f"--lesions is for one scan, but {args.source} holds {len(scans)}; run one"
-        )
-    for scan in scans:
-        outputs.refuse_existing([f"{anat_prefix(scan.name)}_Chimap.nii.gz"])
-    progress.expect_scans(len(scans))
-    for scan in scans:
-        part = progress.part()
-        prefix = anat_prefix(scan.name)
-        result = pipeline.reconstruct(scan, options, part)
-        analysed = analyse(result, lesions, part)
-        inputs = scan.inputs | (input_hashes([args.lesions]) if lesions else {})
-        with outputs, part.stage("writing"):
-            write_result(result, outputs, prefix, inputs, args.keep)
-            write_reading(result, analysed, outputs, str(Path(prefix).parent), scan.name, inputs)
-        _print_findings(result, scan.name, progress)
-        written |= {f"{scan.name} {what}": path for what, path in outputs.written.items()}
-    return written
+    part = progress.part()
+    with part.stage("reading") as report:
+        scan = found.read(report)
+    result = pipeline.reconstruct(scan, options, part)
+    analysed = analyse(result, lesions, part)
+    inputs = scan.inputs | input_hashes({"lesions": args.lesions})
+    with outputs, part.stage("writing"):
+        write_result(result, outputs, scan.name, inputs, args.keep)
+        write_reading(result, analysed, outputs, _table_prefix(scan.name), scan.name, inputs)
+    _print_findings(result, scan.name, progress)
 
 
 def _print_findings(result: Result, name: str, progress: Progress) -> None:

@@ -9,12 +9,13 @@ from QSMSeparationLib.cli.arguments import (
     Commands,
     add_command,
     add_field_strength,
+    add_keep,
+    add_lesions,
     add_method_options,
     add_outputs,
     chosen_options,
     given_lesions,
     input_hashes,
-    subject_name,
 )
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
@@ -35,12 +36,16 @@ def add(commands: Commands) -> None:
     add_field_strength(parser)
     add_outputs(parser)
     add_method_options(parser)
+    add_lesions(parser)
+    add_keep(parser)
     parser.set_defaults(body=run)
 
 
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Separate maps made elsewhere."""
+    from QSMSeparationLib.io.bids_names import require_bids_name
     from QSMSeparationLib.io.derivatives import planned_names, write_result
+    from QSMSeparationLib.io.description import describe_results
     from QSMSeparationLib.io.nifti import read_labels, read_map
     from QSMSeparationLib.io.outputs import Outputs
     from QSMSeparationLib.pipeline import maps as pipeline
@@ -48,7 +53,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
 
     options = chosen_options(args)
     given_paths = _given_paths(args)
-    prefix = subject_name(args.name)
+    prefix = require_bids_name(args.name)
     outputs = Outputs(args.out, args.overwrite)
     planned = planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"])
     outputs.refuse_existing([*planned, *READING_FILES])
@@ -57,10 +62,11 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     given = {name: read_map(path) for name, path in given_paths.items()}
     result = pipeline.separate(given, mask, options, progress)
     analysed = analyse(result, lesions, progress)
-    inputs = input_hashes([*given_paths.values(), args.mask, *([args.lesions] if lesions else [])])
+    inputs = input_hashes({**given_paths, "mask": args.mask, "lesions": args.lesions})
     with outputs, progress.stage("writing"):
         write_result(result, outputs, prefix, inputs, args.keep)
         write_reading(result, analysed, outputs, "", prefix, inputs)
+    describe_results(outputs.folder)
     return outputs.written
 
 

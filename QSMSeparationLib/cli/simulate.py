@@ -13,7 +13,6 @@ from QSMSeparationLib.cli.arguments import (
     add_outputs,
     add_relaxivities,
     seed,
-    subject_name,
 )
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
@@ -61,6 +60,7 @@ def _add_person(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Simulate a scan and write it."""
+    from QSMSeparationLib.io.bids_names import require_bids_name
     from QSMSeparationLib.io.nifti import read_labels
     from QSMSeparationLib.io.outputs import Outputs
     from QSMSeparationLib.simulation.dataset import write_dataset
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     labels = None if args.labels is None else read_labels(args.labels)
     masks = [read_labels(path) for path in args.lesion_masks]
     outputs = Outputs(args.out, args.overwrite)
-    name = subject_name(args.name)
-    outputs.refuse_existing(["dataset_description.json", name])
+    name = require_bids_name(args.name)
+    outputs.refuse_existing(["dataset_description.json", name.split("_")[0]])
     scan, truth, rows = scan_person(
         args.seed,
         protocol,

@@ -146,12 +146,14 @@ _ROWS = (
     Quantity(
         "chi_para", "ppm", "desc-paramagnetic_Chimap", "χ+", "chi+",
         "paramagnetic susceptibility, chi+ >= 0", shown_unit="ppb", scale=_PPM_TO_PPB,
-        window=(0, 150), wide=(0, 250), narrow=(0, 60), span=(0, 250), column="para", code=_CHI,
+        window=(0, 150), wide=(0, 250), narrow=(0, 60), span=(0, 250), column="para",
+        plausible=Plausible(0.0, 1.0, "chi+ in ppm (divide ppb by 1000)"), code=_CHI,
     ),
     Quantity(
         "chi_dia", "ppm", "desc-diamagnetic_Chimap", "|χ−|", "|chi-|",
         "diamagnetic susceptibility, chi- <= 0", shown_unit="ppb", scale=-_PPM_TO_PPB,
-        window=(0, 100), wide=(0, 150), narrow=(0, 60), span=(0, 150), column="dia", code=_CHI,
+        window=(0, 100), wide=(0, 150), narrow=(0, 60), span=(0, 150), column="dia",
+        plausible=Plausible(0.0, 1.0, "chi- in ppm (divide ppb by 1000)"), code=_CHI,
     ),
     Quantity(
         "r2star", "Hz", "R2starmap", "R2*", "R2*", "effective transverse relaxation rate R2*",
@@ -188,10 +190,8 @@ _ROWS = (
     Quantity(
         "local_field", "ppm", "desc-local_fieldmap", "local field", "local field",
         "local field, background removed", shown_unit="ppb", scale=_PPM_TO_PPB, window=(-50, 50),
-        plausible=Plausible(
-            1e-6, 1.0,
-            "a local field in ppm (divide Hz by 42.577 B0, or rad by 2 pi 42.577 B0 TE)",
-        ),
+        # A brain has 0.005 to 0.03 ppm; in Hz even a quiet one at 1.5 T has 0.3.
+        plausible=Plausible(2e-4, 0.1, "a local field in ppm (0.0002 to 0.1)"),
     ),
     Quantity(
         "local_field_in_mask", "ppm", "desc-inner_fieldmap", "local field of the mask",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.evaluation.evaluate import markdown_table, score, score_field
-from QSMSeparationLib.io.derivatives import anat_prefix, write_result
+from QSMSeparationLib.io.derivatives import anat_folder, write_result
+from QSMSeparationLib.io.description import describe_results
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.tables import rows_to_csv
 from QSMSeparationLib.pipeline import maps as pipeline
@@ -29,7 +29,13 @@ PICTURE = "demo.png"
 
 
 def run_demo(
-    seed: int, voxel_mm: float, options: Options, outputs: Outputs, name: str, progress: Progress
+    seed: int,
+    voxel_mm: float,
+    options: Options,
+    outputs: Outputs,
+    name: str,
+    progress: Progress,
+    keep: bool = False,
 ) -> dict[str, str]:
     """Simulate, reconstruct, separate, measure and draw; returns what was written.
 
@@ -48,8 +54,10 @@ def run_demo(
         BIDS name of the subject.
     progress : Progress
         Receives the stages.
+    keep : bool
+        Write intermediate maps, too.
     """
-    outputs.refuse_existing([PICTURE, DATASET, name])
+    outputs.refuse_existing([PICTURE, DATASET, name.split("_")[0]])
     protocol = Protocol(voxel_mm=(voxel_mm,) * 3, spin_echo_times_s=STANDARD_SPIN_ECHO_S, seed=seed)
     scan, truth, lesions = scan_person(seed, protocol, name, progress)
     result = pipeline.reconstruct(scan, options, progress.part())
@@ -58,15 +66,16 @@ def run_demo(
     row |= score_field(result, truth)
     segmentation = Volume(truth.lesions, truth.geometry, "true lesions")
     analysed = analyse(result, segmentation, progress)
-    prefix = anat_prefix(name)
-    with outputs, progress.stage("writing"):
-        write_dataset(scan, truth, lesions, outputs, folder=DATASET)
-        write_result(result, outputs, prefix, scan.inputs)
-        write_reading(result, analysed, outputs, str(Path(prefix).parent), name, scan.inputs)
+    data, maps = outputs.at(DATASET), outputs.at(anat_folder(name))
+    with data, maps, outputs, progress.stage("writing"):
+        inputs = write_dataset(scan, truth, lesions, data)
+        write_result(result, maps, name, inputs, keep)
+        write_reading(result, analysed, maps, "", name, inputs)
         outputs.text("scores.csv", rows_to_csv([row]), what="scores")
         save_figure(_picture(result, truth), outputs.path(PICTURE, "picture"))
+    describe_results(outputs.folder)
     progress.message(markdown_table([row]))
-    return outputs.written
+    return maps.written | outputs.written
 
 
 def _picture(result: Result, truth: Truth) -> Figure:

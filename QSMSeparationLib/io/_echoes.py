@@ -15,7 +15,7 @@ from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io._folders import is_regular
 from QSMSeparationLib.io.files import sha256
-from QSMSeparationLib.io.nifti import read_image, read_labels
+from QSMSeparationLib.io.nifti import read_image, read_labels, require_real
 from QSMSeparationLib.io.phase_scaling import (
     PhaseFacts,
     phase_to_radians,
@@ -65,6 +65,7 @@ def read_echo_image(path: Path) -> EchoImage:
         raise InputError(f"{path.name} does not exist; check the path")
     try:
         image = read_image(path)
+        require_real(image, path.name)
         if image.GetDimension() not in (3, 4) or image.GetNumberOfComponentsPerPixel() != 1:
             raise InputError(f"{path.name}: a 3-D image or a 4-D image of echoes is needed")
         values = sitk.GetArrayFromImage(image)
@@ -171,17 +172,34 @@ def magnitude_and_phase(
             f"{second[0].path.name} does not lie on the grid of {first[0].path.name}: {difference}; "
             f"give {names[0]} and {names[1]} of one scan"
         )
-    notes: list[str | None] = []
+    magnitude, phase, notes = combine_parts(a, b, complex_parts, facts)
+    return magnitude, phase, times, notes
+
+
+def combine_parts(
+    first: NDArray, second: NDArray, complex_parts: bool, facts: PhaseFacts
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[str]]:
+    """Return magnitude, phase in radians and notes.
+
+    Parameters
+    ----------
+    first, second : ndarray
+        Magnitude and phase as stored, or real and imaginary parts; shape (echo, k, j, i).
+    complex_parts : bool
+        True for real and imaginary parts.
+    facts : PhaseFacts
+        What the header says.
+    """
     if complex_parts:
-        magnitude, phase, note = from_complex(a, b, facts.source)
+        magnitude, phase, said = from_complex(first, second, facts.source)
         magnitude, _ = clean_magnitude(magnitude, facts.source)
-        notes.append(note)
+        notes = [said]
     else:
-        magnitude, note = clean_magnitude(a, facts.source)
-        phase, phase_note = phase_to_radians(b, facts)
-        notes += [note, phase_note]
+        magnitude, cleaned = clean_magnitude(first, facts.source)
+        phase, said = phase_to_radians(second, facts)
+        notes = [cleaned, said]
     phase, flipped = undo_alternating_slices(magnitude, phase)
-    return magnitude, phase, times, [note for note in (*notes, flipped) if note]
+    return magnitude, phase, [note for note in (*notes, flipped) if note]
 
 
 def require_same_times(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 
@@ -51,9 +50,3 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
-
-
-def require_bids_name(name: str) -> None:
-    """Refuse a name for the outputs that is not made of BIDS entities."""
-    if not re.fullmatch(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*", name):
-        raise InputError(f"{name!r} is no BIDS name; give one such as sub-01")

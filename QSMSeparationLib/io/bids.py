@@ -9,8 +9,9 @@ a list of as many EchoTime in its sidecar.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from QSMSeparationLib.io._echoes import (
 )
 from QSMSeparationLib.io._folders import is_folder, is_regular
 from QSMSeparationLib.io.files import sha256
+from QSMSeparationLib.io.found import FoundScan, read_all
 from QSMSeparationLib.io.phase_scaling import PhaseFacts
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
@@ -80,32 +82,44 @@ def read_bids(
     InputError
         When a scan is incomplete or its files contradict each other.
     """
-    return list(iter_bids(path, mask, report))
+    return read_all(find_bids(path, mask), report)
 
 
-def iter_bids(
-    path: Path | str, mask: Path | str | None = None, report: Report = silent
-) -> Iterator[Scan]:
-    """Like :func:`read_bids`, one scan at a time, so that a large dataset fits in memory."""
+def find_bids(path: Path | str, mask: Path | str | None = None) -> list[FoundScan]:
+    """Like :func:`read_bids`, but no image is read yet."""
     root = Path(path)
     sessions = find_subjects(root)
     if not sessions:
         raise InputError(
             f"{root.name}: no MEGRE images with BIDS names (sub-XX/anat/..._MEGRE.nii.gz)"
         )
-    groups = [group for session in sessions for group in _scans_of(session)]
-    done, total = 0, sum(len(g) + len(s) for g, s, _ in groups)
-    for files, spin_echo_files, name in groups:
+    return [
+        FoundScan(name, partial(_read_group, files, spin_echo_files, name, root, mask))
+        for session in sessions
+        for files, spin_echo_files, name in _scans_of(session)
+    ]
 
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            report(min(done, total), total)
 
-        scan = _read_scan(files, name, root, advance)
-        if spin_echo_files:
-            scan = _with_spin_echo(scan, spin_echo_files, root, advance)
-        yield scan if mask is None else with_mask(scan, Path(mask))
+def _read_group(
+    files: Sequence[BidsFile],
+    spin_echo_files: Sequence[BidsFile],
+    name: str,
+    root: Path,
+    mask: Path | str | None,
+    report: Report,
+) -> Scan:
+    """Read a gradient-echo scan, its spin echo and its mask."""
+    done, total = 0, len(files) + len(spin_echo_files)
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        report(min(done, total), total)
+
+    scan = _read_scan(files, name, root, advance)
+    if spin_echo_files:
+        scan = _with_spin_echo(scan, spin_echo_files, root, advance)
+    return scan if mask is None else with_mask(scan, Path(mask))
 
 
 def find_subjects(path: Path | str) -> list[Path]:

@@ -14,10 +14,15 @@ from QSMSeparationLib.io.outputs import Outputs
 SIGN_CONVENTION = "chi+ >= 0 and chi- <= 0 are both signed; chi+ + chi- = net chi"
 
 
+def anat_folder(name: str) -> str:
+    """Return the folder of a subject's files: ``sub-01/ses-02/anat``."""
+    folders = [part for part in name.split("_") if part.startswith(("sub-", "ses-"))]
+    return f"{'/'.join(folders)}/anat"
+
+
 def anat_prefix(name: str) -> str:
     """Return the start of a subject's files: ``sub-01/ses-02/anat/sub-01_ses-02``."""
-    folders = [part for part in name.split("_") if part.startswith(("sub-", "ses-"))]
-    return f"{'/'.join(folders)}/anat/{name}"
+    return f"{anat_folder(name)}/{name}"
 
 
 def file_name(prefix: str, map_name: str) -> str:

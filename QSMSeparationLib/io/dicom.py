@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from QSMSeparationLib.data.scan import Scan, SpinEcho
@@ -24,15 +25,13 @@ from QSMSeparationLib.io._dicom_stack import (
     load,
     sort_slices,
 )
-from QSMSeparationLib.io._echoes import clean_magnitude, from_complex
-from QSMSeparationLib.io._folders import regular_files, require_bids_name
+from QSMSeparationLib.io._echoes import clean_magnitude, combine_parts
+from QSMSeparationLib.io._folders import regular_files
 from QSMSeparationLib.io._sidecars import plausible_excitation
+from QSMSeparationLib.io.bids_names import require_bids_name
 from QSMSeparationLib.io.files import sha256
-from QSMSeparationLib.io.phase_scaling import (
-    PhaseFacts,
-    phase_to_radians,
-    undo_alternating_slices,
-)
+from QSMSeparationLib.io.found import FoundScan, read_all
+from QSMSeparationLib.io.phase_scaling import PhaseFacts
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 
@@ -40,45 +39,59 @@ Echoes = dict[float, list[Frame]]
 
 
 def read_dicom(folder: Path | str, name: str = "sub-01", report: Report = silent) -> list[Scan]:
-    """Read every multi-echo gradient-echo scan below a folder.
+    """Read every multi-echo gradient-echo scan below a folder; see :func:`find_dicom`."""
+    return read_all(find_dicom(regular_files(Path(folder)), name), report)
+
+
+def find_dicom(
+    files: Sequence[Path], name: str = "sub-01", report: Report = silent
+) -> list[FoundScan]:
+    """List the multi-echo gradient-echo scans of DICOM files by their headers.
 
     Parameters
     ----------
-    folder : Path
-        Folder of one patient.
+    files : sequence of Path
+        Files of one patient, in any order; what is no DICOM file is skipped.
     name : str
         BIDS name that the scans get; ``_ses-01`` and ``_run-01`` are added when there
         are several studies or several scans in a study.
     report : callable
-        Told how far the reading is.
+        Told how many headers are read.
 
     Returns
     -------
-    list of Scan
-        A multi-echo spin-echo series of the same study is attached to each.
+    list of FoundScan
+        A multi-echo spin-echo series of the same study is attached to each when it is read.
 
     Raises
     ------
     InputError
         When no scan can be used, with the reason of the one that came nearest.
     """
-    folder = Path(folder)
     require_bids_name(name)
     with quiet_pydicom():
-        files = regular_files(folder)
         frames, skipped = _all_frames(files, report)
-        acquisitions = group_series(frames)
-        gradient = [a for a in acquisitions if not a.frames[0].spin_echo]
-        if not gradient:
-            raise InputError("the folder holds spin-echo images only; add the gradient-echo scan")
-        scans, refused = _read_each(gradient, name, len(files), report)
-        if not scans:
-            raise InputError(_reason(refused))
-        spin_echoes = [a for a in acquisitions if a.frames[0].spin_echo]
-        scans = [_with_spin_echo(scan, own, spin_echoes) for own, scan in scans]
+    acquisitions = group_series(frames)
+    gradient = [a for a in acquisitions if not a.frames[0].spin_echo]
+    spin_echoes = [a for a in acquisitions if a.frames[0].spin_echo]
+    if not gradient:
+        raise InputError("the folder holds spin-echo images only; add the gradient-echo scan")
+    plans: list[_Plan] = []
+    refused: list[tuple[Acquisition, InputError]] = []
+    for acquisition in gradient:
+        try:
+            plans.append(_plan(acquisition, spin_echoes))
+        except InputError as error:
+            refused.append((acquisition, error))
+    if not plans:
+        raise InputError(_reason(refused))
     notes = [f"{skipped} files that hold no MR image were skipped"] if skipped else []
     notes += [f"not used: {error}" for _, error in refused]
-    return [replace(scan, notes=(*scan.notes, *notes)) for scan in scans]
+    names = _names([plan.acquisition for plan in plans], name)
+    return [
+        FoundScan(own, partial(_read, plan, own, tuple(notes)))
+        for plan, own in zip(plans, names, strict=True)
+    ]
 
 
 def _all_frames(files: Sequence[Path], report: Report) -> tuple[list[Frame], int]:
@@ -87,7 +100,7 @@ def _all_frames(files: Sequence[Path], report: Report) -> tuple[list[Frame], int
     skipped = 0
     dicom = 0
     for n, path in enumerate(files):
-        report(n, 2 * len(files))
+        report(n, len(files))
         if not is_dicom(path):
             skipped += 1
             continue
@@ -102,30 +115,6 @@ def _all_frames(files: Sequence[Path], report: Report) -> tuple[list[Frame], int
     if patients > 1:
         raise InputError(f"the folder holds {patients} patients; give the folder of one")
     return frames, skipped
-
-
-def _read_each(
-    acquisitions: Sequence[Acquisition], name: str, headers: int, report: Report
-) -> tuple[list[tuple[Acquisition, Scan]], list[tuple[Acquisition, InputError]]]:
-    """Try every acquisition; return the scans and the reasons of those that are none."""
-    total = sum(len({f.path for f in a.frames}) for a in acquisitions)
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        report(headers + headers * min(done, total) // total, 2 * headers)
-
-    scans: list[tuple[Acquisition, Scan]] = []
-    refused: list[tuple[Acquisition, InputError]] = []
-    for acquisition in acquisitions:
-        try:
-            scans.append((acquisition, _scan(acquisition, advance)))
-        except InputError as error:
-            refused.append((acquisition, error))
-    names = _names([acquisition for acquisition, _ in scans], name)
-    scans = [(own, replace(scan, name=n)) for (own, scan), n in zip(scans, names, strict=True)]
-    return scans, refused
 
 
 def _names(acquisitions: Sequence[Acquisition], name: str) -> list[str]:
@@ -157,8 +146,20 @@ def _reason(refused: Sequence[tuple[Acquisition, InputError]]) -> str:
     return str(error)
 
 
-def _scan(acquisition: Acquisition, advance: Callable[[int], None]) -> Scan:
-    """Read one gradient-echo acquisition."""
+@dataclass(frozen=True)
+class _Plan:
+    """A gradient-echo acquisition whose headers fit together."""
+
+    acquisition: Acquisition
+    times_s: tuple[float, ...]
+    ordered: dict[str, list[list[Frame]]]
+    geometry: Geometry
+    b0_tesla: float
+    spin_echoes: tuple[Acquisition, ...]
+
+
+def _plan(acquisition: Acquisition, spin_echoes: Sequence[Acquisition]) -> _Plan:
+    """Check one gradient-echo acquisition by its headers alone."""
     label = acquisition.label
     if "difference" in acquisition.kinds:
         raise InputError(f"{label}: {_DIFFERENCE}")
@@ -167,31 +168,46 @@ def _scan(acquisition: Acquisition, advance: Callable[[int], None]) -> Scan:
     first, second = ("real", "imaginary") if complex_parts else ("magnitude", "phase")
     _require_pairs(echoes.get(first, {}), echoes.get(second, {}), first, second, label)
     ordered, geometry = _sort_all({k: echoes[k] for k in (first, second)}, label)
-    b0_tesla = _field_strength(acquisition)
-    a = load(ordered[first], geometry, advance)
-    b = load(ordered[second], geometry, advance)
-    vendor = acquisition.frames[0].vendor
-    if complex_parts:
-        magnitude, phase, note = from_complex(a, b, label)
-    else:
-        magnitude = a
-        facts = PhaseFacts(label, vendor, header_span=_header_span(ordered[second]))
-        phase, note = phase_to_radians(b, facts)
-    magnitude, _ = clean_magnitude(magnitude, label)
-    phase, flipped = undo_alternating_slices(magnitude, phase)
-    times = tuple(echoes[first])
-    notes = [f"read from DICOM {label}: {len(times)} echoes, {vendor or 'unknown vendor'}", note]
-    used = [frame for stack in (*ordered[first], *ordered[second]) for frame in stack]
-    tr_ms, flip = acquisition.frames[0].protocol
+    own = [a for a in spin_echoes if a.frames[0].study == acquisition.frames[0].study]
+    strength = _field_strength(acquisition)
+    return _Plan(acquisition, tuple(echoes[first]), ordered, geometry, strength, tuple(own))
+
+
+def _read(plan: _Plan, name: str, notes: tuple[str, ...], report: Report) -> Scan:
+    """Read the pixels of one scan and of its spin echo."""
+    total = len({frame.path for frame in plan.acquisition.frames})
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        report(min(done, total), total)
+
+    with quiet_pydicom():
+        scan = _with_spin_echo(_scan(plan, name, advance), plan.spin_echoes)
+    return replace(scan, notes=(*scan.notes, *notes))
+
+
+def _scan(plan: _Plan, name: str, advance: Callable[[int], None]) -> Scan:
+    """Read one gradient-echo acquisition."""
+    label, vendor = plan.acquisition.label, plan.acquisition.frames[0].vendor
+    (first, frames_a), (_, frames_b) = plan.ordered.items()
+    a = load(frames_a, plan.geometry, advance)
+    b = load(frames_b, plan.geometry, advance)
+    facts = PhaseFacts(label, vendor, header_span=_header_span(frames_b))
+    magnitude, phase, notes = combine_parts(a, b, first == "real", facts)
+    count = len(plan.times_s)
+    tr_ms, flip = plan.acquisition.frames[0].protocol
     tr_s, flip_deg = plausible_excitation(None if tr_ms is None else tr_ms / 1000, flip)
     return Scan(
         magnitude=magnitude,
         phase_rad=phase,
-        echo_times_s=times,
-        b0_tesla=b0_tesla,
-        geometry=geometry,
-        notes=tuple(notes + ([flipped] if flipped else [])),
-        inputs=_hashes(used),
+        echo_times_s=plan.times_s,
+        b0_tesla=plan.b0_tesla,
+        geometry=plan.geometry,
+        name=name,
+        notes=(f"read from DICOM {label}: {count} echoes, {vendor or 'unknown vendor'}", *notes),
+        inputs=_hashes([frame for stack in (*frames_a, *frames_b) for frame in stack]),
         tr_s=tr_s,
         flip_deg=flip_deg,
     )
@@ -289,12 +305,10 @@ def _hashes(frames: Sequence[Frame]) -> dict[str, str]:
     return result
 
 
-def _with_spin_echo(scan: Scan, own: Acquisition, candidates: Sequence[Acquisition]) -> Scan:
+def _with_spin_echo(scan: Scan, candidates: Sequence[Acquisition]) -> Scan:
     """Attach the multi-echo spin-echo series of the same study, if there is one."""
     best: tuple[Acquisition, Echoes] | None = None
     for acquisition in candidates:
-        if acquisition.frames[0].study != own.frames[0].study:
-            continue
         try:
             echoes = echoes_of(acquisition).get("magnitude", {})
         except InputError:

@@ -29,6 +29,7 @@ def read_volume(path: Path | str) -> Volume:
         When the file is missing, truncated, or not a three-dimensional image.
     """
     image = read_image(path)
+    require_real(image, Path(path).name)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[..., 0]
     return from_sitk(image, Path(path).name)
@@ -52,6 +53,14 @@ def read_image(path: Path | str) -> sitk.Image:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR:").strip()
         raise InputError(f"{path.name} can't be read as an image ({reason[-160:]})") from None
+
+
+def require_real(image: sitk.Image, source: str) -> None:
+    """Refuse complex numbers, of which the imaginary part would be lost without a word."""
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(
+            f"{source}: complex numbers; export magnitude and phase (or real and imaginary parts)"
+        )
 
 
 def read_map(path: Path | str) -> Volume:

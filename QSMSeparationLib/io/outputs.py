@@ -7,11 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.nifti import write_volume
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -27,7 +29,7 @@ class Outputs:
     folder : Path
         Destination; made when missing.
     overwrite : bool
-        Whether files that exist may be replaced.
+        True if files that exist may be replaced.
 
     Attributes
     ----------
@@ -40,6 +42,11 @@ class Outputs:
         self.overwrite = overwrite
         self.written: dict[str, str] = {}
         self._staging: Path | None = None
+        self._new_folders: list[Path] = []
+
+    def at(self, place: str) -> Outputs:
+        """Return a writer of its own for a folder below this one, with nothing written yet."""
+        return Outputs(self.folder / place, self.overwrite)
 
     def refuse_existing(self, names: Iterable[str]) -> None:
         """Raise InputError before any work when one of these files is in the way."""
@@ -54,6 +61,8 @@ class Outputs:
             )
 
     def __enter__(self) -> Outputs:
+        parents = (self.folder, *self.folder.parents)
+        self._new_folders = [folder for folder in parents if not folder.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder))
@@ -74,6 +83,8 @@ class Outputs:
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
+            if kind is not None:
+                self._remove_new_folders()
 
     def path(self, name: str, what: str | None = None) -> Path:
         """Return where to write the file ``name``; listed as ``what`` when given."""
@@ -99,6 +110,19 @@ class Outputs:
     def text(self, name: str, content: str, what: str | None = None) -> None:
         """Write a text file with Unix line ends."""
         self.path(name, what).write_text(content, encoding="utf-8", newline="\n")
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of every file written so far, by its name below the folder."""
+        if self._staging is None:
+            raise RuntimeError("ask inside the 'with' block")
+        files = sorted(p for p in self._staging.rglob("*") if p.is_file())
+        return {p.relative_to(self._staging).as_posix(): sha256(p) for p in files}
+
+    def _remove_new_folders(self) -> None:
+        """Leave no empty folder behind where there was none."""
+        for folder in self._new_folders:
+            with suppress(OSError):  # not empty: another run writes there
+                folder.rmdir()
 
     def _publish(self) -> None:
         assert self._staging is not None

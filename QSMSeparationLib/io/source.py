@@ -1,17 +1,19 @@
-"""What a user points at -> scans: a BIDS folder, a DICOM folder, or a reason why not."""
+"""Find the scans of a BIDS folder, a DICOM folder or a set of NIfTI files, or say why there are none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.io._dicom_frames import is_dicom
 from QSMSeparationLib.io._echoes import is_nifti, with_mask
-from QSMSeparationLib.io._folders import is_folder, is_regular, regular_files, require_bids_name
-from QSMSeparationLib.io.bids import find_subjects, iter_bids
-from QSMSeparationLib.io.dicom import read_dicom
+from QSMSeparationLib.io._folders import is_folder, is_regular, regular_files
+from QSMSeparationLib.io.bids import find_bids, find_subjects
+from QSMSeparationLib.io.bids_names import require_bids_name
+from QSMSeparationLib.io.dicom import find_dicom
+from QSMSeparationLib.io.found import FoundScan, read_all
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 
@@ -24,7 +26,17 @@ def read_source(
     mask: Path | str | None = None,
     report: Report = silent,
 ) -> list[Scan]:
-    """Read all scans of a folder, whether BIDS or DICOM.
+    """Read all scans that :func:`find_scans` finds."""
+    return read_all(find_scans(path, name, mask), report)
+
+
+def find_scans(
+    path: Path | str,
+    name: str | None = None,
+    mask: Path | str | None = None,
+    report: Report = silent,
+) -> list[FoundScan]:
+    """List the scans of a folder; of DICOM files the headers are read, of others the names.
 
     Parameters
     ----------
@@ -35,37 +47,43 @@ def read_source(
     mask : Path, optional
         Brain mask on the grid of the scan.
     report : callable
-        Told how far the reading is.
+        Told how many files were looked at.
 
     Raises
     ------
     InputError
         With one line that says why the folder can't be used.
     """
-    return list(iter_source(path, name, mask, report))
-
-
-def iter_source(
-    path: Path | str,
-    name: str | None = None,
-    mask: Path | str | None = None,
-    report: Report = silent,
-) -> Iterator[Scan]:
-    """Like :func:`read_source`; the scans of a BIDS dataset are read one at a time."""
     if name is not None:
         require_bids_name(name)
     folder = Path(path).expanduser()
-    kind = source_kind(folder)
-    if kind == "bids":
-        sessions = find_subjects(folder)
-        if name is not None and len(sessions) > 1:
-            raise InputError(f"a name was given, but there are {len(sessions)} sessions; give one")
-        for n, scan in enumerate(iter_bids(folder, mask, report)):
-            own = scan.name if name is None else f"{name}_run-{n + 1:02d}" if n else name
-            yield replace(scan, name=own)
-        return
-    for scan in read_dicom(folder, name or "sub-01", report):
-        yield scan if mask is None else with_mask(scan, Path(mask))
+    if source_kind(folder) == "bids":
+        found = find_bids(folder, mask)
+        sessions = len(find_subjects(folder))
+        if name is None:
+            return found
+        if sessions > 1:
+            raise InputError(f"a name was given, but there are {sessions} sessions; give one")
+        return [_renamed(one, name, n) for n, one in enumerate(found)]
+    found = find_dicom(regular_files(folder), name or "sub-01", report)
+    return found if mask is None else [_masked(one, Path(mask)) for one in found]
+
+
+def _renamed(found: FoundScan, name: str, n: int) -> FoundScan:
+    own = f"{name}_run-{n + 1:02d}" if n else name
+    return FoundScan(own, partial(_read_renamed, found, own))
+
+
+def _read_renamed(found: FoundScan, name: str, report: Report) -> Scan:
+    return replace(found.read(report), name=name)
+
+
+def _masked(found: FoundScan, mask: Path) -> FoundScan:
+    return FoundScan(found.name, partial(_read_masked, found, mask))
+
+
+def _read_masked(found: FoundScan, mask: Path, report: Report) -> Scan:
+    return with_mask(found.read(report), mask)
 
 
 def source_kind(folder: Path) -> str:

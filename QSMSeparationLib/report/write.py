@@ -43,7 +43,7 @@ def write_reading(
     result: Result,
     lesions: LesionReport | None,
     outputs: Outputs,
-    folder: str,
+    prefix: str,
     name: str,
     inputs: dict[str, str],
 ) -> None:
@@ -57,22 +57,21 @@ def write_reading(
         From :func:`analyse`.
     outputs : Outputs
         Where to.
-    folder : str
-        Folder of the files below that of the outputs; empty for none.
+    prefix : str
+        Start of the names of table and report; empty unless scans share a folder.
     name : str
         BIDS name of the subject.
     inputs : dict of str to str
         SHA-256 of every input.
     """
-    place = f"{folder}/" if folder else ""
     if lesions is not None:
-        outputs.text(f"{place}lesions.csv", lesion_table(lesions), what="lesions")
+        outputs.text(f"{prefix}lesions.csv", lesion_table(lesions), what="lesions")
         facts = lesion_facts(lesions, {**_chosen(result), "inputs": inputs})
-        outputs.json(f"{place}lesions.json", facts)
+        outputs.json(f"{prefix}lesions.json", facts)
         labels = lesions.labels.like(lesions.labels.array.astype(np.int16))
-        outputs.volume(f"{place}{name}_desc-lesions_dseg", labels, {"Description": "lesions by id"})
+        outputs.volume(f"{name}_desc-lesions_dseg", labels, {"Description": "lesions by id"})
     page = render_report(_report_data(result, lesions, name, inputs))
-    outputs.text(f"{place}report.html", page, what="report")
+    outputs.text(f"{prefix}report.html", page, what="report")
 
 
 def _report_data(

@@ -41,8 +41,8 @@ class Sink(Protocol):
     def message(self, text: str) -> None:
         """Show one line that the user should read."""
 
-    def finish(self, outputs: dict[str, str]) -> None:
-        """Show that the run is done and what it wrote."""
+    def finish(self, outputs: dict[str, str], failed: dict[str, str] | None = None) -> None:
+        """Show that the run is done, what it wrote, and which of its scans failed and why."""
 
     def error(self, text: str) -> None:
         """Show why the run ended early."""
@@ -62,8 +62,10 @@ class NullSink:
     def message(self, text: str) -> None:
         """Ignore."""
 
-    def finish(self, outputs: dict[str, str]) -> None:
-        """Ignore."""
+    def finish(self, outputs: dict[str, str], failed: dict[str, str] | None = None) -> None:
+        """Print a line for every scan that failed on stderr."""
+        for name, reason in (failed or {}).items():
+            self.error(f"{name}: {reason}")
 
     def error(self, text: str) -> None:
         """Print the error line on stderr."""
@@ -106,11 +108,12 @@ class TextSink(NullSink):
         self._close_line()
         print(text, file=self._stream, flush=True)
 
-    def finish(self, outputs: dict[str, str]) -> None:
-        """List the files that were written."""
+    def finish(self, outputs: dict[str, str], failed: dict[str, str] | None = None) -> None:
+        """List the files that were written, and the scans that failed."""
         self._close_line()
         for name, path in outputs.items():
             print(f"  {name:<24} {path}", file=self._stream)
+        super().finish(outputs, failed)
         self._stream.flush()
 
     def error(self, text: str) -> None:
@@ -151,9 +154,9 @@ class JsonSink:
         """Write ``{"stage": "message", "message"}``."""
         self._write({"stage": "message", "message": text})
 
-    def finish(self, outputs: dict[str, str]) -> None:
-        """Write the last line of a run that succeeded."""
-        self._write({"stage": "done", "outputs": outputs})
+    def finish(self, outputs: dict[str, str], failed: dict[str, str] | None = None) -> None:
+        """Write the last line of a run: its outputs, and ``failed`` where some scans did."""
+        self._write({"stage": "done", "outputs": outputs} | ({"failed": failed} if failed else {}))
 
     def error(self, text: str) -> None:
         """Write the last line of a run that failed."""
@@ -178,11 +181,14 @@ class Progress:
     ----------
     seconds : dict of str to float
         Wall-clock seconds of each finished stage, for the provenance.
+    failed : dict of str to str
+        Why a scan failed, by its name, while the others of the run went on.
     """
 
     def __init__(self, sink: Sink | None = None, command: str = "") -> None:
         self.sink: Sink = sink or NullSink()
         self.seconds: dict[str, float] = {}
+        self.failed: dict[str, str] = {}
         self._stop = threading.Event()
         self._began = time.monotonic()
         self._run_time = RunTime(command)
@@ -209,6 +215,11 @@ class Progress:
     def message(self, text: str) -> None:
         """Show one line to the user."""
         self.sink.message(text)
+
+    def fail(self, name: str, reason: str) -> None:
+        """Note that a scan failed while the others go on, and show it."""
+        self.failed[name] = reason
+        self.message(f"{name} failed: {reason}")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Report]:

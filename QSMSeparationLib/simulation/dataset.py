@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib import __version__
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import SIGN_CONVENTION, anat_prefix
+from QSMSeparationLib.io.description import DESCRIPTION, describe_dataset
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.tables import rows_to_csv
 from QSMSeparationLib.simulation.scanner import Truth
@@ -29,9 +29,8 @@ def write_dataset(
     lesion_rows: list[dict[str, Any]],
     outputs: Outputs,
     phase_unit: str = "rad",
-    folder: str = "",
-) -> None:
-    """Write scan and truth.
+) -> dict[str, str]:
+    """Write scan and truth; return the SHA-256 of the scan's files by their names.
 
     Parameters
     ----------
@@ -43,28 +42,21 @@ def write_dataset(
         The folder of the dataset.
     phase_unit : {"rad", "integer"}
         Radians as float32, or integers 0 to 4095 for -pi to pi as Siemens scanners store.
-    folder : str
-        Folder of the dataset below that of the outputs.
     """
-    root = f"{folder}/" if folder else ""
-    _describe(
-        outputs, "dataset_description.json", "QSMSeparation digital head with MS lesions", "raw"
-    )
-    _describe(
-        outputs,
-        f"{root}{TRUTH_FOLDER}/dataset_description.json",
-        "truth of the digital head",
-        "derivative",
-    )
-    anat = f"{root}{anat_prefix(scan.name)}"
+    anat = anat_prefix(scan.name)
     _write_echoes(scan, truth, anat, outputs, phase_unit)
     if scan.spin_echo is not None:
         for n, te in enumerate(scan.spin_echo.echo_times_s):
             volume = Volume(scan.spin_echo.magnitude[n], scan.spin_echo.geometry)
             facts = _sequence(scan, te) | {"RefocusingFlipAngle": 180}
             outputs.volume(f"{anat}_echo-{n + 1}_MESE", volume, facts)
-    truth_prefix = f"{root}{TRUTH_FOLDER}/{anat_prefix(scan.name)}"
-    _write_truth(truth, lesion_rows, truth_prefix, outputs)
+    hashes = outputs.hashes()
+    raw = describe_dataset("QSMSeparation digital head with MS lesions", "raw")
+    outputs.json(DESCRIPTION, raw)
+    of_truth = describe_dataset("truth of the digital head", "derivative")
+    outputs.json(f"{TRUTH_FOLDER}/{DESCRIPTION}", of_truth)
+    _write_truth(truth, lesion_rows, f"{TRUTH_FOLDER}/{anat}", outputs)
+    return hashes
 
 
 def phase_integers(phase_rad: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -108,14 +100,3 @@ def _write_truth(
 
 def _sequence(scan: Scan, echo_time_s: float) -> dict[str, Any]:
     return {"EchoTime": echo_time_s, "MagneticFieldStrength": scan.b0_tesla, "Modality": "MR"}
-
-
-def _describe(outputs: Outputs, path: str, name: str, kind: str) -> None:
-    generator = {"Name": "QSMSeparation", "Version": __version__}
-    content = {
-        "Name": name,
-        "BIDSVersion": "1.10.0",
-        "DatasetType": kind,
-        "GeneratedBy": [generator],
-    }
-    outputs.json(path, content)

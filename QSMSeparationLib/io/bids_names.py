@@ -1,0 +1,25 @@
+"""BIDS names of subjects and sessions: the one rule that all rooms ask."""
+
+from __future__ import annotations
+
+import re
+
+from QSMSeparationLib.runtime.errors import InputError
+
+# 64: far beyond any study's numbering, and short enough for the path limits of Windows.
+_NAME = re.compile(r"sub-[A-Za-z0-9]{1,64}(_ses-[A-Za-z0-9]{1,64})?")
+
+
+def is_bids_name(name: str) -> bool:
+    """Return True for ``sub-01`` and ``sub-01_ses-02``."""
+    return _NAME.fullmatch(name) is not None
+
+
+def require_bids_name(name: str) -> str:
+    """Return a name that becomes part of file names, or raise InputError."""
+    if not is_bids_name(name):
+        raise InputError(
+            f"the name {name!r} can't be used; write it as sub-01 or sub-01_ses-02 "
+            f"(letters and digits only)"
+        )
+    return name
