@@ -1,142 +1,96 @@
-"""Every method of the package: what it needs, its parameters, weights and citation.
+"""Every method of every stage, one row each: needs, parameters, networks, citation.
 
 This module imports no torch. The command line, the panel in Slicer, the report and the
-documentation read it, so a new method is one file plus one row here.
+documentation read it. A new method is one file plus one row here, or one in another package that
+lists its rows under the entry point ``qsmsep.methods``.
+
+A method is a function ``method(maps, context, **parameters)`` of
+:class:`~QSMSeparationLib.data.maps.Maps` and :class:`~QSMSeparationLib.runtime.context.Context`:
+
+==============  ============================================================================
+background      total field to (local field in ppm, mask in which it holds)
+inversion       local field to net chi in ppm
+separation      local field, net chi, R2' or R2* to (chi+ >= 0, chi- <= 0) in ppm
+==============  ============================================================================
+
+It returns 0 outside the mask, and its defaults stand here alone.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 
+from QSMSeparationLib.data.method import Method, Parameter
 from QSMSeparationLib.physics.constants import R2PRIME_ESTIMATE_B0_T
 from QSMSeparationLib.runtime.errors import InputError
 
+STAGES = ("background", "inversion", "separation")
 
-@dataclass(frozen=True)
-class Parameter:
-    """One number that a user may set.
+ENTRY_POINT = "qsmsep.methods"
+"""Entry point under which other packages list their rows."""
 
-    Parameters
-    ----------
-    name : str
-        Keyword of the method's function.
-    default, low, high : float
-        Default and allowed range.
-    unit : str
-        Its unit; empty for none.
-    help : str
-        One line.
-    """
+_REFINEMENT = Parameter("refinement", 8, "steps towards the data after the network", 0, 20)
+_REGULARISATION = Parameter("regularisation", 1.0, "multiplies the automatic lambda", 0.05, 20.0)
+_LIBRARY = "QSMSeparationLib"
 
-    name: str
-    default: float
-    low: float
-    high: float
-    unit: str
-    help: str
+_BACKGROUND: tuple[Method, ...] = (
+    Method(
+        name="resharp",
+        stage="background",
+        title="RESHARP with sources inside",
+        needs=("total_field",),
+        function=f"{_LIBRARY}.preprocess.resharp:resharp",
+        equation="min sum_r |M_r (1 - S_r)(f - D P m u)|^2 + lambda |u|^2",
+        when="The default: the most exact, up to the edge of the brain.",
+        parameters=(Parameter("background_iterations", 8, "conjugate gradients", 1, 200),),
+        citation="Sun and Wilman, Magn Reson Med 2014;71:1151",
+    ),
+    Method(
+        name="vsharp",
+        stage="background",
+        title="V-SHARP",
+        needs=("total_field",),
+        function=f"{_LIBRARY}.preprocess.vsharp:vsharp",
+        equation="f_local = (delta - S_r)^-1 m (delta - S_r) f, r the largest ball that fits",
+        when="To compare with other software; loses more of the edge.",
+        citation="Wu et al., Magn Reson Med 2012;67:137; Li et al., NeuroImage 2011;55:1645",
+    ),
+    Method(
+        name="pdf",
+        stage="background",
+        title="Projection onto dipole fields",
+        needs=("total_field",),
+        function=f"{_LIBRARY}.preprocess.pdf:pdf",
+        equation="min |w m (f - D (1 - m) c)|^2, f_local = f - D (1 - m) c",
+        when="To compare with other software; keeps the edge, leaves more background there.",
+        parameters=(Parameter("background_iterations", 60, "conjugate gradients", 1, 1000),),
+        citation="Liu et al., NMR Biomed 2011;24:1129",
+    ),
+)
 
-    def checked(self, value: float) -> float:
-        """Return the value, or raise InputError with the allowed range."""
-        if not self.low <= value <= self.high:
-            raise InputError(
-                f"{self.name} = {value:g} is outside {self.low:g} to {self.high:g} {self.unit}".rstrip()
-            )
-        return value
-
-
-@dataclass(frozen=True)
-class Method:
-    """One row of the catalogue.
-
-    Parameters
-    ----------
-    name : str
-        What the user types: ``closed-form``.
-    stage : str
-        ``inversion`` or ``separation``.
-    title : str
-        What the user reads.
-    needs : tuple of str
-        Maps it takes: ``field``, ``qsm``, ``r2prime``, ``r2star``, ``magnitude``.
-    function : str
-        ``module:function`` below QSMSeparationLib; imported when the method runs.
-    parameters : tuple of Parameter
-        What the user may set.
-    citation : str
-        Whom to cite.
-    weights : str
-        Name of the weight file, or empty.
-    more_weights : str
-        Name of a second weight file that it uses, or empty.
-    any_orientation : bool
-        Whether it takes any B0 direction and voxel size as they are; maps are resampled for
-        those that don't.
-    refits_net : bool
-        Whether a separation gives its own net chi (chi+ + chi-) in place of the inversion's.
-    estimates_r2prime : bool
-        Whether it works with an estimate of R2' in place of a measured one.
-    """
-
-    name: str
-    stage: str
-    title: str
-    needs: tuple[str, ...]
-    function: str
-    parameters: tuple[Parameter, ...] = ()
-    citation: str = ""
-    weights: str = ""
-    more_weights: str = ""
-    any_orientation: bool = True
-    refits_net: bool = False
-    estimates_r2prime: bool = False
-
-    def load(self) -> Callable[..., Any]:
-        """Import and return the method's function."""
-        module, _, name = self.function.partition(":")
-        return getattr(importlib.import_module(f"QSMSeparationLib.{module}"), name)
-
-    def settings(self, given: dict[str, float] | None = None) -> dict[str, float]:
-        """Return all parameters: the defaults, overridden by checked ``given`` ones."""
-        given = dict(given or {})
-        values = {p.name: p.checked(given.pop(p.name, p.default)) for p in self.parameters}
-        if given:
-            known = ", ".join(p.name for p in self.parameters) or "none"
-            raise InputError(f"{self.name} has no parameter {', '.join(given)}; it has: {known}")
-        return values
-
-    def describe(self) -> dict[str, Any]:
-        """Return the row as plain data for ``qsmsep methods --json``."""
-        row = asdict(self)
-        del row["function"]
-        return row
-
-
-_REFINEMENT = Parameter("refinement", 8, 0, 20, "", "steps towards the data after the network")
-
-_KNOWN: tuple[Method, ...] = (
+_INVERSION: tuple[Method, ...] = (
     Method(
         name="tkd",
         stage="inversion",
         title="Truncated k-space division",
-        needs=("field",),
-        function="inversion.tkd:tkd",
-        parameters=(
-            Parameter("threshold", 0.19, 0.02, 0.6, "", "smallest |D(k)| that is divided by"),
-        ),
+        needs=("local_field",),
+        function=f"{_LIBRARY}.inversion.tkd:tkd",
+        equation="chi(k) = f(k) T(k) / c, T = 1/D where |D| > t, else sign(D)/t",
+        when="Quick look; streaks at strong sources.",
+        parameters=(Parameter("threshold", 0.19, "smallest |D(k)| that is divided by", 0.02, 0.6),),
         citation="Shmueli et al., Magn Reson Med 2009;62:1510; scaling: Schweser et al. 2013;69:1581",
     ),
     Method(
         name="l2",
         stage="inversion",
         title="Closed form, smooth gradient (L2)",
-        needs=("field",),
-        function="inversion.l2:l2",
+        needs=("local_field",),
+        function=f"{_LIBRARY}.inversion.l2:l2",
+        equation="chi(k) = D f / (D^2 + beta^2 L)",
+        when="Quick and smooth; what the networks start from.",
         parameters=(
-            Parameter("regularisation", 0.05, 0.001, 1.0, "", "weight of the gradient penalty"),
+            Parameter("regularisation", 0.05, "weight of the gradient penalty", 0.001, 1.0),
         ),
         citation="Bilgic et al., J Magn Reson Imaging 2014;40:181",
     ),
@@ -144,14 +98,16 @@ _KNOWN: tuple[Method, ...] = (
         name="tv",
         stage="inversion",
         title="Weighted total variation",
-        needs=("field",),
-        function="inversion.tv:tv",
+        needs=("local_field",),
+        function=f"{_LIBRARY}.inversion.tv:tv",
+        equation="min 1/2 |W (D chi - f)|^2 + lambda sum_a |m_a w_a grad_a chi|_1",
+        when="The default.",
         parameters=(
-            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the automatic lambda"),
-            Parameter("iterations", 10, 1, 1000, "", "most iterations of a round"),
-            Parameter("rounds", 3, 1, 10, "", "more give contrast back, and noise"),
-            Parameter("tolerance", 0.012, 0.0, 0.5, "", "relative change at which it stops"),
-            Parameter("edges", 1, 0, 1, "", "1: borders that R2* shows are not smoothed"),
+            _REGULARISATION,
+            Parameter("iterations", 10, "most iterations of a round", 1, 1000),
+            Parameter("rounds", 3, "more give contrast back, and noise", 1, 10),
+            Parameter("tolerance", 0.012, "relative change at which it stops", 0.0, 0.5),
+            Parameter("edges", True, "do not smooth across the borders that R2* shows"),
         ),
         citation="Bilgic et al., Magn Reson Med 2014;72:1444; weighting: Milovic et al. 2018;80:814",
     ),
@@ -159,51 +115,62 @@ _KNOWN: tuple[Method, ...] = (
         name="qsmnet",
         stage="inversion",
         title="QSMnet (U-net)",
-        needs=("field",),
-        function="inversion.qsmnet:qsmnet",
-        citation="Yoon et al., NeuroImage 2018;179:199 (own network and weights)",
+        needs=("local_field",),
+        function=f"{_LIBRARY}.inversion.by_network:invert_by_network",
+        equation="chi = L2(f) + U(f, L2(f))",
+        when="To compare with the published network.",
         parameters=(_REFINEMENT,),
-        weights="qsmnet",
-        any_orientation=False,
+        citation="Yoon et al., NeuroImage 2018;179:199 (own network and weights)",
+        networks=("qsmnet",),
     ),
     Method(
         name="cycle-qsm",
         stage="inversion",
         title="CycleQSM (U-net trained without pairs)",
-        needs=("field",),
-        function="inversion.cycle_qsm:cycle_qsm",
-        citation="Oh et al., arXiv:2012.03842 (own network and weights)",
+        needs=("local_field",),
+        function=f"{_LIBRARY}.inversion.by_network:invert_by_network",
+        equation="chi = L2(f) + U(f, L2(f)), U trained by cycle consistency and a critic",
+        when="To compare with the published network.",
         parameters=(_REFINEMENT,),
-        weights="cycle-qsm",
-        any_orientation=False,
+        citation="Oh et al., arXiv:2012.03842 (own network and weights)",
+        networks=("cycle-qsm",),
     ),
     Method(
         name="inr-qsm",
         stage="inversion",
         title="INR-QSM (network fitted to this scan)",
-        needs=("field",),
-        function="inversion.inr_qsm:inr_qsm",
+        needs=("local_field",),
+        function=f"{_LIBRARY}.inversion.inr_qsm:inr_qsm",
+        equation="min over theta |W (D chi_theta - f)|^2 + lambda |M grad chi_theta|_1",
+        when="Without any training data; takes minutes.",
         parameters=(
-            Parameter("paper", 0, 0, 1, "", "1: the network and patches of the paper; hours"),
-            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the total variation"),
-            Parameter("iterations", 30, 1, 1000, "", "most steps (paper: rounds)"),
+            Parameter("paper", False, "the network and patches of the paper; hours"),
+            Parameter("regularisation", 1.0, "multiplies the total variation", 0.05, 20.0),
+            Parameter("iterations", 30, "most steps (paper: rounds)", 1, 1000),
         ),
         citation="Zhang et al., Med Image Anal 2024;95:103173",
     ),
+)
+
+_SEPARATION: tuple[Method, ...] = (
     Method(
         name="closed-form",
         stage="separation",
         title="Closed form",
-        needs=("qsm", "r2prime"),
-        function="separation.closed_form:closed_form",
+        needs=("net", "r2prime"),
+        function=f"{_LIBRARY}.separation.closed_form:closed_form",
+        equation="chi+ = (R2' + Dr- chi) / (Dr+ + Dr-), chi- = chi - chi+",
+        when="With a spin echo, where nothing learned is wanted.",
         citation="Relaxivity model of Shin et al., NeuroImage 2021;240:118371, solved voxel by voxel",
     ),
     Method(
         name="closed-form-guided",
         stage="separation",
         title="Closed form, R2' smoothed along the edges of net chi",
-        needs=("qsm", "r2prime"),
-        function="separation.guided:closed_form_guided",
+        needs=("net", "r2prime"),
+        function=f"{_LIBRARY}.separation.guided:closed_form_guided",
+        equation="closed form of G(R2'), G the filter guided by net chi",
+        when="With a noisy R2'; what the networks start from.",
         citation="Closed form; guided filter: He et al., IEEE Trans PAMI 2013;35:1397",
         refits_net=True,
     ),
@@ -211,10 +178,12 @@ _KNOWN: tuple[Method, ...] = (
         name="r2star-qsm",
         stage="separation",
         title="R2*-QSM (gradient echo only)",
-        needs=("qsm", "r2star"),
-        function="separation.r2star_qsm:r2star_qsm",
+        needs=("net", "r2star"),
+        function=f"{_LIBRARY}.separation.r2star_qsm:r2star_qsm",
+        equation="R2* = r (|chi+| + |chi-|), chi+ + chi- = chi",
+        when="Without a spin echo, at any field strength; both sources come out too strong.",
         parameters=(
-            Parameter("relaxivity_3t", 274.0, 50.0, 1000.0, "Hz/ppm", "relaxivity of R2* at 3 T"),
+            Parameter("relaxivity_3t", 274.0, "relaxivity of R2* at 3 T", 50.0, 1000.0, "Hz/ppm"),
         ),
         citation="Dimov et al., J Neuroimaging 2022 (jon.13014)",
         estimates_r2prime=True,
@@ -223,14 +192,16 @@ _KNOWN: tuple[Method, ...] = (
         name="chi-separation",
         stage="separation",
         title="chi-separation (iterative)",
-        needs=("field", "qsm", "r2prime"),
-        function="separation.chi_separation:chi_separation",
+        needs=("local_field", "net", "r2prime"),
+        function=f"{_LIBRARY}.separation.chi_separation:chi_separation",
+        equation="min |W (D(p - d) - f)|^2 + k^2 |W (p + d - R2'/Dr)|^2 + lambda |M grad (p, d)|_1",
+        when="To compare with the published method.",
         parameters=(
-            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the automatic lambda"),
-            Parameter("rate_weight", 0.1, 0.001, 10.0, "", "weight of R2'/Dr against the field"),
-            Parameter("edges", 0.1, 0.0, 0.9, "", "share of voxels that are edges"),
-            Parameter("iterations", 60, 1, 1000, "", "most iterations"),
-            Parameter("tolerance", 0.01, 0.0, 0.5, "", "relative change at which it stops"),
+            _REGULARISATION,
+            Parameter("rate_weight", 0.1, "weight of R2'/Dr against the field", 0.001, 10.0),
+            Parameter("edges", 0.1, "share of voxels that are edges", 0.0, 0.9),
+            Parameter("iterations", 60, "most iterations", 1, 1000),
+            Parameter("tolerance", 0.01, "relative change at which it stops", 0.0, 0.5),
         ),
         citation="Shin et al., NeuroImage 2021;240:118371",
         refits_net=True,
@@ -239,12 +210,14 @@ _KNOWN: tuple[Method, ...] = (
         name="inr-sep",
         stage="separation",
         title="INR separation (network fitted to this scan)",
-        needs=("field", "qsm", "r2prime"),
-        function="separation.inr_sep:inr_sep",
+        needs=("local_field", "net", "r2prime"),
+        function=f"{_LIBRARY}.separation.inr_sep:inr_sep",
+        equation="min over theta |W (D(p - d) - f)|^2 + Huber(Dr+ p + Dr- d - R2') + lambda TV",
+        when="Without any training data; takes minutes.",
         parameters=(
-            Parameter("regularisation", 1.0, 0.05, 20.0, "", "multiplies the total variation"),
-            Parameter("rate_weight", 1.0, 0.01, 100.0, "", "multiplies the term of R2'"),
-            Parameter("iterations", 30, 1, 1000, "", "most steps"),
+            Parameter("regularisation", 1.0, "multiplies the total variation", 0.05, 20.0),
+            Parameter("rate_weight", 1.0, "multiplies the term of R2'", 0.01, 100.0),
+            Parameter("iterations", 30, "most steps", 1, 1000),
         ),
         citation="Own extension of INR-QSM (Zhang et al., Med Image Anal 2024;95:103173)",
         refits_net=True,
@@ -253,64 +226,62 @@ _KNOWN: tuple[Method, ...] = (
         name="chi-sepnet-r2prime",
         stage="separation",
         title="chi-sepnet (R2' measured)",
-        needs=("field", "qsm", "r2prime"),
-        function="separation.chi_sepnet:chi_sepnet_r2prime",
+        needs=("local_field", "net", "r2prime"),
+        function=f"{_LIBRARY}.separation.by_network:separate_by_network",
+        equation="(chi+, |chi-|) = guided closed form + U(chi, f, R2'/Dr, asymmetry of Dr, L2(f))",
+        when="The default with a spin echo.",
         parameters=(_REFINEMENT,),
         citation="Kim et al., Hum Brain Mapp 2025;46:e70136 (own network and weights)",
-        weights="chi-sepnet",
-        any_orientation=False,
+        networks=("chi-sepnet",),
         refits_net=True,
     ),
     Method(
         name="chi-sepnet-r2star",
         stage="separation",
         title="chi-sepnet (gradient echo only, R2' estimated)",
-        needs=("field", "qsm", "r2star"),
-        function="separation.chi_sepnet:chi_sepnet_r2star",
+        needs=("local_field", "net", "r2star"),
+        function=f"{_LIBRARY}.separation.r2primenet:separate_with_estimated_r2prime",
+        equation="R2' = 0.32 R2* + V(R2*), then as chi-sepnet-r2prime",
+        when="The default without a spin echo, at 3 T; do not read lesions from it.",
         parameters=(_REFINEMENT,),
         citation="Kim et al., Hum Brain Mapp 2025;46:e70136 (own networks and weights)",
-        weights="chi-sepnet",
-        more_weights="r2primenet",
-        any_orientation=False,
+        networks=("chi-sepnet", "r2primenet"),
         refits_net=True,
         estimates_r2prime=True,
+        b0_tesla=R2PRIME_ESTIMATE_B0_T,
     ),
     Method(
         name="susep-net",
         stage="separation",
         title="SUSEP-Net",
-        needs=("field", "qsm", "r2prime"),
-        function="separation.susep_net:susep_net",
+        needs=("local_field", "net", "r2prime"),
+        function=f"{_LIBRARY}.separation.by_network:separate_by_network",
+        equation="as chi-sepnet, by a dual-branch network trained with a contrastive term",
+        when="To compare with the published network.",
         parameters=(_REFINEMENT,),
         citation="Li et al., arXiv:2506.13293 (own network and weights)",
-        weights="susep-net",
-        any_orientation=False,
+        networks=("susep-net",),
         refits_net=True,
     ),
 )
 
-
-def _has_weights(name: str) -> bool:
-    """Whether a weight file and its card lie in the package."""
-    folder = Path(__file__).parent / "weights"
-    return all((folder / f"{name}.{kind}").is_file() for kind in ("pt", "json"))
-
-
-METHODS: tuple[Method, ...] = tuple(
-    method
-    for method in _KNOWN
-    if all(_has_weights(name) for name in filter(None, (method.weights, method.more_weights)))
-)
-"""The methods that can run: those whose weights are in the package."""
-
-
+DEFAULT_BACKGROUND = "resharp"
 DEFAULT_INVERSION = "tv"
-"""Inversion that is used when the user names none."""
+"""Methods that are used when the user names none."""
+
+_DEFAULT_SEPARATIONS = ("chi-sepnet-r2prime", "closed-form", "chi-sepnet-r2star", "r2star-qsm")
+"""The first one whose needs are met is used when the user names none."""
 
 
 def methods(stage: str | None = None) -> tuple[Method, ...]:
-    """Return the methods of a stage, or all of them."""
-    return tuple(m for m in METHODS if stage in (None, m.stage))
+    """Return the methods of a stage, or all of them; those of other packages come last."""
+    rows = (*_BACKGROUND, *_INVERSION, *_SEPARATION, *_plug_ins()[0])
+    return tuple(m for m in rows if stage in (None, m.stage))
+
+
+def plug_in_problems() -> tuple[str, ...]:
+    """Return one line for every plug-in that could not be used."""
+    return _plug_ins()[1]
 
 
 def find(name: str, stage: str) -> Method:
@@ -322,26 +293,48 @@ def find(name: str, stage: str) -> Method:
     raise InputError(f"there is no {stage} method '{name}'; choose one of: {known}")
 
 
-def can_estimate_r2prime(b0_tesla: float | None) -> bool:
-    """Whether R2' may be estimated from R2* at a field strength, or None where it is not known."""
-    lowest, highest = R2PRIME_ESTIMATE_B0_T
-    return b0_tesla is None or lowest <= b0_tesla <= highest
-
-
 def default_separation(available: frozenset[str], b0_tesla: float | None = None) -> str:
-    """Return the separation for what is known: a network where its weights and inputs are there.
+    """Return the separation to use for the maps that there are.
 
     Parameters
     ----------
     available : frozenset of str
-        Inputs that there are: ``field``, ``qsm``, ``r2prime``, ``r2star``.
+        Maps that there are: ``local_field``, ``net``, ``r2prime``, ``r2star``.
     b0_tesla : float, optional
         Field strength; None where it is not known yet.
     """
-    measured = "r2prime" in available
-    network = "chi-sepnet-r2prime" if measured else "chi-sepnet-r2star"
-    usable = measured or can_estimate_r2prime(b0_tesla)
-    for method in methods("separation"):
-        if method.name == network and usable and available.issuperset(method.needs):
-            return network
-    return "closed-form" if measured else "r2star-qsm"
+    for name in _DEFAULT_SEPARATIONS:
+        method = find(name, "separation")
+        if method.usable_at(b0_tesla) and available.issuperset(method.needs):
+            return name
+    return "closed-form" if "r2prime" in available else "r2star-qsm"
+
+
+@lru_cache(maxsize=1)
+def _plug_ins() -> tuple[tuple[Method, ...], tuple[str, ...]]:
+    """Return the rows of other packages, and a line for each package that has none to give."""
+    taken = {(m.stage, m.name) for m in (*_BACKGROUND, *_INVERSION, *_SEPARATION)}
+    rows: list[Method] = []
+    problems: list[str] = []
+    for point in sorted(entry_points(group=ENTRY_POINT), key=lambda point: point.name):
+        try:
+            found = _rows_of(point, taken)
+        except Exception as error:  # code of others: whatever is wrong must not stop the program
+            reason = " ".join(str(error).split()) or type(error).__name__
+            problems.append(f"plug-in {point.name} ({point.value}) is left out: {reason}")
+            continue
+        rows += found
+        taken |= {(m.stage, m.name) for m in found}
+    return tuple(rows), tuple(problems)
+
+
+def _rows_of(point: EntryPoint, taken: set[tuple[str, str]]) -> tuple[Method, ...]:
+    """Load the rows of one package and refuse what is no row."""
+    loaded = point.load()
+    rows = (loaded,) if isinstance(loaded, Method) else tuple(loaded)
+    for row in rows:
+        if not isinstance(row, Method) or row.stage not in STAGES:
+            raise TypeError(f"it gives {row!r:.80}, which is no row of the catalogue")
+        if (row.stage, row.name) in taken:
+            raise ValueError(f"there is a {row.stage} method '{row.name}' already")
+    return rows

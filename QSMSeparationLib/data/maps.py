@@ -26,10 +26,6 @@ def mask_box(mask: Tensor) -> Box:
 class Maps:
     """Maps of one head on one grid, as torch tensors on one device.
 
-    An inversion method is ``f(maps, *, report, **parameters) -> chi_net_ppm``; a separation
-    method is ``f(maps, *, report, **parameters) -> (chi_para_ppm, chi_dia_ppm)`` with
-    chi+ >= 0 and chi- <= 0. Both return 0 outside the mask.
-
     Parameters
     ----------
     mask : Tensor
@@ -40,12 +36,12 @@ class Maps:
         Unit vector of B0 in the axes of the array.
     b0_tesla : float
         Field strength.
-    local_field : Tensor, optional
-        Local field.
+    total_field, local_field : Tensor, optional
+        Field in ppm, with the background and without it.
     net : Tensor, optional
-        Net susceptibility.
-    r2prime_hz, r2star_hz : Tensor, optional
-        Relaxation rates.
+        Net susceptibility in ppm.
+    r2prime, r2star : Tensor, optional
+        Relaxation rates in Hz.
     trust : Tensor, optional
         How far each voxel of the field can be trusted, 0 to 1; 1 in the mask where it is not given.
     dr_para, dr_dia : float
@@ -56,6 +52,7 @@ class Maps:
     spacing_kji: tuple[float, float, float]
     b0_kji: tuple[float, float, float]
     b0_tesla: float = 3.0
+    total_field: Tensor | None = None
     local_field: Tensor | None = None
     net: Tensor | None = None
     r2prime: Tensor | None = None

@@ -1,8 +1,13 @@
-"""Dipole inversion by a network that corrects the closed-form (L2) inversion."""
+"""Dipole inversion by a network that corrects the closed-form (L2) inversion.
+
+``qsmnet`` (Yoon et al., NeuroImage 2018;179:199) is a U-net trained on pairs of fields and maps,
+``cycle-qsm`` (Oh et al., arXiv:2012.03842) one trained without pairs, against a critic that tells
+made maps from true ones (:mod:`QSMSeparationLib.training.cycle_qsm`). Ours see the closed-form
+inversion beside the field and correct it: the dipole couples voxels farther apart than the
+convolutions reach. The weights are our own; see their model cards.
+"""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from torch import Tensor
 
@@ -10,49 +15,47 @@ from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, qsm_inputs
-from QSMSeparationLib.networks.tiles import Note, ignore, infer, tell
+from QSMSeparationLib.networks.tiles import infer, note_fallback
 from QSMSeparationLib.networks.weights import load_weights
-from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
-from QSMSeparationLib.runtime.progress import Report, silent
-from QSMSeparationLib.solvers.refine import DEFAULT_REFINEMENT_STEPS, refine_net
+from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM, referenced
+from QSMSeparationLib.runtime.context import Context
+from QSMSeparationLib.solvers.refine import refine_net
+
+_TRAINED_REGULARISATION = 0.05
+"""Weight of the L2 inversion that the networks were trained with; other weights need a training."""
 
 
-def invert_by_network(
-    name: str,
-    maps: Maps,
-    *,
-    weights: Path | None = None,
-    refinement: float = DEFAULT_REFINEMENT_STEPS,
-    note: Note = ignore,
-    report: Report = silent,
-) -> Tensor:
+def invert_by_network(maps: Maps, context: Context, *, refinement: int) -> Tensor:
     """Return net susceptibility in ppm, mean 0 over the mask, 0 outside.
 
     Parameters
     ----------
-    name : str
-        Which network.
     maps : Maps
         With ``local_field``.
-    weights : Path, optional
-        Weights of the user.
-    refinement : float
+    context : Context
+        The network, weights of the user, progress.
+    refinement : int
         Steps of :func:`QSMSeparationLib.solvers.refine.refine_net` after the network.
-    note : callable
-        Takes what the user should read.
-    report : callable
-        Progress.
     """
-    loaded = load_weights(name, weights)
+    name = context.networks[0]
+    loaded = load_weights(name, context.weights.get(name))
     grid = NetworkGrid(maps)
     upright = upright_maps(maps, grid, "local_field")
-    # Brains have this mean in training; the result is referenced to the mask at the end.
-    linear = (l2(upright) + BRAIN_MEAN_PPM) * upright.mask
+    linear = linear_start(upright)
     inputs = qsm_inputs(upright.local_field[None, None], linear[None, None])[0]
-    correction, run = infer(loaded.network, inputs, 1, report)
-    tell(run, name, note)
+    correction, run = infer(loaded.network, inputs, 1, context.report)
+    note_fallback(run, name, context.note)
     net = (linear + NET_PPM * correction[0]) * upright.mask
-    if refinement >= 1:
-        net = refine_net(net, upright, int(refinement))
-    net = grid.from_network(net)
-    return (net - net[maps.mask].mean()) * maps.mask
+    if refinement:
+        net = refine_net(net, upright, refinement)
+    return referenced(grid.from_network(net), maps.mask)
+
+
+def linear_inversion(maps: Maps) -> Tensor:
+    """Return the L2 inversion that the networks see, mean 0 over the mask."""
+    return l2(maps, Context(), regularisation=_TRAINED_REGULARISATION)
+
+
+def linear_start(maps: Maps) -> Tensor:
+    """Return :func:`linear_inversion` at the level of brains in training."""
+    return (linear_inversion(maps) + BRAIN_MEAN_PPM) * maps.mask

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
-from QSMSeparationLib.inversion.l2 import l2
-from QSMSeparationLib.inversion.tv import tv
 from QSMSeparationLib.networks.inputs import NET_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
+from QSMSeparationLib.catalogue import find
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded, Siren
 from QSMSeparationLib.solvers.implicit_terms import (
@@ -84,11 +84,11 @@ class Patchwise:
 
 def inr_qsm(
     maps: Maps,
+    context: Context,
     *,
-    paper: float = 0,
-    regularisation: float = 1.0,
-    iterations: float = 30,
-    report: Report = silent,
+    paper: bool,
+    regularisation: float,
+    iterations: int,
 ) -> Tensor:
     """Return net susceptibility in ppm, mean 0 over the mask, 0 outside.
 
@@ -96,19 +96,19 @@ def inr_qsm(
     ----------
     maps : Maps
         With ``local_field``; ``trust`` (0 to 1) says how far each voxel is trusted.
-    paper : float
-        1 for the network and the patches of the paper, 0 for the fast preset.
+    context : Context
+        Progress.
+    paper : bool
+        Take the network and the patches of the paper in place of the fast preset.
     regularisation : float
         Multiplies the weight of the total variation.
-    iterations : float
+    iterations : int
         Most steps of the fast preset; rounds through all patches of the paper's.
-    report : callable
-        Takes progress.
     """
     maps.need("local_field")
-    if paper >= 1:
-        return fit_patches(maps, Patchwise(), regularisation, int(iterations), report=report)
-    return fit_whole(maps, regularisation, int(iterations), report=report)
+    if paper:
+        return fit_patches(maps, Patchwise(), regularisation, iterations, context.report)
+    return fit_whole(maps, regularisation, iterations, context.report)
 
 
 def fit_whole(
@@ -118,7 +118,7 @@ def fit_whole(
     report(0, iterations)
     window = Window(maps)
     term = FieldTerm(maps, window)
-    start = window.embed(tv(replace(maps, local_field=term.known_field())))
+    start = window.embed(find("tv", "inversion").run(replace(maps, local_field=term.known_field())))
     guides = edge_guides(maps, window)
     inside = window.embed(maps.mask.float())
     start += BRAIN_MEAN_PPM * inside
@@ -153,7 +153,7 @@ def fit_patches(
     """Fit patch by patch, with the field of what lies outside the patch taken off."""
     window = Window(maps)
     term = FieldTerm(maps, window, _CONSISTENCY)
-    flat = flat_tissue(window, [window.embed(l2(maps))], *_EDGES)
+    flat = flat_tissue(window, [window.embed(find("l2", "inversion").run(maps))], *_EDGES)
     torch.manual_seed(0)
     network = Siren(
         tuple(s.stop for s in window.inner), maps.spacing_kji,

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.solvers.window import Window, scale_
 
 _PAD = 0.25
 
 
-def tkd(maps: Maps, *, threshold: float = 0.19, report: Report = silent) -> Tensor:
+def tkd(maps: Maps, context: Context, *, threshold: float) -> Tensor:
     """Divide by the dipole where it is large enough.
 
     chi(k) = f(k) T(k) / c with T = 1 / D where |D| > t and sign(D) / t elsewhere. Truncation
@@ -25,25 +25,22 @@ def tkd(maps: Maps, *, threshold: float = 0.19, report: Report = silent) -> Tens
     ----------
     maps : Maps
         With ``local_field``.
+    context : Context
+        Progress.
     threshold : float
         t, the smallest |D(k)| that is divided by (D lies within -2/3 and 1/3).
-    report : callable
-        Takes progress.
 
     Returns
     -------
     Tensor
         Net susceptibility in ppm, mean 0 over the mask, 0 outside.
     """
-    (field_ppm,) = maps.need("local_field")
-    report(0, 1)
+    (local_field,) = maps.need("local_field")
     window = Window(maps, _PAD)
     inverse = truncated_inverse(window.dipole, threshold)
     inverse /= _spectral_mean(window.dipole * inverse, window.padded[2])
-    spectrum = scale_(torch.fft.rfftn(window.embed(field_ppm)), inverse)
-    chi = window.extract(inverse_rfftn(spectrum, window.padded))
-    report(1, 1)
-    return chi
+    spectrum = scale_(torch.fft.rfftn(window.embed(local_field)), inverse)
+    return window.extract(inverse_rfftn(spectrum, window.padded))
 
 
 def truncated_inverse(dipole: Tensor, threshold: float) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.solvers.edges import edge_weights
 from QSMSeparationLib.solvers.noise import field_noise_ppm
 from QSMSeparationLib.solvers.window import Window, difference, scale_
@@ -37,49 +37,49 @@ _CHECK_EVERY = 4
 
 def tv(
     maps: Maps,
+    context: Context,
     *,
-    regularisation: float = 1.0,
-    iterations: float = 10,
-    rounds: float = 3,
-    tolerance: float = 0.012,
-    edges: float = 1,
-    report: Report = silent,
+    regularisation: float,
+    iterations: int,
+    rounds: int,
+    tolerance: float,
+    edges: bool,
 ) -> Tensor:
-    """Invert the local field with total variation, weighted by ``maps.trust`` if given.
+    """Invert the local field with total variation, weighted by ``maps.trust``.
 
     Parameters
     ----------
     maps : Maps
-        With ``local_field``; ``trust`` (0 to 1) says how far each voxel is trusted.
+        With ``local_field``, and ``r2star`` for its borders.
+    context : Context
+        Progress.
     regularisation : float
         Multiplies the automatic lambda, which is proportional to the noise of the field
         (:func:`QSMSeparationLib.solvers.noise.field_noise_ppm`).
-    iterations : float
+    iterations : int
         Most iterations of a round.
-    rounds : float
+    rounds : int
         The first one and the Bregman rounds after it: more give contrast back, and noise.
     tolerance : float
         End a round when an iteration changes the map by less than this share of its norm.
-    edges : float
-        1: borders in ``maps.r2star``, where it is given, are not smoothed; 0: they are.
-    report : callable
-        Takes progress.
+    edges : bool
+        Do not smooth across the borders in ``maps.r2star``, where it is given.
 
     Returns
     -------
     Tensor
         Net susceptibility in ppm, mean 0 over the mask, 0 outside.
     """
-    (field_ppm,) = maps.need("local_field")
-    iterations, rounds = int(iterations), max(1, int(rounds))
+    (local_field,) = maps.need("local_field")
+    report = context.report
     report(0, rounds * iterations)
-    noise_ppm = field_noise_ppm(field_ppm, maps.mask)
+    noise_ppm = field_noise_ppm(local_field, maps.mask)
     window = Window(maps)
     borders = edge_weights(maps, window) if edges and maps.r2star is not None else None
     solver = _Admm(
         window,
-        window.embed(field_ppm),
-        window.embed(maps.trust * field_ppm.isfinite()),
+        window.embed(local_field),
+        window.embed(maps.trust * local_field.isfinite()),
         regularisation * _LAMBDA_OVER_NOISE * noise_ppm * (1.0 if borders is None else _EDGE_GAIN),
         borders,
     )

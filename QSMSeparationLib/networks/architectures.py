@@ -1,4 +1,4 @@
-"""Which architecture each weight file holds: the shipped sizes, by name."""
+"""Architectures by the name that a model card uses; the card also holds the size."""
 
 from __future__ import annotations
 
@@ -12,23 +12,6 @@ from QSMSeparationLib.networks.unet import UNet
 from QSMSeparationLib.runtime.errors import InputError
 
 CLASSES: Mapping[str, Callable[..., nn.Module]] = {"unet": UNet, "susep": SusepNet}
-"""Architectures by the name that a model card uses."""
-
-SHIPPED: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "chi-sepnet": ("unet", {"inputs": 5, "outputs": 2, "widths": [16, 32, 64, 96], "fold": 1}),
-    "cycle-qsm": ("unet", {"inputs": 2, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
-    "qsmnet": ("unet", {"inputs": 2, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
-    "r2primenet": ("unet", {"inputs": 1, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1}),
-    "susep-net": ("susep", {"inputs": 5, "widths": [16, 32, 48], "fold": 1}),
-}
-"""Architecture and its parameters of every weight file that comes with the package."""
-
-
-def build(name: str) -> nn.Module:
-    """Return an untrained network in the size that is shipped."""
-    architecture, parameters = SHIPPED[name]
-    return create(architecture, parameters)
-
 
 def create(architecture: str, parameters: Mapping[str, Any]) -> nn.Module:
     """Return an untrained network of any size."""

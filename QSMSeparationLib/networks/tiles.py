@@ -17,6 +17,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from QSMSeparationLib.data.maps import mask_box
+from QSMSeparationLib.runtime.context import Note
 from QSMSeparationLib.runtime.device import has_bfloat16_units
 from QSMSeparationLib.runtime.progress import Report, silent
 
@@ -216,16 +217,8 @@ def _bytes(network: nn.Module, inputs: Tensor) -> float:
     return positions * first.shape[0] * 4 * _BYTES_PER_FEATURE
 
 
-Note = Callable[[str], None]
-
-
-def ignore(text: str) -> None:
-    """Drop a note."""
-
-
-def tell(run: Run, name: str, note: Note) -> None:
-    """Say it when a network could not be run as asked for."""
+def note_fallback(run: Run, name: str, note: Note) -> None:
+    """Report that a network could not be run as asked for."""
     if run.note:
-        note(
-            f"{name}: {run.note}; it was computed {'in tiles ' if run.tiled else ''}on {run.device}"
-        )
+        where = f"in tiles on {run.device}" if run.tiled else f"on {run.device}"
+        note(f"{name}: {run.note}; it was computed {where}")

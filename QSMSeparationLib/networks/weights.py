@@ -64,9 +64,10 @@ def load_weights(name: str, path: Path | None = None) -> Weights:
     return _load(name, file.resolve())
 
 
-def has_weights(name: str) -> bool:
-    """Return whether weights of this name come with the package."""
-    return (FOLDER / f"{name}.pt").is_file() and (FOLDER / f"{name}.json").is_file()
+def build(name: str) -> nn.Module:
+    """Return an untrained network in the size that is shipped, as its model card says."""
+    card = read_card(FOLDER / f"{name}.pt")
+    return create(card["architecture"], card["parameters"])
 
 
 def save_weights(network: nn.Module, file: Path, card: dict[str, Any]) -> None:

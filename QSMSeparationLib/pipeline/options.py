@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from QSMSeparationLib import catalogue
+from QSMSeparationLib.data.method import Method, Value
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -17,30 +19,32 @@ class Options:
     Parameters
     ----------
     method : str
-        Separation method; empty for chi-sepnet where its inputs and weights are there (from
-        R2' if it is known, else from R2* at 3 T), and for ``closed-form`` or ``r2star-qsm``
-        where they are not.
+        Separation method; empty for the one that fits the maps that there are
+        (:func:`QSMSeparationLib.catalogue.default_separation`).
     inversion : str
         Inversion method.
+    background : str
+        Background removal of a raw scan.
     dr_para, dr_dia : float
         Relaxivities of R2' in Hz/ppm at 3 T; scaled linearly to the field of the scan.
     b0_tesla : float
-        Field strength of maps that do not carry it.
+        Field strength of maps that do not carry it; a scan has its own.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    parameters : dict of str to float
-        Parameters of the methods by name.
+    parameters : mapping of str to value
+        Parameters of the methods by name; a text is read as the parameter's kind.
     weights : Path, optional
         Weights to use in place of those that come with the chosen separation network.
     """
 
     method: str = ""
     inversion: str = catalogue.DEFAULT_INVERSION
+    background: str = catalogue.DEFAULT_BACKGROUND
     dr_para: float = DR_HZ_PER_PPM
     dr_dia: float = DR_HZ_PER_PPM
     b0_tesla: float = 3.0
     device: str = "auto"
-    parameters: dict[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Value] = field(default_factory=dict)
     weights: Path | None = None
 
     def __post_init__(self) -> None:
@@ -52,14 +56,18 @@ class Options:
         if not 0.1 <= self.b0_tesla <= 25:
             raise InputError(f"--b0 {self.b0_tesla:g} is outside 0.1 to 25 T")
 
-    def only(self, *chosen: catalogue.Method) -> Options:
+    def restricted_to(self, *chosen: Method) -> Options:
         """Return the options with those parameters only that the methods have."""
         known = {p.name for method in chosen for p in method.parameters}
         kept = {name: value for name, value in self.parameters.items() if name in known}
         return replace(self, parameters=kept)
 
-    def settings(self, *chosen: catalogue.Method) -> list[dict[str, float]]:
-        """Return the parameters of each method; refuse a name that none of them has."""
+    def parameters_for(self, method: Method) -> dict[str, Value]:
+        """Return all parameters of a method: its defaults, overridden by what the user gave."""
+        return method.parameters_for(self.restricted_to(method).parameters)
+
+    def refuse_unknown(self, *chosen: Method) -> None:
+        """Refuse a parameter that none of the methods has, or a value that is not allowed."""
         known = {p.name for method in chosen for p in method.parameters}
         unknown = set(self.parameters) - known
         if unknown:
@@ -67,4 +75,5 @@ class Options:
                 f"no chosen method has a parameter '{min(unknown)}'; there are: "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
-        return [method.settings(self.only(method).parameters) for method in chosen]
+        for method in chosen:
+            self.parameters_for(method)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from QSMSeparationLib.data.maps import mask_box
+from QSMSeparationLib.catalogue import DEFAULT_BACKGROUND, find
+from QSMSeparationLib.data.maps import Box, Maps, mask_box
+from QSMSeparationLib.data.method import Method, Value
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.smoothing import gaussian
-from QSMSeparationLib.preprocess.pdf import pdf
-from QSMSeparationLib.preprocess.resharp import resharp
 from QSMSeparationLib.preprocess.source_prior import sources_seen_in_rates
-from QSMSeparationLib.preprocess.vsharp import vsharp
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.errors import InputError
-from QSMSeparationLib.runtime.progress import Report, silent
 
 Triple = tuple[float, float, float]
-Method = Literal["resharp", "vsharp", "pdf"]
 
 UNRELIABLE = 0.3
 """Below this reliability a field is not measured: it is filled from its neighbours."""
@@ -36,7 +33,6 @@ _KEPT_SHARE = 0.8
 """The local field is known from this share on: 1.3 mm within a flat border, more at a tip."""
 
 _FILL_SWEEPS = 40
-_ITERATIONS = {"resharp": 8, "pdf": 60}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,131 +41,108 @@ class BackgroundResult:
 
     Parameters
     ----------
-    local_field_ppm : Tensor
-        Local field, mean 0 over ``mask``, 0 outside it.
-    inner_field_ppm : Tensor
+    local_field : Tensor
+        Local field in ppm, mean 0 over ``mask``, 0 outside it.
+    local_field_in_mask : Tensor
         The part of it that sources within ``mask`` make about their mean, and no others: what
         an inversion can explain. As far as rates showed sources; else the local field.
     mask : Tensor
         The mask after erosion, bool.
-    residual : Tensor
-        What the method could not explain, in ppm: the distance of mean-value-filtered data
-        and model for ``resharp``, 0 for the others.
     notes : tuple of str
-        What was done, to be shown.
+        Sentences for the user on what was done.
     """
 
-    local_field_ppm: Tensor
-    inner_field_ppm: Tensor
+    local_field: Tensor
+    local_field_in_mask: Tensor
     mask: Tensor
-    residual: Tensor
     notes: tuple[str, ...]
 
 
 def remove_background(
-    total_field_ppm: Tensor,
-    mask: Tensor,
-    spacing_kji: Triple,
-    b0_kji: Triple,
-    method: Method = "resharp",
-    weight: Tensor | None = None,
+    maps: Maps,
+    method: Method | None = None,
+    parameters: Mapping[str, Value] | None = None,
     rates_hz: Sequence[Tensor] = (),
-    iterations: int | None = None,
-    report: Report = silent,
+    context: Context | None = None,
 ) -> BackgroundResult:
     """Remove the field of sources outside the mask.
 
     Parameters
     ----------
-    total_field_ppm : Tensor
-        Total field, (k, j, i).
-    mask : Tensor
-        Brain mask.
-    spacing_kji : tuple of float
-        Voxel size in mm.
-    b0_kji : tuple of float
-        Unit vector of B0 in array axes.
-    method : {"resharp", "vsharp", "pdf"}
-        ``resharp`` is the most exact; see the module of each.
-    weight : Tensor, optional
-        Reliability of each voxel, 0 to 1. Unreliable voxels are filled from their
-        neighbours before any filter and do not count in a fit.
+    maps : Maps
+        ``total_field``, the brain mask, and ``trust``: unreliable voxels are filled from their
+        neighbors before any filter and do not count in a fit.
+    method : Method, optional
+        Row of the stage ``background``; the default one where it is not given.
+    parameters : mapping, optional
+        Parameters of the method that differ from its defaults.
     rates_hz : sequence of Tensor
         R2*, or R2* and R2', in the mask. With them the part of the local field that looks
         like background is estimated too (``source_prior``).
-    iterations : int, optional
-        Of the iterative methods.
-    report : Report
+    context : Context, optional
         Progress.
     """
-    given = _checked(total_field_ppm, mask, method)
-    depth = gaussian(given.float(), _EDGE_SD_MM, spacing_kji)
-    mask = given & (depth >= _PURE_SHARE)
-    if not mask.any():
-        raise InputError("background removal: the mask is nothing but edge; check the mask")
-    trust = mask.float() if weight is None else weight.clamp(0.0, 1.0) * mask
-    trust = torch.where(torch.isfinite(total_field_ppm) & (trust >= UNRELIABLE), trust, 0.0)
-    good, bad = trust > 0, mask & (trust == 0)
-    if not good.any():
-        raise InputError("background removal: no voxel of the field is reliable")
-    field = torch.where(good, total_field_ppm.float(), 0.0)
-    field = fill_harmonic((field - field[good].mean()) * mask, bad, good, spacing_kji)
-    known, box = None, mask_box(mask)
+    method = method or find(DEFAULT_BACKGROUND, "background")
+    (total_field,) = maps.need("total_field")
+    given = maps.mask.bool()
+    depth = gaussian(given.float(), _EDGE_SD_MM, maps.spacing_kji)
+    pure, filled = _filled(maps, given & (depth >= _PURE_SHARE))
+    field, known, box = pure.total_field, None, mask_box(pure.mask)
     if rates_hz:
-        inside, sure = mask[box], trust[box] >= _RATE_UNRELIABLE
-        rates = [
-            fill_harmonic(rate[box], inside & ~sure, inside & sure, spacing_kji)
-            for rate in rates_hz
-        ]
-        sources = sources_seen_in_rates(field[box], inside, trust[box], rates, spacing_kji, b0_kji)
-        known = _Known(sources, inside, spacing_kji, b0_kji)
+        known = _sources_in_rates(pure, rates_hz, box)
         field[box] -= known.field
-    residual = torch.zeros_like(field)
-    rounds = iterations or _ITERATIONS.get(method, 0)
-    kept = mask
-    if method == "vsharp":
-        local, kept = vsharp(field, mask, spacing_kji, report)
-    elif method == "pdf":
-        local = pdf(field, mask, trust, spacing_kji, b0_kji, rounds, report)
-    else:
-        local, residual = resharp(field, mask, trust, spacing_kji, b0_kji, rounds, report)
-    kept = kept & (depth >= _KEPT_SHARE)
+    local, holds = method.run(pure, context, **(parameters or {}))
+    kept = holds & (depth >= _KEPT_SHARE)
     if not kept.any():
         raise InputError("background removal: the mask is too thin for any ball; check the mask")
     inner = local
     if known:
         local[box] += known.field
         inner = local.clone()
-        inner[box] -= known.field_beside(kept[box])
+        inner[box] -= known.field_outside(kept[box])
     local, inner = (torch.where(kept, f - f[kept].mean(), 0.0) for f in (local, inner))
-    notes = [f"background removal: {method}, {_share(kept, given):.1%} of the mask kept"]
+    notes = [f"background removal: {method.name}, {_share(kept, given):.1%} of the mask kept"]
     if rates_hz:
         names = " and ".join(("R2*", "R2'")[: len(rates_hz)])
         notes.append(f"background removal: sources that follow {names} were kept apart from it")
-    if bad.any():
-        notes.append(f"{_share(bad, mask):.2%} of the mask filled as unreliable")
-    return BackgroundResult(local, inner, kept, residual, tuple(notes))
+    if filled.any():
+        notes.append(f"{_share(filled, pure.mask):.2%} of the mask filled as unreliable")
+    return BackgroundResult(local, inner, kept, tuple(notes))
 
 
-def _checked(total_field_ppm: Tensor, mask: Tensor, method: str) -> Tensor:
-    """Return the mask as bool, or refuse what can't be used."""
-    if total_field_ppm.shape != mask.shape:
-        raise InputError(
-            f"total field {tuple(total_field_ppm.shape)} and mask {tuple(mask.shape)} do not fit"
-        )
+def _filled(maps: Maps, mask: Tensor) -> tuple[Maps, Tensor]:
+    """Return the maps in a mask with the unreliable part of the field filled, and that part."""
     if not mask.any():
-        raise InputError("background removal: the brain mask is empty")
-    if method not in ("resharp", "vsharp", "pdf"):
-        raise InputError(f"background method '{method}' is unknown: use resharp, vsharp or pdf")
-    return mask.bool()
+        raise InputError("background removal: the mask is nothing but edge; check the mask")
+    (total_field,) = maps.need("total_field")
+    trust = maps.trust * mask
+    trust = torch.where(torch.isfinite(total_field) & (trust >= UNRELIABLE), trust, 0.0)
+    good, bad = trust > 0, mask & (trust == 0)
+    if not good.any():
+        raise InputError("background removal: no voxel of the field is reliable")
+    field = torch.where(good, total_field.float(), 0.0)
+    field = fill_harmonic((field - field[good].mean()) * mask, bad, good, maps.spacing_kji)
+    return replace(maps, mask=mask, total_field=field, trust=trust), bad
+
+
+def _sources_in_rates(maps: Maps, rates_hz: Sequence[Tensor], box: Box) -> _PriorSources:
+    """Return the sources within a box that the rates show."""
+    inside, trust = maps.mask[box], maps.trust[box]
+    sure = trust >= _RATE_UNRELIABLE
+    spacing, b0 = maps.spacing_kji, maps.b0_kji
+    rates = [
+        fill_harmonic(rate[box], inside & ~sure, inside & sure, spacing) for rate in rates_hz
+    ]
+    sources = sources_seen_in_rates(maps.total_field[box], inside, trust, rates, spacing, b0)
+    return _PriorSources(sources, inside, spacing, b0)
 
 
 def _share(part: Tensor, whole: Tensor) -> float:
     return int(part.sum()) / int(whole.sum())
 
 
-class _Known:
-    """Known sources, and their field within the mask."""
+class _PriorSources:
+    """Sources that the rates show, and their field within the mask."""
 
     def __init__(
         self, sources_ppm: Tensor, mask: Tensor, spacing_kji: Triple, b0_kji: Triple
@@ -179,7 +152,7 @@ class _Known:
         self._dipole = DipoleOperator(shape, spacing_kji, b0_kji, pad=0.5, device=mask.device)
         self.field = self._field_of(sources_ppm)
 
-    def field_beside(self, kept: Tensor) -> Tensor:
+    def field_outside(self, kept: Tensor) -> Tensor:
         """Return the field of the sources that are not in ``kept``, and of their mean in it."""
         mean = self._sources[kept].mean()
         return self._field_of(torch.where(kept, mean, self._sources))

@@ -22,9 +22,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.dipole import DipoleOperator, kspace_kernel
 from QSMSeparationLib.physics.fourier import squared_frequency
 from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.progress import Report
 
 Operator = Callable[[Tensor], Tensor]
@@ -45,21 +47,17 @@ _MARGIN_MM = 20.0
 
 
 def resharp(
-    field_ppm: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-    spacing_kji: Triple,
-    b0_kji: Triple,
-    iterations: int,
-    report: Report,
+    maps: Maps, context: Context, *, background_iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the local field and |data - model|, both in ppm."""
+    """Return the local field in ppm and the mask, in which all of it holds."""
+    (field,) = maps.need("total_field")
+    mask, spacing_kji, b0_kji = maps.mask, maps.spacing_kji, maps.b0_kji
     frame = Frame.around(mask, spacing_kji, _MARGIN_MM)
     shells, _ = fitting_shells(frame, spacing_kji, shell_radii(spacing_kji))
-    inside, field, weight = frame.mask, field_ppm[frame.box], weight[frame.box]
+    inside, field, trust = frame.mask, field[frame.box], maps.trust[frame.box]
     smooth = _low_pass(frame.padded, spacing_kji, mask.device)
     model = kspace_kernel(frame.padded, spacing_kji, b0_kji, mask.device) * smooth
-    rows = [(where * weight, high_pass) for where, high_pass in shells]
+    rows = [(where * trust, high_pass) for where, high_pass in shells]
     del shells
     inverse = _diagonal(rows, model, inside).add_(_SOFTENING).reciprocal_()
 
@@ -77,7 +75,8 @@ def resharp(
         return frame.backward(frame.forward(u).mul_(inverse)).mul_(inside)
 
     data = frame.forward(field * inside)
-    u = _conjugate_gradient(normal, condition, adjoint_of_rows(data), iterations, report)
+    u = _conjugate_gradient(normal, condition, adjoint_of_rows(data), background_iterations, context.report
+    )
     spectrum = frame.forward(u)
     left = torch.zeros_like(field)
     data.sub_(spectrum * model)
@@ -88,7 +87,7 @@ def resharp(
     # The periodic images of the fit are harmonic in the mask, so only now do they matter.
     local = DipoleOperator(sources.shape, spacing_kji, b0_kji, pad=0.6, device=mask.device)(sources)
     local = local.mul_(inside).add_(left, alpha=_GIVEN_BACK)
-    return frame.uncrop(local), frame.uncrop(left.abs_())
+    return frame.uncrop(local), mask
 
 
 def _low_pass(shape: tuple[int, int, int], spacing_kji: Triple, device: torch.device) -> Tensor:

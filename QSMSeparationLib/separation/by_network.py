@@ -1,73 +1,66 @@
-"""Separation by a network: maps of any geometry in, chi+ and chi- out."""
+"""Separation by a network that corrects the guided closed form.
+
+``chi-sepnet`` (Kim et al., Hum Brain Mapp 2025;46:e70136) is a U-net, ``susep-net`` (Li et al.,
+arXiv:2506.13293) a dual-branch network trained with a contrastive term. Both are our own, trained
+on our own simulation; what differs from the papers stands in their model cards.
+"""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
-from QSMSeparationLib.inversion.l2 import l2
+from QSMSeparationLib.inversion.by_network import linear_start
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, separation_inputs
 from QSMSeparationLib.networks.susep import SusepOutput
-from QSMSeparationLib.networks.tiles import Note, ignore, infer, tell
+from QSMSeparationLib.networks.tiles import infer, note_fallback
 from QSMSeparationLib.networks.weights import load_weights
-from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM, guided_closed_form, prepare_inputs
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.physics.two_sources import guided_closed_form, prepare_inputs
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.separation.guided import closed_form_guided
-from QSMSeparationLib.solvers.refine import DEFAULT_REFINEMENT_STEPS, refine
+from QSMSeparationLib.solvers.refine import refine
 
 
 def separate_by_network(
-    name: str,
-    maps: Maps,
-    *,
-    weights: Path | None = None,
-    refinement: float = DEFAULT_REFINEMENT_STEPS,
-    note: Note = ignore,
-    report: Report = silent,
+    maps: Maps, context: Context, *, refinement: int
 ) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm.
 
     Parameters
     ----------
-    name : str
-        Which network.
     maps : Maps
         ``local_field``, ``net``, ``r2prime``, with ``dr_para`` and ``dr_dia``.
-    weights : Path, optional
-        Weights of the user.
-    refinement : float
+    context : Context
+        The network, weights of the user, progress and notes.
+    refinement : int
         Steps of :func:`QSMSeparationLib.solvers.refine.refine` after the network.
-    note : callable
-        Takes what the user should read.
-    report : callable
-        Progress.
     """
-    loaded = load_weights(name, weights)
+    name = context.networks[0]
+    loaded = load_weights(name, context.weights.get(name))
     grid = NetworkGrid(maps)
     if grid.resampled:
-        note(
+        context.note(
             f"{name}: maps were resampled to {grid.spacing_mm:.2f} mm along B0 and back, "
             "as the scan is oblique or its voxels are not cubes"
         )
     upright = upright_maps(maps, grid, "local_field", "net", "r2prime")
     net, rate, mask = prepare_inputs(upright)
     asymmetry = maps.dr_asymmetry
-    linear = (l2(upright) + BRAIN_MEAN_PPM)[None, None] * mask
-    inputs = separation_inputs(net, upright.local_field[None, None], rate, asymmetry, linear, mask)
-    correction, run = infer(loaded.network, inputs[0], 2, report, pick=_sources)
-    tell(run, name, note)
+    linear = linear_start(upright)[None, None]
+    field = upright.local_field[None, None]
+    inputs = separation_inputs(net, field, rate, asymmetry, linear, mask)
+    correction, run = infer(loaded.network, inputs[0], 2, context.report, pick=_sources)
+    note_fallback(run, name, context.note)
     start = guided_closed_form(net, rate, asymmetry, mask)[0]
     sources = (start + NET_PPM * correction).clamp_(min=0) * mask[0]
-    if refinement >= 1:
-        sources = refine(sources, upright, int(refinement))
+    if refinement:
+        sources = refine(sources, upright, refinement)
     if grid.resampled:
         # Only the change is interpolated: the start is as sharp as the scan.
         change = grid.from_network(sources.sub_(start))
-        para, dia = closed_form_guided(maps)
+        para, dia = closed_form_guided(maps, context)
         sources = torch.stack([para, -dia]).nan_to_num_().add_(change)
     else:
         sources = grid.from_network(sources)
@@ -76,5 +69,5 @@ def separate_by_network(
 
 
 def _sources(output: object) -> Tensor:
-    """The map among what a network returns."""
+    """Return the map among what a network gives."""
     return output.sources if isinstance(output, SusepOutput) else output

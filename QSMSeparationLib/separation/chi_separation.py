@@ -18,7 +18,7 @@ from torch import Tensor
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.physics.two_sources import solve_two_sources
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.solvers.noise import field_noise_ppm
 from QSMSeparationLib.solvers.window import Window, scale_
 
@@ -32,13 +32,13 @@ _BAD_RATE_HZ = (1.0, 30.0)
 
 def chi_separation(
     maps: Maps,
+    context: Context,
     *,
-    regularisation: float = 1.0,
-    rate_weight: float = 0.1,
-    edges: float = 0.1,
-    iterations: float = 60,
-    tolerance: float = 0.01,
-    report: Report = silent,
+    regularisation: float,
+    rate_weight: float,
+    edges: float,
+    iterations: int,
+    tolerance: float,
 ) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm.
 
@@ -46,21 +46,21 @@ def chi_separation(
     ----------
     maps : Maps
         ``local_field``, ``net`` (the start) and ``r2prime``; ``trust`` if there is one.
+    context : Context
+        Progress.
     regularisation : float
         Multiplies the automatic lambda, proportional to the noise of the field.
     rate_weight : float
         k, weight of the misfit of R2'/Dr.
     edges : float
         Share of the voxels that are taken as edges.
-    iterations, tolerance : float
+    iterations, tolerance
         Most iterations, and the relative change at which it stops.
-    report : callable
-        Progress.
     """
     maps.need("local_field", "net", "r2prime")
     noise_ppm = field_noise_ppm(maps.local_field, maps.mask)
     solver = _Splitting(maps, regularisation * _LAMBDA_OVER_NOISE * noise_ppm, rate_weight, edges)
-    iterations = int(iterations)
+    report = context.report
     for done in range(1, iterations + 1):
         change = solver.iterate(measure=done % _CHECK_EVERY == 0)
         report(done, iterations)

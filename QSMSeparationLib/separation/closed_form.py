@@ -15,19 +15,18 @@ from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.two_sources import solve_two_sources
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.runtime.context import Context
 
 
-def closed_form(maps: Maps, *, report: Report = silent) -> tuple[Tensor, Tensor]:
+def closed_form(maps: Maps, context: Context) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2'.
 
     Parameters
     ----------
     maps : Maps
         ``net`` and ``r2prime``, with ``dr_para`` and ``dr_dia``.
-    report : callable
+    context : Context
         Progress.
     """
-    qsm_ppm, r2prime_hz = maps.need("net", "r2prime")
-    report(0, 1)
-    return solve_two_sources(qsm_ppm, r2prime_hz, maps.dr_para, maps.dr_dia, maps.mask)
+    net, r2prime = maps.need("net", "r2prime")
+    return solve_two_sources(net, r2prime, maps.dr_para, maps.dr_dia, maps.mask)

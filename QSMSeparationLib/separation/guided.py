@@ -12,20 +12,19 @@ from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.two_sources import guided_closed_form, prepare_inputs
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.runtime.context import Context
 
 
-def closed_form_guided(maps: Maps, *, report: Report = silent) -> tuple[Tensor, Tensor]:
+def closed_form_guided(maps: Maps, context: Context) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2'.
 
     Parameters
     ----------
     maps : Maps
         ``net`` and ``r2prime``, with ``dr_para`` and ``dr_dia``.
-    report : callable
+    context : Context
         Progress.
     """
-    report(0, 1)
     net, rate, mask = prepare_inputs(maps)
     para, dia = guided_closed_form(net, rate, maps.dr_asymmetry, mask)[0]
     return para, -dia

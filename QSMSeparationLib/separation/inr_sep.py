@@ -20,7 +20,7 @@ from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.networks.inputs import NET_PPM
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.separation.guided import closed_form_guided
 from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded
 from QSMSeparationLib.solvers.implicit_terms import (
@@ -47,11 +47,11 @@ _PATIENCE = 10
 
 def inr_sep(
     maps: Maps,
+    context: Context,
     *,
-    regularisation: float = 1.0,
-    rate_weight: float = 1.0,
-    iterations: float = 30,
-    report: Report = silent,
+    regularisation: float,
+    rate_weight: float,
+    iterations: int,
 ) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm.
 
@@ -60,23 +60,23 @@ def inr_sep(
     maps : Maps
         ``local_field``, ``net`` (start and edges) and ``r2prime``; ``trust`` and
         ``r2star`` (edges) if there are.
+    context : Context
+        Progress.
     regularisation : float
         Multiplies both weights of the total variation.
     rate_weight : float
         Multiplies the term of R2'.
-    iterations : float
+    iterations : int
         Most steps.
-    report : callable
-        Progress.
     """
-    qsm_ppm, r2prime_hz = maps.need("net", "r2prime")
-    iterations = int(iterations)
+    net_ppm, r2prime = maps.need("net", "r2prime")
+    report = context.report
     report(0, iterations)
     window = Window(maps)
-    field, rate = FieldTerm(maps, window), _RateTerm(maps, r2prime_hz, window)
-    raw = torch.stack([_unbound(window.embed(s.abs())) for s in closed_form_guided(maps)])
+    field, rate = FieldTerm(maps, window), _RateTerm(maps, r2prime, window)
+    raw = torch.stack([_unbound(window.embed(s.abs())) for s in closed_form_guided(maps, context)])
     inside = window.embed(maps.mask.float())
-    guides = [window.embed(qsm_ppm), *edge_guides(maps, window)]
+    guides = [window.embed(net_ppm), *edge_guides(maps, window)]
     flat = flat_tissue(window, guides, *_EDGES)
     torch.manual_seed(0)
     network = GridEncoded(tuple(s.stop for s in window.inner), maps.spacing_kji, outputs=2)

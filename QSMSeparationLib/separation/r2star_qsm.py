@@ -13,13 +13,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
-from QSMSeparationLib.physics.constants import R2STAR_HZ_PER_PPM, relaxivity
+from QSMSeparationLib.physics.constants import relaxivity
 from QSMSeparationLib.physics.two_sources import solve_two_sources
-from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.runtime.context import Context
 
 
 def r2star_qsm(
-    maps: Maps, *, relaxivity_3t: float = R2STAR_HZ_PER_PPM, report: Report = silent
+    maps: Maps, context: Context, *, relaxivity_3t: float
 ) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2*.
 
@@ -27,12 +27,11 @@ def r2star_qsm(
     ----------
     maps : Maps
         ``net`` and ``r2star``.
+    context : Context
+        Progress.
     relaxivity_3t : float
         Relaxivity of R2* in Hz/ppm at 3 T.
-    report : callable
-        Progress.
     """
-    qsm_ppm, r2star_hz = maps.need("net", "r2star")
-    report(0, 1)
+    net, r2star = maps.need("net", "r2star")
     rate = relaxivity(relaxivity_3t, maps.b0_tesla)
-    return solve_two_sources(qsm_ppm, r2star_hz, rate, rate, maps.mask)
+    return solve_two_sources(net, r2star, rate, rate, maps.mask)

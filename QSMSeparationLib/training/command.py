@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from QSMSeparationLib.networks.architectures import SHIPPED
-from QSMSeparationLib.networks.weights import read_weights, save_weights
+from QSMSeparationLib.networks.weights import FOLDER, read_card, read_weights, save_weights
 from QSMSeparationLib.runtime.device import choose_device, describe_device
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
@@ -94,11 +93,11 @@ def card_of(name: str, run: Path, device: torch.device) -> dict[str, Any]:
     import json
 
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    architecture, parameters = SHIPPED[name]
+    shipped = read_card(FOLDER / f"{name}.pt")
     return {
         "name": name,
-        "architecture": architecture,
-        "parameters": parameters,
+        "architecture": shipped["architecture"],
+        "parameters": shipped["parameters"],
         "licence": "Apache-2.0",
         "training": facts | {"device": describe_device(device)},
     }

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from QSMSeparationLib.data.maps import Maps
-from QSMSeparationLib.inversion.l2 import l2
-from QSMSeparationLib.networks.architectures import build
+from QSMSeparationLib.inversion.by_network import linear_inversion, linear_start
+from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.networks.inputs import FIELD_PPM, NET_PPM, qsm_inputs
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
@@ -188,7 +188,7 @@ def _map_head(maps: dict[str, Tensor]) -> Tensor:
     net = maps["para"] - maps["dia"]
     net = (net - net[inside].mean() + BRAIN_MEAN_PPM) * mask
     field = DipoleOperator(tuple(mask.shape), pad=0.25, **_AXES)(net) * mask
-    linear = (l2(Maps(inside, local_field=field, **_AXES)) + BRAIN_MEAN_PPM) * mask
+    linear = linear_start(Maps(inside, local_field=field, **_AXES))
     return torch.stack([field, linear, net, mask])
 
 
@@ -215,7 +215,7 @@ def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -
     mask = maps[:, 3:]
     noise = drawn(*_NOISE_PPM)[: len(maps)] * torch.randn(mask.shape, generator=generator) * mask
     everywhere = torch.ones(mask.shape[2:], dtype=torch.bool)
-    inverted = [l2(Maps(everywhere, local_field=n[0], **_AXES))[None] for n in noise]
+    inverted = [linear_inversion(Maps(everywhere, local_field=n[0], **_AXES))[None] for n in noise]
     return UnpairedBatch(
         *fields.split(1, dim=1),
         made_ppm=maps[:, :1] + noise,

@@ -17,9 +17,9 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.catalogue import find
 from QSMSeparationLib.data.maps import Maps
-from QSMSeparationLib.inversion.l2 import l2
-from QSMSeparationLib.inversion.tv import tv
+from QSMSeparationLib.inversion.by_network import linear_inversion
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.simulation import lesion_shapes
@@ -77,7 +77,7 @@ def draw_training_head(anatomy: FineAnatomy, seed: int) -> TrainingHead:
     r2star = _measured_r2star(para, dia, r2, mask, rng)
     maps = Maps(mask, (spacing_mm,) * 3, (1.0, 0.0, 0.0), local_field=field, r2star=r2star)
     importance = mask * (1 + blob_share)
-    stack = torch.stack([field, tv(maps), l2(maps), para, dia, r2, importance])
+    stack = torch.stack([field, find("tv", "inversion").run(maps), linear_inversion(maps), para, dia, r2, importance])
     stack *= mask
     return TrainingHead(stack[(slice(None), *Window(maps, 0.0).box)], spacing_mm, prior)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from QSMSeparationLib.networks.architectures import build
+from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.networks.inputs import (
     NET_PPM,
     qsm_inputs,
