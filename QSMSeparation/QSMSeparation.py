@@ -366,10 +366,11 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
     def _maps(self, parameters: QSMSeparationParameterNode) -> dict[str, Any]:
         from QSMSeparationPanel.checks import MAPS
 
-        chosen = {name: getattr(parameters, name) for name in MAPS}
+        chosen = {name: getattr(parameters, parameter) for name, parameter in MAPS.items()}
         return {name: node for name, node in chosen.items() if node is not None}
 
     def _request(self, parameters: QSMSeparationParameterNode) -> Any:
+        from QSMSeparationPanel.checks import MAPS
         from QSMSeparationPanel.job import Request
 
         maps, command = {}, ("run", parameters.scanFolder)
@@ -379,7 +380,7 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
         return Request(
             command=command,
             options=tuple(self._options(parameters, maps)),
-            maps={f"--{name}": node for name, node in maps.items()},
+            maps={f"--{MAPS[name]}": node for name, node in maps.items()},
             labels={option: node for option, node in labels.items() if node is not None},
             reference=next(iter(maps.values()), None),
         )

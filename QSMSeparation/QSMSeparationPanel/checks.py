@@ -12,19 +12,22 @@ from typing import Any
 import numpy as np
 import slicer
 
-from QSMSeparationLib.catalogue import Method, can_estimate_r2prime
+from QSMSeparationLib.data.method import Method
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of
 from QSMSeparationLib.pipeline.checked_inputs import checked_map, checked_mask
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 
-MAPS = ("field", "qsm", "r2prime", "r2star", "r2")
+MAPS = {
+    "local_field": "field", "net": "qsm", "r2prime": "r2prime", "r2star": "r2star", "r2": "r2",
+}  # fmt: skip
+"""Maps that can be chosen, with the names of their parameters and options."""
+
 _NAMES = {
-    "field": "a local field",
-    "qsm": "a local field or QSM",
+    "local_field": "a local field",
+    "net": "a local field or QSM",
     "r2prime": "R2' (or R2* and R2)",
     "r2star": "R2*",
-    "magnitude": "a raw scan",
 }
 _MANY_VOXELS = 2_000_000
 _MANY_FILES = 4000
@@ -46,7 +49,7 @@ class Inputs:
     Parameters
     ----------
     available : frozenset of str
-        Maps that a method can get: ``field``, ``qsm``, ``r2prime``, ``r2star``, ``magnitude``.
+        Maps that a method can get: ``local_field``, ``net``, ``r2prime``, ``r2star``.
     findings : tuple of Finding
         To show below the inputs.
     b0_tesla : float, optional
@@ -78,7 +81,7 @@ class Inspector:
     ) -> Inputs:
         """Inspect loaded volumes: geometry, units, mask."""
         findings = []
-        if "field" not in maps and "qsm" not in maps:
+        if "local_field" not in maps and "net" not in maps:
             findings.append(Finding("choose a local field or a QSM", ok=False))
         if "r2prime" not in maps and "r2star" not in maps:
             findings.append(Finding("choose R2' or R2*", ok=False))
@@ -87,8 +90,8 @@ class Inspector:
         elif maps:
             findings += self._fitting(maps, mask, b0_tesla)
         available = set(maps)
-        if "field" in available:
-            available.add("qsm")
+        if "local_field" in available:
+            available.add("net")
         if {"r2star", "r2"} <= available:
             available.add("r2prime")
         return Inputs(frozenset(available), tuple(findings), b0_tesla)
@@ -145,7 +148,7 @@ class Inspector:
 
 def inspect_folder(path: Path) -> Inputs:
     """Look into the folder of a scan, without reading its files."""
-    scan = {"field", "qsm", "r2star", "magnitude"}
+    scan = {"local_field", "net", "r2star"}
     if str(path) in ("", "."):
         unknown = frozenset(scan | {"r2prime"})
         return Inputs(unknown, (Finding("choose the folder of a scan", ok=False),))
@@ -171,8 +174,8 @@ def method_problem(method: Method, inputs: Inputs) -> str:
     missing = [_NAMES[need] for need in method.needs if need not in inputs.available]
     if missing:
         return f"needs {', '.join(missing)}"
-    if method.estimates_r2prime and not can_estimate_r2prime(inputs.b0_tesla):
-        return f"estimates R2' at 3 T only, not at {inputs.b0_tesla:g} T"
+    if not method.usable_at(inputs.b0_tesla):
+        return f"can't be used at {inputs.b0_tesla:g} T"
     return ""
 
 
@@ -227,7 +230,7 @@ def _map_findings(
     geometry = volume.geometry
     size = " x ".join(f"{v:g}" for v in np.round(geometry.spacing_mm, 3))
     tilt = f", tilted by {geometry.b0_angle_deg:.0f}°" if geometry.b0_angle_deg > 1 else ""
-    unit = "ppm" if kind in ("field", "qsm") else "Hz"
+    unit = "ppm" if kind in ("local_field", "net") else "Hz"
     return [Finding(f"{volume.source}: {unit}, {size} mm{tilt}")]
 
 

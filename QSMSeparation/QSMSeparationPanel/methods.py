@@ -8,18 +8,19 @@ from typing import Any
 import qt
 
 from QSMSeparationLib import catalogue
-from QSMSeparationLib.catalogue import Method, Parameter
+from QSMSeparationLib.data.method import Method, Parameter
 from QSMSeparationPanel.checks import Inputs, method_problem
 
 AUTOMATIC = ""
 """Name of the entry that leaves the choice of the separation to what is known."""
+_NAMES = {"local_field": "local field", "net": "QSM", "r2prime": "R2'", "r2star": "R2*"}
 _ENABLED, _DISABLED = 33, 0  # Qt.ItemIsSelectable | Qt.ItemIsEnabled, and neither
 
 
 def chosen_methods(method: str, inversion: str, inputs: Inputs) -> list[Method]:
     """Return the methods that a run would use: inversion where there is a field, separation."""
     found = []
-    if "field" in inputs.available:
+    if "local_field" in inputs.available:
         found += [m for m in catalogue.methods("inversion") if m.name == inversion]
     name = method or catalogue.default_separation(inputs.available, inputs.b0_tesla)
     return found + [m for m in catalogue.methods("separation") if m.name == name]
@@ -31,7 +32,7 @@ def method_problems(method: str, inversion: str, inputs: Inputs) -> list[str]:
     if method and method not in names:
         return [f"there is no method '{method}'; choose another"]
     inversions = {m.name for m in catalogue.methods("inversion")}
-    if "field" in inputs.available and inversion not in inversions:
+    if "local_field" in inputs.available and inversion not in inversions:
         return [f"there is no inversion '{inversion}'; choose another"]
     chosen = chosen_methods(method, inversion, inputs)
     problems = [(m, method_problem(m, inputs)) for m in chosen]
@@ -104,7 +105,7 @@ class MethodControls:
             stage = "separation" if which == "method" else "inversion"
             for one in catalogue.methods(stage):
                 self._mark(combo, one, method_problem(one, inputs))
-        self._ui.inversionComboBox.enabled = "field" in inputs.available
+        self._ui.inversionComboBox.enabled = "local_field" in inputs.available
         self._filling = False
         self._settings = settings
         chosen = chosen_methods(method, inversion, inputs)
@@ -142,18 +143,18 @@ class MethodControls:
                 self._form.addRow(parameter.name.replace("_", " "), box)
 
     def _spin_box(self, parameter: Parameter, method: Method) -> Any:
-        whole = all(
-            float(n).is_integer() for n in (parameter.default, parameter.low, parameter.high)
-        )
         box = qt.QDoubleSpinBox()
         box.objectName = f"parameter_{parameter.name}"
-        box.decimals = 0 if whole else 3
-        box.minimum, box.maximum = parameter.low, parameter.high
+        box.decimals = 3 if parameter.kind == "float" else 0
+        yes_no = parameter.kind == "bool"
+        box.minimum, box.maximum = (0, 1) if yes_no else (parameter.low, parameter.high)
         box.singleStep = 1.0 if box.decimals == 0 else max(0.001, round(parameter.default / 10, 3))
         box.suffix = f" {parameter.unit}" if parameter.unit else ""
-        box.toolTip = f"{method.title}: {parameter.help} (default {parameter.default:g})"
+        box.toolTip = (
+            f"{method.title}: {parameter.help} (default {parameter.shown(parameter.default)})"
+        )
         box.setProperty("default", float(parameter.default))
-        box.value = parameter.default
+        box.value = float(parameter.default)
         box.connect(
             "valueChanged(double)", lambda value, name=parameter.name: self._set(name, value)
         )
@@ -170,6 +171,7 @@ class MethodControls:
 
 def _about(method: Method) -> str:
     needs = ", ".join(
-        {"qsm": "QSM", "r2prime": "R2'", "r2star": "R2*"}.get(n, n) for n in method.needs
+        {"local_field": "local field", "net": "QSM", "r2prime": "R2'", "r2star": "R2*"}.get(n, n)
+        for n in method.needs
     )
     return f"{method.title}: needs {needs}. {method.citation}"

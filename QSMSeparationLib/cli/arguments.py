@@ -82,6 +82,15 @@ def _add_method_names(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_background(parser: argparse.ArgumentParser) -> None:
+    """Add ``--background``."""
+    names = ", ".join(m.name for m in catalogue.methods("background"))
+    parser.add_argument(
+        "--background", default=catalogue.DEFAULT_BACKGROUND, metavar="NAME",
+        help=f"background removal: {names} (default {catalogue.DEFAULT_BACKGROUND})",
+    )  # fmt: skip
+
+
 def add_relaxivities(parser: argparse.ArgumentParser) -> None:
     """Add ``--dr-para`` and ``--dr-dia``."""
     for source, sign in (("para", "+"), ("dia", "-")):
@@ -118,15 +127,15 @@ def chosen_options(args: argparse.Namespace) -> Options:
 
     parameters = {}
     for item in args.set:
-        name, _, value = item.partition("=")
-        try:
-            parameters[name.strip()] = float(value)
-        except ValueError:
-            raise InputError(f"--set {item}: give PARAMETER=VALUE with a number") from None
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--set {item}: give PARAMETER=VALUE")
+        parameters[name.strip()] = value.strip()
     defaults = Options()
     return Options(
         method=getattr(args, "method", defaults.method),
         inversion=args.inversion,
+        background=getattr(args, "background", defaults.background),
         dr_para=args.dr_para,
         dr_dia=args.dr_dia,
         b0_tesla=getattr(args, "b0", defaults.b0_tesla),

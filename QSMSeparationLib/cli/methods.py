@@ -19,16 +19,11 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace, progress: Progress) -> None:
     """List the catalogue."""
-    rows = [m.describe() for m in catalogue.methods()]
     if args.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([m.describe() for m in catalogue.methods()], indent=2))
         return
-    for row in rows:
-        print(
-            f"{row['stage']:<11} {row['name']:<22} {row['title']}; needs {', '.join(row['needs'])}"
-        )
-        for p in row["parameters"]:
-            unit = f" {p['unit']}" if p["unit"] else ""
-            print(
-                f"{'':<34} {p['name']} = {p['default']:g}{unit} ({p['low']:g} to {p['high']:g}): {p['help']}"
-            )
+    for method in catalogue.methods():
+        needs = ", ".join(method.needs)
+        print(f"{method.stage:<11} {method.name:<22} {method.title}; needs {needs}")
+        for p in method.parameters:
+            print(f"{'':<34} {p.name} = {p.shown(p.default)} ({p.allowed}): {p.help}")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from QSMSeparationLib import __version__
+from QSMSeparationLib import __version__, catalogue
 from QSMSeparationLib.cli import (
     compare,
     demo,
@@ -71,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, progress: Progress) -> int:
     keep_freed_memory()
+    for problem in catalogue.plug_in_problems():
+        progress.message(problem)
     outputs = options.body(options, progress)
     if outputs is not None:
         progress.sink.finish(outputs, progress.failed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from QSMSeparationLib.cli.arguments import (
     Commands,
+    add_background,
     add_command,
     add_keep,
     add_lesions,
@@ -37,6 +38,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for sub-XX/anat/...")
     parser.add_argument("--mask", type=Path, metavar="M", help="brain mask on the grid of the scan")
     add_outputs(parser)
+    add_background(parser)
     add_method_options(parser)
     add_lesions(parser)
     add_keep(parser)
@@ -110,13 +112,13 @@ def _run_scan(
 ) -> None:
     """Read, reconstruct, separate and write one scan."""
     from QSMSeparationLib.io.derivatives import write_result
-    from QSMSeparationLib.pipeline import maps as pipeline
+    from QSMSeparationLib.pipeline.reconstruct import reconstruct
     from QSMSeparationLib.report.write import analyse, write_reading
 
     part = progress.part()
     with part.stage("reading") as report:
         scan = found.read(report)
-    result = pipeline.reconstruct(scan, options, part)
+    result = reconstruct(scan, options, part)
     analysed = analyse(result, lesions, part)
     inputs = scan.inputs | input_hashes({"lesions": args.lesions})
     with outputs, part.stage("writing"):

@@ -20,6 +20,9 @@ from QSMSeparationLib.cli.arguments import (
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 
+_QUANTITIES = {"field": "local_field", "qsm": "net"}
+"""Maps whose option has another name."""
+
 
 def add(commands: Commands) -> None:
     """Add the command and its arguments."""
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     outputs.refuse_existing([*planned, *READING_FILES])
     mask = read_labels(args.mask)
     lesions = given_lesions(args)
-    given = {name: read_map(path) for name, path in given_paths.items()}
+    given = {_QUANTITIES.get(name, name): read_map(path) for name, path in given_paths.items()}
     result = pipeline.separate(given, mask, options, progress)
     analysed = analyse(result, lesions, progress)
     inputs = input_hashes({**given_paths, "mask": args.mask, "lesions": args.lesions})

@@ -54,6 +54,12 @@ class Parameter:
             return "int"
         return "choice" if isinstance(self.default, str) else "float"
 
+    def shown(self, value: Value) -> str:
+        """Return a value as a user would type it, with its unit."""
+        if self.kind == "bool":
+            return "yes" if value else "no"
+        return str(value) if self.kind == "choice" else f"{value:g} {self.unit}".rstrip()
+
     @property
     def allowed(self) -> str:
         """Allowed values in words."""

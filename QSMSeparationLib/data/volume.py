@@ -57,6 +57,26 @@ class Geometry:
         if not np.allclose(matrix.T @ matrix, np.eye(3), atol=1e-3):
             raise InputError("the direction matrix is not a rotation (sheared or broken header)")
 
+    @classmethod
+    def with_b0(
+        cls,
+        shape: tuple[int, int, int],
+        spacing_kji: tuple[float, float, float],
+        b0_kji: tuple[float, float, float],
+    ) -> Geometry:
+        """Return a grid in which B0 has a given direction along the axes of the array.
+
+        The rotation about B0 is left open by this; the one with the second axis in the plane of
+        B0 and the array axis farthest from it is taken.
+        """
+        along = np.asarray(b0_kji[::-1], dtype=np.float64)
+        along = along / np.linalg.norm(along)
+        first = np.eye(3)[np.argmin(np.abs(along))]
+        first = first - (first @ along) * along
+        first /= np.linalg.norm(first)
+        rows = np.stack([first, np.cross(along, first), along])
+        return cls(shape, spacing_kji[::-1], direction=tuple(rows.ravel()))
+
     @property
     def direction_matrix(self) -> NDArray[np.float64]:
         """Direction cosines as a 3x3 array; its columns are the axes (i, j, k)."""

@@ -11,8 +11,8 @@ from QSMSeparationLib.io.derivatives import anat_folder, write_result
 from QSMSeparationLib.io.description import describe_results
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.tables import rows_to_csv
-from QSMSeparationLib.pipeline import maps as pipeline
 from QSMSeparationLib.pipeline.options import Options
+from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.report.figures import comparison_figure, save_figure
 from QSMSeparationLib.report.write import analyse, write_reading
 from QSMSeparationLib.runtime.progress import Progress
@@ -60,7 +60,7 @@ def run_demo(
     outputs.refuse_existing([PICTURE, DATASET, name.split("_")[0]])
     protocol = Protocol(voxel_mm=(voxel_mm,) * 3, spin_echo_times_s=STANDARD_SPIN_ECHO_S, seed=seed)
     scan, truth, lesions = scan_person(seed, protocol, name, progress)
-    result = pipeline.reconstruct(scan, options, progress.part())
+    result = reconstruct(scan, options, progress.part())
     row: dict[str, Any] = {"case": name, "inputs": "pipeline", "method": result.facts["Separation"]}
     row |= {"inversion": options.inversion} | score(result, truth)
     row |= score_field(result, truth)

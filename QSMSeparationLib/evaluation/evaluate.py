@@ -30,6 +30,7 @@ from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.tables import rows_to_csv
 from QSMSeparationLib.pipeline import maps as pipeline
 from QSMSeparationLib.pipeline.options import Options
+from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.preprocess.background import UNRELIABLE
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
@@ -114,18 +115,18 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
     found = Evaluation([], [], {})
     separations = [catalogue.find(name, "separation") for name in plan.methods]
     inversions = [catalogue.find(name, "inversion") for name in plan.inversions]
-    options.settings(*separations, *inversions)  # refuses a parameter that none of them has
+    options.refuse_unknown(*separations, *inversions)
     for number, case in enumerate(cases):
         truth, table = case.truth(), case.lesion_table()
         found.example = {"truth": truth}
         for inversion in inversions:
             chosen = replace(options, inversion=inversion.name, b0_tesla=truth.protocol.b0_tesla)
             given, mask, prepared = _prepared(
-                case, truth, plan, chosen.only(inversion), number, progress
+                case, truth, plan, chosen.restricted_to(inversion), number, progress
             )
             for method in separations:
                 timed = progress.part()
-                own = replace(chosen.only(method), method=method.name)
+                own = replace(chosen.restricted_to(method), method=method.name)
                 result = pipeline.separate(given, mask, own, timed)
                 label = {"case": case.name, "inputs": plan.inputs, "method": method.name}
                 label |= {"inversion": inversion.name}
@@ -146,15 +147,15 @@ def _prepared(
     if plan.inputs == "oracle":
         mask = case.volume(truth.mask.astype(np.uint8), truth, "mask")
         given = oracle_inputs(truth, plan, [plan.seed, number])
-        net = pipeline.invert(given["field"], mask, options, timed, given["r2star"])
-        given["qsm"] = net.volume("net")
+        net = pipeline.invert(given["local_field"], mask, options, timed, given["r2star"])
+        given["net"] = net.volume("net")
     else:
-        net = pipeline.reconstruct(case.scan(), replace(options, method="r2star-qsm"), timed)
+        net = reconstruct(case.scan(), replace(options, method="r2star-qsm"), timed)
         names = {
-            "field": "local_field_in_mask",
+            "local_field": "local_field_in_mask",
             "r2prime": "r2prime",
             "r2star": "r2star",
-            "qsm": "net",
+            "net": "net",
         }
         found = net.maps.keys() | net.intermediate.keys()
         given = {name: net.volume(key) for name, key in names.items() if key in found}
@@ -173,7 +174,7 @@ def oracle_inputs(truth: Truth, plan: Plan, seed: list[int]) -> dict[str, Volume
         return (truth.maps[name] + noise) * brain
 
     arrays = {
-        "field": noisy("local_field", plan.field_sd_ppm),
+        "local_field": noisy("local_field", plan.field_sd_ppm),
         "r2prime": noisy("r2prime", plan.r2prime_sd_hz).clip(min=0),
         "r2star": noisy("r2star", plan.r2prime_sd_hz).clip(min=0),
     }

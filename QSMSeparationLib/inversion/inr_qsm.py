@@ -24,12 +24,12 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.catalogue import find
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.networks.inputs import NET_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
-from QSMSeparationLib.catalogue import find
 from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded, Siren

@@ -13,6 +13,7 @@ from QSMSeparationLib.runtime.errors import InputError
 
 CLASSES: Mapping[str, Callable[..., nn.Module]] = {"unet": UNet, "susep": SusepNet}
 
+
 def create(architecture: str, parameters: Mapping[str, Any]) -> nn.Module:
     """Return an untrained network of any size."""
     if architecture not in CLASSES:

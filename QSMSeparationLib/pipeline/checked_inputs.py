@@ -10,7 +10,6 @@ from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.physics.constants import hz_per_ppm
 from QSMSeparationLib.runtime.errors import InputError
 
-_NAMES_OF_FLAGS = {"field": "local_field", "qsm": "net"}
 # Typical mean magnitude over a brain: 0.0076 ppm in the 3 T scan of the QSM challenge of 2016,
 # 0.01 to 0.02 ppm in simulated heads. Guesses the unit of a field that can't be in ppm.
 _TYPICAL_FIELD_PPM = 0.01
@@ -47,14 +46,14 @@ def checked_map(
     volume : Volume
         The map.
     kind : str
-        Name of the map (:mod:`QSMSeparationLib.data.quantities`), or ``field`` and ``qsm``.
+        Name of the map (:mod:`QSMSeparationLib.data.quantities`).
     mask : Volume
         The brain mask; the map must lie on its grid.
     b0_tesla : float
         Field strength; relaxation rates grow with it.
     """
     mask.require_same_grid(volume)
-    quantity = MAPS[_NAMES_OF_FLAGS.get(kind, kind)]
+    quantity = MAPS[kind]
     inside = mask.array > 0
     values = volume.array.astype(np.float32, copy=False)
     brain = values[inside]

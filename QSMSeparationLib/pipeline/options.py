@@ -62,6 +62,12 @@ class Options:
         kept = {name: value for name, value in self.parameters.items() if name in known}
         return replace(self, parameters=kept)
 
+    def without(self, method: Method) -> Options:
+        """Return the options without the parameters of a method that has run."""
+        names = {p.name for p in method.parameters}
+        kept = {name: value for name, value in self.parameters.items() if name not in names}
+        return replace(self, parameters=kept)
+
     def parameters_for(self, method: Method) -> dict[str, Value]:
         """Return all parameters of a method: its defaults, overridden by what the user gave."""
         return method.parameters_for(self.restricted_to(method).parameters)

@@ -55,7 +55,9 @@ def weight_hashes(method: Method, context: Context) -> dict[str, Any]:
         return {}
     from QSMSeparationLib.networks.weights import load_weights
 
-    hashes = {name: load_weights(name, context.weights.get(name)).sha256 for name in method.networks}
+    hashes = {
+        name: load_weights(name, context.weights.get(name)).sha256 for name in method.networks
+    }
     return {"WeightsSha256": hashes}
 
 

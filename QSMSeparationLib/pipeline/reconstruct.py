@@ -1,28 +1,144 @@
-"""Stages of a raw scan on the way to maps: brain, total field, relaxation, data checks."""
+"""A raw scan in, a Result out: mask, field, background, R2*, R2, inversion, separation, checks."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.scan import Scan, SpinEcho
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.physics.constants import hz_per_ppm
+from QSMSeparationLib.physics.constants import hz_per_ppm, relaxivity
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import referenced
+from QSMSeparationLib.pipeline import provenance
+from QSMSeparationLib.pipeline.options import Options
+from QSMSeparationLib.pipeline.run_method import choose_methods, separate_maps
 from QSMSeparationLib.preprocess import checks
+from QSMSeparationLib.preprocess.background import BackgroundResult, remove_background
 from QSMSeparationLib.preprocess.field_map import FieldEstimate, estimate_field
 from QSMSeparationLib.preprocess.mask import brain_mask, clean_mask
 from QSMSeparationLib.preprocess.r2 import fit_r2
 from QSMSeparationLib.preprocess.r2prime import r2prime_from, register_to
 from QSMSeparationLib.preprocess.r2star import fit_r2star
+from QSMSeparationLib.runtime.context import Context
+from QSMSeparationLib.runtime.device import choose_device
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
+
+_LEAST_VOXELS = 8
+"""Fewer slices make no three-dimensional dipole field."""
+
+_NOTED_LOSS = 0.001
+"""Share of voxels without R2* from which on the user is told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """Relaxation rates of a scan in Hz, and the noise SD of its magnitude."""
+
+    r2star: torch.Tensor
+    r2: torch.Tensor | None
+    r2prime: torch.Tensor | None
+    noise_sd: float
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def within(self, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the rates that there are, by name, 0 outside a mask."""
+        rates = {"r2star": self.r2star, "r2": self.r2, "r2prime": self.r2prime}
+        return {name: rate * mask for name, rate in rates.items() if rate is not None}
+
+
+def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
+    """Turn a raw scan into chi+, chi- and net chi.
+
+    Parameters
+    ----------
+    scan : Scan
+        The echoes; ``mask`` and ``spin_echo`` are used where it has them.
+    options : Options
+        Choices of the user; the field strength is that of the scan.
+    progress : Progress
+        Receives the stages.
+    """
+    options = replace(options, b0_tesla=scan.b0_tesla)
+    require_reconstructable(scan)
+    background_method = catalogue.find(options.background, "background")
+    _refuse_early(scan, options, background_method)
+    magnitude = torch.from_numpy(scan.magnitude).to(choose_device(options.device))
+    brain = find_brain(scan, magnitude, progress)
+    field = total_field(scan, magnitude, brain, progress)
+    rates = relaxation(scan, magnitude, brain, field, progress)
+    with progress.stage("background field") as report:
+        background = remove_background(
+            _field_maps(scan, brain, field),
+            background_method,
+            options.parameters_for(background_method),
+            [rate for rate in (rates.r2star, rates.r2prime) if rate is not None],
+            Context(report),
+        )
+    maps = local_maps(scan, options, magnitude, field, background, rates)
+    sources = separate_maps(maps, options.without(background_method), progress)
+    with progress.stage("data checks"):
+        residual = residual_field(maps, sources.net)
+        done = data_checks(scan, maps, field, brain, residual, rates.noise_sd, sources.net)
+    facts = provenance.merged(
+        provenance.facts_of_maps(maps, options),
+        {"EchoTimes_s": list(scan.echo_times_s)},
+        rates.facts,
+        provenance.facts_of_method(background_method, options.parameters_for(background_method)),
+        sources.facts,
+        {"SecondsPerStage": dict(progress.seconds)},
+    )
+    measured = {"local_field": background.local_field, **rates.within(maps.mask)}
+    between = {
+        "local_field_in_mask": background.local_field_in_mask,
+        "total_field": field.total_field_ppm,
+        "trust": field.reliability,
+    }
+    return Result(
+        scan.geometry,
+        maps.mask.cpu().numpy(),
+        maps=_arrays(measured) | sources.maps() | _arrays({"residual": residual}),
+        intermediate=_arrays(between) | sources.intermediate(),
+        facts=facts,
+        notes=[*scan.notes, *field.notes, *rates.notes, *background.notes, *sources.notes],
+        checks=done,
+    )
+
+
+def require_reconstructable(scan: Scan) -> None:
+    """Refuse a scan from which no susceptibility can be computed, with the reason."""
+    if len(scan.echo_times_s) < 2:
+        raise InputError(
+            f"{scan.name}: one echo only; R2* and an offset-free field need two or more echoes"
+        )
+    if min(scan.geometry.shape) < _LEAST_VOXELS:
+        raise InputError(
+            f"{scan.name}: {min(scan.geometry.shape)} slices; the dipole field is three-dimensional, "
+            f"give at least {_LEAST_VOXELS}"
+        )
+
+
+def _refuse_early(scan: Scan, options: Options, background: catalogue.Method) -> None:
+    """Refuse methods and parameters that can't be used before anything is computed."""
+    available = {"local_field", "net", "r2star"} | ({"r2prime"} if scan.spin_echo else set())
+    chosen = choose_methods(frozenset(available), options, invert=True)
+    options.refuse_unknown(background, *chosen)
+
+
+def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def find_brain(scan: Scan, magnitude: torch.Tensor, progress: Progress) -> torch.Tensor:
-    """Brain mask given with the scan, or found in its magnitude."""
+    """Return the brain mask that came with the scan, or find one in its magnitude."""
     with progress.stage("brain mask") as report:
         if scan.mask is not None:
             Volume(scan.mask.array, scan.geometry, "scan").require_same_grid(scan.mask)
@@ -37,7 +153,7 @@ def find_brain(scan: Scan, magnitude: torch.Tensor, progress: Progress) -> torch
 def total_field(
     scan: Scan, magnitude: torch.Tensor, mask: torch.Tensor, progress: Progress
 ) -> FieldEstimate:
-    """Total field from the wrapped phase."""
+    """Estimate the total field from the wrapped phase."""
     with progress.stage("field map") as report:
         return estimate_field(
             magnitude,
@@ -45,8 +161,7 @@ def total_field(
             scan.echo_times_s,
             scan.b0_tesla,
             mask,
-            scan.geometry.spacing_kji,
-            scan.geometry.b0_kji,
+            scan.geometry,
             report=report,
         )
 
@@ -55,36 +170,32 @@ def relaxation(
     scan: Scan,
     magnitude: torch.Tensor,
     mask: torch.Tensor,
-    estimate: FieldEstimate,
-    result: Result,
+    field: FieldEstimate,
     progress: Progress,
-) -> tuple[dict[str, torch.Tensor], float]:
-    """R2*, where there is a spin echo R2 and R2', and the noise SD of the magnitude."""
+) -> Relaxation:
+    """Fit R2*, and R2 and R2' where there is a spin echo."""
     with progress.stage("R2*") as report:
         fit = fit_r2star(
             magnitude,
             scan.echo_times_s,
             mask,
-            estimate.total_field_ppm,
+            field.total_field_ppm,
             scan.b0_tesla,
             report=report,
         )
+    notes: list[str] = []
     lost = float(fit.uncorrectable.sum() / mask.sum())
-    if lost > 0.001:
-        result.notes.append(
-            f"R2* could not be fitted in {100 * lost:.1f} % of the mask (dephasing)"
-        )
-    rates = {"r2star_hz": fit.r2star_hz}
-    result.facts["R2primeOrigin"] = "none (no spin echo)"
+    if lost > _NOTED_LOSS:
+        notes.append(f"R2* could not be fitted in {100 * lost:.1f} % of the mask (dephasing)")
     if scan.spin_echo is None:
-        return rates, fit.noise_sd
-    r2 = _r2(scan, scan.spin_echo, magnitude, mask, result, progress)
+        origin = dict.fromkeys(("R2primeOrigin", "SeparationR2prime"), provenance.R2PRIME_NONE)
+        return Relaxation(fit.r2star_hz, None, None, fit.noise_sd, origin, tuple(notes))
+    r2, facts, said = _r2(scan, scan.spin_echo, magnitude, mask, progress)
     r2prime, clipped = r2prime_from(fit.r2star_hz, r2, mask)
-    result.notes.append(
-        f"R2' = R2* - R2 was negative and set to 0 in {100 * clipped:.1f} % of the mask"
-    )
-    result.facts["R2primeOrigin"] = "measured (R2* - R2 of the spin echo)"
-    return rates | {"r2_hz": r2, "r2prime_hz": r2prime}, fit.noise_sd
+    said.append(f"R2' = R2* - R2 was negative and set to 0 in {100 * clipped:.1f} % of the mask")
+    for name in ("R2primeOrigin", "SeparationR2prime"):
+        facts[name] = provenance.R2PRIME_MEASURED
+    return Relaxation(fit.r2star_hz, r2, r2prime, fit.noise_sd, facts, (*notes, *said))
 
 
 def _r2(
@@ -92,16 +203,16 @@ def _r2(
     spin_echo: SpinEcho,
     magnitude: torch.Tensor,
     mask: torch.Tensor,
-    result: Result,
     progress: Progress,
-) -> torch.Tensor:
-    """R2 of the spin echo, laid over the gradient echo."""
+) -> tuple[torch.Tensor, dict[str, Any], list[str]]:
+    """Return R2 of the spin echo, laid over the gradient echo, with facts and notes."""
+    notes: list[str] = []
     with progress.stage("registering spin echo"):
         fixed = Volume(magnitude[0].cpu().numpy(), scan.geometry, "gradient echo")
         moving = Volume(spin_echo.magnitude[0], spin_echo.geometry, "spin echo")
         found = register_to(moving, fixed)
     if found.applied:
-        result.notes.append(
+        notes.append(
             f"the spin echo was moved by {found.shift_mm:.1f} mm and {found.angle_deg:.1f} degrees"
         )
     if not found.applied and scan.geometry.difference(spin_echo.geometry) is None:
@@ -115,49 +226,83 @@ def _r2(
         train = torch.from_numpy(np.stack(moved)).to(magnitude.device)
     with progress.stage("R2") as report:
         fit = fit_r2(train, spin_echo.echo_times_s, mask, scan.geometry.spacing_kji, report=report)
-    result.facts["R2Fit"] = fit.method
-    return fit.r2_hz
+    return fit.r2_hz, {"R2Fit": fit.method}, notes
 
 
-def residual_field(maps: Maps, net_ppm: torch.Tensor) -> torch.Tensor:
-    """Local field that net chi does not explain, mean 0 over the mask."""
-    dipole = DipoleOperator(
-        tuple(maps.mask.shape), maps.spacing_kji, maps.b0_kji, device=maps.mask.device
+def _field_maps(scan: Scan, brain: torch.Tensor, field: FieldEstimate) -> Maps:
+    """Return what background removal works on."""
+    return Maps(
+        mask=brain,
+        spacing_kji=scan.geometry.spacing_kji,
+        b0_kji=scan.geometry.b0_kji,
+        b0_tesla=scan.b0_tesla,
+        total_field=field.total_field_ppm,
+        trust=field.reliability,
     )
-    residual = maps.local_field - dipole(net_ppm)
-    return referenced(residual, maps.mask)
 
 
-def data_checks(
+def local_maps(
     scan: Scan,
-    maps: Maps,
-    estimate: FieldEstimate,
-    brain: torch.Tensor,
-    residual_ppm: torch.Tensor,
-    noise_sd: float,
-    result: Result,
-) -> list[checks.Check]:
-    """What a reader of the maps would want to know of the data."""
-    net = torch.from_numpy(result.maps["net"]).to(maps.mask.device)
-    turn_ppm = 1 / (float(np.diff(scan.echo_times_s).min()) * hz_per_ppm(scan.b0_tesla))
-    done = [
-        checks.check_phase_sign(estimate.sign),
-        checks.check_snr(torch.from_numpy(scan.magnitude[0]).to(brain.device), noise_sd, brain),
-        checks.check_mask_volume(brain, scan.geometry.voxel_volume_mm3),
-        checks.check_mask_kept(maps.mask, brain),
-        checks.check_wraps(estimate.total_field_ppm, maps.mask, turn_ppm),
-        checks.check_echo_consistency(estimate.reliability, brain),
-        checks.check_r2star(maps.r2star, maps.mask, scan.b0_tesla),
-        checks.check_residual_field(residual_ppm, maps.mask),
-    ]
-    if maps.r2prime is not None:
-        done.append(checks.check_feasible(maps.r2prime, net, maps.mask, maps.mean_dr))
-    return done
+    options: Options,
+    magnitude: torch.Tensor,
+    field: FieldEstimate,
+    background: BackgroundResult,
+    rates: Relaxation,
+) -> Maps:
+    """Return what inversion and separation work on; R2 takes no part."""
+    known = rates.within(background.mask)
+    known.pop("r2", None)
+    return Maps(
+        mask=background.mask,
+        spacing_kji=scan.geometry.spacing_kji,
+        b0_kji=scan.geometry.b0_kji,
+        b0_tesla=scan.b0_tesla,
+        local_field=background.local_field_in_mask,
+        trust=data_weight(magnitude, field.reliability, background.mask),
+        dr_para=relaxivity(options.dr_para, scan.b0_tesla),
+        dr_dia=relaxivity(options.dr_dia, scan.b0_tesla),
+        **known,
+    )
 
 
 def data_weight(
     magnitude: torch.Tensor, reliability: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
-    """Weight of the field in the inversion: magnitude (up to its median) times reliability."""
+    """Return how far the field is trusted: magnitude (up to its median) times reliability."""
     strength = magnitude.square().sum(dim=0).sqrt_()
     return (strength / strength[mask].median()).clamp_(max=1.0) * reliability * mask
+
+
+def residual_field(maps: Maps, net_ppm: torch.Tensor) -> torch.Tensor:
+    """Return the local field that net chi does not explain, mean 0 over the mask."""
+    dipole = DipoleOperator(
+        tuple(maps.mask.shape), maps.spacing_kji, maps.b0_kji, device=maps.mask.device
+    )
+    (local_field,) = maps.need("local_field")
+    return referenced(local_field - dipole(net_ppm), maps.mask)
+
+
+def data_checks(
+    scan: Scan,
+    maps: Maps,
+    field: FieldEstimate,
+    brain: torch.Tensor,
+    residual_ppm: torch.Tensor,
+    noise_sd: float,
+    net_ppm: torch.Tensor,
+) -> list[checks.Check]:
+    """Check what a reader of the maps would want to know of the data."""
+    turn_ppm = 1 / (float(np.diff(scan.echo_times_s).min()) * hz_per_ppm(scan.b0_tesla))
+    done = [
+        checks.check_phase_sign(field.sign),
+        checks.check_snr(torch.from_numpy(scan.magnitude[0]).to(brain.device), noise_sd, brain),
+        checks.check_mask_volume(brain, scan.geometry.voxel_volume_mm3),
+        checks.check_mask_kept(maps.mask, brain),
+        checks.check_wraps(field.total_field_ppm, maps.mask, turn_ppm),
+        checks.check_echo_consistency(field.reliability, brain),
+        checks.check_r2star(maps.r2star, maps.mask, scan.b0_tesla),
+        checks.check_residual_field(residual_ppm, maps.mask),
+    ]
+    if maps.r2prime is not None:
+        done.append(checks.check_feasible(maps.r2prime, net_ppm, maps.mask, maps.mean_dr))
+    return done

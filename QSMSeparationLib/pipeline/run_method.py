@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
@@ -62,6 +64,17 @@ class Sources:
     facts: dict[str, Any]
     notes: tuple[str, ...]
 
+    def maps(self) -> dict[str, NDArray[np.float32]]:
+        """Return the maps of a result, by name."""
+        tensors = {"chi_para": self.chi_para, "chi_dia": self.chi_dia, "net": self.net}
+        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+    def intermediate(self) -> dict[str, NDArray[np.float32]]:
+        """Return the maps that are written only when asked for, by name."""
+        if self.net_inversion is None:
+            return {}
+        return {"net_inversion": self.net_inversion.cpu().numpy()}
+
 
 def invert_maps(maps: Maps, options: Options, progress: Progress) -> Inverted:
     """Run the chosen inversion and reference its map to the mean of the mask."""
@@ -79,8 +92,11 @@ def invert_maps(maps: Maps, options: Options, progress: Progress) -> Inverted:
 
 def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
     """Run inversion (unless net chi is there) and separation."""
-    method = _chosen_separation(maps, options)
-    inverted = _net_chi(maps, method, options, progress)
+    invert = maps.net is None
+    chosen = choose_methods(_available(maps), options, invert)
+    options.refuse_unknown(*chosen)
+    method = chosen[-1]
+    inverted = invert_maps(maps, options, progress) if invert else _given_net(maps)
     maps = replace(maps, net=inverted.net)
     parameters = options.parameters_for(method)
     notes: list[str] = []
@@ -110,10 +126,24 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
     )
 
 
-def _chosen_separation(maps: Maps, options: Options) -> Method:
-    """Return the separation that the user chose, or the one that fits the maps."""
-    available = _available(maps)
-    name = options.method or catalogue.default_separation(available, maps.b0_tesla)
+def choose_methods(available: frozenset[str], options: Options, invert: bool) -> tuple[Method, ...]:
+    """Return the inversion, if there is to be one, and the separation.
+
+    Parameters
+    ----------
+    available : frozenset of str
+        Maps that there are, net chi among them where an inversion can make it.
+    options : Options
+        Names of the methods; no separation named: the one that fits the maps.
+    invert : bool
+        Whether net chi is to be made.
+
+    Raises
+    ------
+    InputError
+        When a method is not there or lacks a map.
+    """
+    name = options.method or catalogue.default_separation(available, options.b0_tesla)
     method = catalogue.find(name, "separation")
     missing = [need for need in method.needs if need not in available]
     if missing:
@@ -121,7 +151,9 @@ def _chosen_separation(maps: Maps, options: Options) -> Method:
         raise InputError(
             f"{method.name} needs {', '.join(missing)}; give {hint}, or choose another method"
         )
-    return method
+    if not invert:
+        return (method,)
+    return catalogue.find(options.inversion, "inversion"), method
 
 
 def _available(maps: Maps) -> frozenset[str]:
@@ -131,16 +163,11 @@ def _available(maps: Maps) -> frozenset[str]:
     return frozenset(there | ({"net"} if "local_field" in there else set()))
 
 
-def _net_chi(maps: Maps, separation: Method, options: Options, progress: Progress) -> Inverted:
-    """Return net chi as it was given, about its mean, or that of the chosen inversion."""
-    if maps.net is not None:
-        options.refuse_unknown(separation)
-        return Inverted(
-            referenced(maps.net, maps.mask), {"Inversion": "none (net chi was given)"}
-        )
-    inversion = catalogue.find(options.inversion, "inversion")
-    options.refuse_unknown(separation, inversion)
-    return invert_maps(maps, options, progress)
+def _given_net(maps: Maps) -> Inverted:
+    """Return net chi as it was given, about its mean over the mask."""
+    (net,) = maps.need("net")
+    facts = {"Inversion": "none (net chi was given)", "Reference": REFERENCE_MEAN}
+    return Inverted(referenced(net, maps.mask), facts)
 
 
 def _user_weights(method: Method, weights: Path | None) -> dict[str, Path]:

@@ -83,8 +83,9 @@ def remove_background(
         Progress.
     """
     method = method or find(DEFAULT_BACKGROUND, "background")
-    (total_field,) = maps.need("total_field")
     given = maps.mask.bool()
+    if not given.any():
+        raise InputError("background removal: the brain mask is empty")
     depth = gaussian(given.float(), _EDGE_SD_MM, maps.spacing_kji)
     pure, filled = _filled(maps, given & (depth >= _PURE_SHARE))
     field, known, box = pure.total_field, None, mask_box(pure.mask)
@@ -130,9 +131,7 @@ def _sources_in_rates(maps: Maps, rates_hz: Sequence[Tensor], box: Box) -> _Prio
     inside, trust = maps.mask[box], maps.trust[box]
     sure = trust >= _RATE_UNRELIABLE
     spacing, b0 = maps.spacing_kji, maps.b0_kji
-    rates = [
-        fill_harmonic(rate[box], inside & ~sure, inside & sure, spacing) for rate in rates_hz
-    ]
+    rates = [fill_harmonic(rate[box], inside & ~sure, inside & sure, spacing) for rate in rates_hz]
     sources = sources_seen_in_rates(maps.total_field[box], inside, trust, rates, spacing, b0)
     return _PriorSources(sources, inside, spacing, b0)
 

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics.constants import hz_per_ppm
 from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.preprocess import bipolar
@@ -35,7 +36,6 @@ from QSMSeparationLib.preprocess.reliability import mend, reliability
 from QSMSeparationLib.preprocess.unwrap import unwrap
 from QSMSeparationLib.runtime.progress import Report, silent
 
-Triple = tuple[float, float, float]
 OFFSET_SIGMA_MM = 4.0
 
 
@@ -76,8 +76,7 @@ def estimate_field(
     echo_times_s: tuple[float, ...],
     b0_tesla: float,
     mask: Tensor | NDArray[np.bool_],
-    spacing_kji: Triple,
-    b0_kji: Triple,
+    geometry: Geometry,
     *,
     phase_sign: int | None = None,
     report: Report = silent,
@@ -94,10 +93,8 @@ def estimate_field(
         Field strength.
     mask : Tensor or ndarray of bool
         Where to estimate, (k, j, i).
-    spacing_kji : tuple of float
-        Voxel size in mm.
-    b0_kji : tuple of float
-        Unit vector of B0 in array axes.
+    geometry : Geometry
+        Grid of the echoes.
     phase_sign : {1, -1}, optional
         Sign of the stored phase; detected when missing.
     report : callable
@@ -109,7 +106,7 @@ def estimate_field(
         Maps on the device of ``magnitude``.
     """
     steps = len(echo_times_s) + 6
-    echoes = Echoes.crop(magnitude, phase_rad, echo_times_s, mask, spacing_kji)
+    echoes = Echoes.crop(magnitude, phase_rad, echo_times_s, mask, geometry.spacing_kji)
     notes = list(bipolar.remove_ramp(echoes))
     report(1, steps)
     pairs, product = shortest_gap(echoes)
@@ -128,9 +125,7 @@ def estimate_field(
     sd = noise_sd(line, echoes) * echoes.unit
     maps = [echoes.uncrop(m) for m in (total, noise, reliability, offset)]
     if phase_sign is None:
-        sign = detect_phase_sign(
-            maps[0], magnitude, echo_times_s, mask, spacing_kji, b0_kji, maps[2]
-        )
+        sign = detect_phase_sign(maps[0], magnitude, echo_times_s, mask, geometry, maps[2])
     else:
         sign = PhaseSign(int(phase_sign), 1.0, f"phase sign {phase_sign:+d} as given")
     if sign.sign < 0:

@@ -10,17 +10,15 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.preprocess.smv import Frame
 from QSMSeparationLib.runtime.context import Context
 
 _SHELL_MM = 24.0
 
 
-def pdf(
-    maps: Maps, context: Context, *, background_iterations: int
-) -> tuple[Tensor, Tensor]:
+def pdf(maps: Maps, context: Context, *, background_iterations: int) -> tuple[Tensor, Tensor]:
     """Return the local field in ppm and the mask, in which all of it holds."""
     (field,) = maps.need("total_field")
     mask, spacing_kji, iterations = maps.mask, maps.spacing_kji, background_iterations

@@ -18,6 +18,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.smoothing import gaussian
 
@@ -57,8 +58,7 @@ def detect_phase_sign(
     magnitude: Array,
     echo_times_s: tuple[float, ...],
     mask: Array,
-    spacing_kji: Triple,
-    b0_kji: Triple,
+    geometry: Geometry,
     reliability: Array | None = None,
 ) -> PhaseSign:
     """Tell whether a total field has the right sign.
@@ -73,13 +73,13 @@ def detect_phase_sign(
         Echo times in seconds.
     mask, reliability : Tensor or ndarray
         Brain mask, and weights of the field.
-    spacing_kji, b0_kji : tuple of float
-        Voxel size in mm; unit vector of B0 in array axes.
+    geometry : Geometry
+        Their grid.
     """
     magnitude = torch.as_tensor(magnitude)
     device = magnitude.device
-    block = [max(1, round(COARSE_MM / s)) for s in spacing_kji]
-    spacing = tuple(s * b for s, b in zip(spacing_kji, block, strict=True))
+    block = [max(1, round(COARSE_MM / s)) for s in geometry.spacing_kji]
+    spacing = tuple(s * b for s, b in zip(geometry.spacing_kji, block, strict=True))
     weight = torch.as_tensor(mask, device=device).float()
     if reliability is not None:
         weight = weight * torch.as_tensor(reliability, device=device)
@@ -88,7 +88,7 @@ def detect_phase_sign(
     field /= coverage.clamp_min(1e-6)
     inside = coverage > 0.5
     first, last = (_coarse(magnitude[e].float(), block) for e in (0, -1))
-    dipole = DipoleOperator(tuple(field.shape), spacing, b0_kji, pad=0.5, device=device)
+    dipole = DipoleOperator(tuple(field.shape), spacing, geometry.b0_kji, pad=0.5, device=device)
     air = _air_witness(field, first, inside, dipole)
     decay = torch.log(first.clamp_min(1e-6) / last.clamp_min(1e-6))
     iron = _iron_witness(field, decay, inside, dipole, spacing)

@@ -46,9 +46,7 @@ as much noise."""
 _MARGIN_MM = 20.0
 
 
-def resharp(
-    maps: Maps, context: Context, *, background_iterations: int
-) -> tuple[Tensor, Tensor]:
+def resharp(maps: Maps, context: Context, *, background_iterations: int) -> tuple[Tensor, Tensor]:
     """Return the local field in ppm and the mask, in which all of it holds."""
     (field,) = maps.need("total_field")
     mask, spacing_kji, b0_kji = maps.mask, maps.spacing_kji, maps.b0_kji
@@ -75,7 +73,8 @@ def resharp(
         return frame.backward(frame.forward(u).mul_(inverse)).mul_(inside)
 
     data = frame.forward(field * inside)
-    u = _conjugate_gradient(normal, condition, adjoint_of_rows(data), background_iterations, context.report
+    u = _conjugate_gradient(
+        normal, condition, adjoint_of_rows(data), background_iterations, context.report
     )
     spectrum = frame.forward(u)
     left = torch.zeros_like(field)

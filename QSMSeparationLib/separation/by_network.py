@@ -23,9 +23,7 @@ from QSMSeparationLib.separation.guided import closed_form_guided
 from QSMSeparationLib.solvers.refine import refine
 
 
-def separate_by_network(
-    maps: Maps, context: Context, *, refinement: int
-) -> tuple[Tensor, Tensor]:
+def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm.
 
     Parameters

@@ -18,9 +18,7 @@ from QSMSeparationLib.physics.two_sources import solve_two_sources
 from QSMSeparationLib.runtime.context import Context
 
 
-def r2star_qsm(
-    maps: Maps, context: Context, *, relaxivity_3t: float
-) -> tuple[Tensor, Tensor]:
+def r2star_qsm(maps: Maps, context: Context, *, relaxivity_3t: float) -> tuple[Tensor, Tensor]:
     """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2*.
 
     Parameters

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.by_network import linear_inversion, linear_start
-from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.networks.inputs import FIELD_PPM, NET_PPM, qsm_inputs
+from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
 from QSMSeparationLib.runtime.errors import InputError

@@ -77,7 +77,17 @@ def draw_training_head(anatomy: FineAnatomy, seed: int) -> TrainingHead:
     r2star = _measured_r2star(para, dia, r2, mask, rng)
     maps = Maps(mask, (spacing_mm,) * 3, (1.0, 0.0, 0.0), local_field=field, r2star=r2star)
     importance = mask * (1 + blob_share)
-    stack = torch.stack([field, find("tv", "inversion").run(maps), linear_inversion(maps), para, dia, r2, importance])
+    stack = torch.stack(
+        [
+            field,
+            find("tv", "inversion").run(maps),
+            linear_inversion(maps),
+            para,
+            dia,
+            r2,
+            importance,
+        ]
+    )
     stack *= mask
     return TrainingHead(stack[(slice(None), *Window(maps, 0.0).box)], spacing_mm, prior)
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.networks.inputs import (
     NET_PPM,
     qsm_inputs,
@@ -19,6 +18,7 @@ from QSMSeparationLib.networks.inputs import (
     starting_rate,
 )
 from QSMSeparationLib.networks.susep import SusepOutput
+from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import guided_closed_form

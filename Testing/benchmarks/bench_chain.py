@@ -21,8 +21,8 @@ from peak_memory import peak_mib, reset_peak
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.evaluation.cases import find_cases
-from QSMSeparationLib.pipeline import maps as pipeline
 from QSMSeparationLib.pipeline.options import Options
+from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.runtime.memory import keep_freed_memory
 from QSMSeparationLib.runtime.progress import NullSink, Progress
 
@@ -80,7 +80,7 @@ def measure(
     sink = MemorySink()
     keep_freed_memory()  # as qsmsep does
     progress = Progress(sink)
-    pipeline.reconstruct(scan, Options(), progress)
+    reconstruct(scan, Options(), progress)
     rows = [(name, s, sink.mib[name]) for name, s in progress.seconds.items()]
     total = sum(seconds for _, seconds, _ in rows)
     return [*rows, ("all", total, max(mib for *_, mib in rows))]

@@ -30,6 +30,7 @@ from QSMSeparationLib.evaluation import metrics
 from QSMSeparationLib.evaluation.cases import Case, find_cases
 from QSMSeparationLib.inversion.inr_qsm import Patchwise, fit_patches
 from QSMSeparationLib.physics.dipole import DipoleOperator
+from QSMSeparationLib.runtime.context import Context
 
 INVERSIONS = ("tkd", "tv", "qsmnet", "cycle-qsm", "inr-qsm")
 SEPARATIONS = ("closed-form", "closed-form-guided", "chi-separation", "inr-sep")
@@ -120,9 +121,9 @@ def _random_shapes(mask: Tensor, spacing: tuple[float, ...]) -> Tensor:
 
 def inversions(cycle_weights: list[Path]) -> dict[str, Callable[[Maps], Tensor]]:
     """Return the inversions by name, and cycle-qsm with other weights, with and without steps."""
-    chosen = {name: catalogue.find(name, "inversion").load() for name in INVERSIONS}
+    chosen = {name: catalogue.find(name, "inversion").run for name in INVERSIONS}
     for file in cycle_weights:
-        given = partial(chosen["cycle-qsm"], weights=file)
+        given = partial(chosen["cycle-qsm"], context=Context(weights={"cycle-qsm": file}))
         chosen[f"FILE {file.stem}"] = given
         chosen[f"FILE {file.stem}, no steps"] = partial(given, refinement=0)
     return chosen
@@ -152,10 +153,10 @@ def compare_separations(objects: list[Object]) -> None:
     """Print the errors of both sources of every separation that needs no weights."""
     print(f"{'object':24}{'method':20}{'chi+ NRMSE %':>14}{'chi- NRMSE %':>14}{'CPU s':>9}")
     for item in objects:
-        maps = replace(item.maps, net=catalogue.find("tv", "inversion").load()(item.maps))
+        maps = replace(item.maps, net=catalogue.find("tv", "inversion").run(item.maps))
         for name in SEPARATIONS:
             start = time.process_time()
-            found = catalogue.find(name, "separation").load()(maps)
+            found = catalogue.find(name, "separation").run(maps)
             seconds = time.process_time() - start
             errors = [
                 metrics.nrmse(f.numpy(), t.numpy(), maps.mask.numpy())

@@ -46,12 +46,12 @@ def measure(name: str, stage: str, shape: tuple[int, int, int], runs: int = 3) -
     if stage == "separation":
         maps = replace(maps, net=chi * mask, r2prime=114 * chi.abs() * mask)
     del chi, field, k, j, i
-    method, seconds = find(name, stage).load(), []
+    method, seconds = find(name, stage), []
     before = peak_mib()
     for _ in range(runs):
         start = time.perf_counter()
         with least_memory() if stage == "separation" else nullcontext():
-            method(maps)
+            method.run(maps)
         seconds.append(time.perf_counter() - start)
     return min(seconds), before, peak_mib()
 

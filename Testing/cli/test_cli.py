@@ -125,7 +125,7 @@ def test_invert_writes_net_chi(case, tmp_path):
 def test_methods_as_json_names_inputs_and_citations(capsys):
     assert run("methods", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["closed-form"]["needs"] == ["qsm", "r2prime"]
+    assert rows["closed-form"]["needs"] == ["net", "r2prime"]
     assert all(row["citation"] for row in rows.values())
 
 

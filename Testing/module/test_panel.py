@@ -235,11 +235,11 @@ class MethodsTest(ModuleTestCase):
     def test_a_method_is_grey_exactly_when_it_lacks_something(self):
         self.choose_maps()
         available = self.logic.inputs(self.parameters).available
-        self.assertEqual(available, {"qsm", "r2prime"})
+        self.assertEqual(available, {"net", "r2prime"})
         combo = self.ui.methodComboBox
         for method in catalogue.methods("separation"):
             lacks = set(method.needs) - available
-            if not method.weights:
+            if not method.networks:
                 self.assertEqual(self.enabled(combo, method.name), not lacks, method.name)
             if lacks:
                 self.assertIn("needs", combo.itemText(combo.findData(method.name)))
@@ -274,12 +274,12 @@ class MethodsTest(ModuleTestCase):
         names = [m.name for m in chosen_methods("", "tv", inputs)]
         self.assertEqual(names, ["tv", "chi-sepnet-r2prime"])
 
-    def test_r2prime_is_estimated_at_3_tesla_only(self):
-        method = replace(catalogue.methods("separation")[0], needs=(), estimates_r2prime=True)
+    def test_a_method_is_used_at_its_field_strengths_only(self):
+        method = replace(catalogue.methods("separation")[0], needs=(), b0_tesla=(2.8, 3.2))
         for b0_tesla in (None, 3.0):
             self.assertEqual(method_problem(method, Inputs(frozenset(), (), b0_tesla)), "")
         problem = method_problem(method, Inputs(frozenset(), (), 7.0))
-        self.assertIn("at 3 T only, not at 7 T", problem)
+        self.assertIn("7 T", problem)
 
     def test_citation_and_needs_are_shown(self):
         self.choose_maps()

@@ -8,22 +8,23 @@ from dataclasses import replace
 
 import pytest
 import torch
+from catalogued import method
 
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.networks import tiles
-from QSMSeparationLib.networks.architectures import SHIPPED, build, create
+from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.grid import NetworkGrid
 from QSMSeparationLib.networks.susep import SusepNet
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.unet import UNet, folded, unfolded
-from QSMSeparationLib.networks.weights import load_weights, save_weights
+from QSMSeparationLib.networks.weights import FOLDER, build, load_weights, read_card, save_weights
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import guided, guided_closed_form
 from QSMSeparationLib.runtime.errors import InputError
-from QSMSeparationLib.separation.by_network import separate_by_network
-from QSMSeparationLib.separation.guided import closed_form_guided
 from QSMSeparationLib.solvers.refine import refine
+
+NETWORKS = sorted({name for row in catalogue.methods() for name in row.networks})
 
 
 def blob(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> torch.Tensor:
@@ -56,10 +57,10 @@ def active(network: torch.nn.Module) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_shipped_networks_keep_the_shape_and_fit_the_budget(name):
     network = build(name).eval()
-    inputs = SHIPPED[name][1].get("inputs", 1)
+    inputs = load_weights(name).card["parameters"]["inputs"]
     with torch.no_grad():
         output = network(torch.zeros(1, inputs, 2 * network.multiple, 16, 16))
     output = output.sources if isinstance(network, SusepNet) else output
@@ -185,14 +186,12 @@ def test_a_network_that_changes_nothing_leaves_an_oblique_scan_as_sharp_as_it_is
     network = build("chi-sepnet")
     for value in network.parameters():
         torch.nn.init.zeros_(value)
-    architecture, parameters = SHIPPED["chi-sepnet"]
-    card = {"name": "chi-sepnet", "architecture": architecture, "parameters": parameters}
-    save_weights(network, tmp_path / "nothing.pt", card)
-    found = separate_by_network(
-        "chi-sepnet", maps, weights=tmp_path / "nothing.pt", refinement=0, note=notes.append
+    save_weights(network, tmp_path / "nothing.pt", read_card(FOLDER / "chi-sepnet.pt"))
+    found = method("chi-sepnet-r2prime")(
+        maps, weights=tmp_path / "nothing.pt", refinement=0, note=notes.append
     )
     assert "resampled" in notes[0]
-    for source, expected in zip(found, closed_form_guided(maps), strict=True):
+    for source, expected in zip(found, method("closed-form-guided")(maps), strict=True):
         assert torch.allclose(source, expected, atol=1e-6)
 
 
@@ -318,7 +317,7 @@ def test_code_in_a_weight_file_is_not_run(stored, tmp_path):
 
 
 def _with_weights(stage: str) -> list[catalogue.Method]:
-    return [m for m in catalogue.methods(stage) if m.weights]
+    return [m for m in catalogue.methods(stage) if m.networks]
 
 
 @pytest.mark.parametrize("method", _with_weights("separation"), ids=lambda m: m.name)
@@ -327,7 +326,7 @@ def test_separation_networks_keep_signs_and_background(method):
     mask = maps.mask.clone()
     mask[:5] = False
     maps = replace(maps, mask=mask, r2star=maps.r2prime + 14.0)
-    para, dia = method.load()(maps, **method.settings())
+    para, dia = method.run(maps)
     assert para.min() >= 0
     assert dia.max() <= 0
     assert not para[:5].any()
@@ -335,25 +334,18 @@ def test_separation_networks_keep_signs_and_background(method):
     assert para.dtype == dia.dtype == torch.float32
 
 
-def _network_method(name: str) -> catalogue.Method:
-    found = [m for m in _with_weights("separation") if m.name == name]
-    if not found:
-        pytest.skip(f"the weights of {name} are not in this checkout")
-    return found[0]
-
-
 def test_only_the_ratio_of_r2prime_to_dr_matters_to_a_network():
-    method = _network_method("chi-sepnet-r2prime")
+    method = catalogue.find("chi-sepnet-r2prime", "separation")
     maps = maps_of()
     seven_tesla = replace(
         maps, b0_tesla=7.0, dr_para=266.0, dr_dia=266.0, r2prime=maps.r2prime * 266 / 114
     )
-    first, second = method.load()(maps), method.load()(seven_tesla)
+    first, second = method.run(maps), method.run(seven_tesla)
     assert torch.allclose(first[0], second[0], atol=1e-5)
 
 
 def test_r2prime_is_not_guessed_away_from_3_tesla():
-    method = _network_method("chi-sepnet-r2star")
+    method = catalogue.find("chi-sepnet-r2star", "separation")
     maps = replace(maps_of(), r2star=torch.full((40, 36, 32), 20.0), b0_tesla=7.0)
     with pytest.raises(InputError, match="3 T"):
-        method.load()(maps)
+        method.run(maps)

@@ -16,8 +16,8 @@ from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.evaluation.metrics import correlation
 from QSMSeparationLib.io.nifti import read_map, write_volume
 from QSMSeparationLib.io.outputs import Outputs
-from QSMSeparationLib.pipeline import maps as pipeline
 from QSMSeparationLib.pipeline.options import Options
+from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.simulation.dataset import write_dataset
@@ -49,7 +49,7 @@ def case(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(case):
-    return pipeline.reconstruct(case[1], CLOSED, Progress())
+    return reconstruct(case[1], CLOSED, Progress())
 
 
 def test_the_chain_recovers_the_sources(case, result):
@@ -68,7 +68,7 @@ def test_the_chain_recovers_the_sources(case, result):
 
 
 def test_the_network_is_used_unless_another_method_is_asked_for(case, result):
-    found = pipeline.reconstruct(case[1], Options(), Progress())
+    found = reconstruct(case[1], Options(), Progress())
     assert found.facts["Separation"] == "chi-sepnet-r2prime"
     para, dia, net = (found.maps[name] for name in NAMES)
     assert para.min() >= 0 >= dia.max()
@@ -97,7 +97,7 @@ def test_every_check_has_a_verdict_and_a_number(result):
 
 def test_a_scan_without_spin_echo_is_separated_from_r2star(case, result):
     scan = replace(case[1], spin_echo=None)
-    alone = pipeline.reconstruct(scan, Options(method="r2star-qsm"), Progress())
+    alone = reconstruct(scan, Options(method="r2star-qsm"), Progress())
     assert alone.facts["Separation"] == "r2star-qsm"
     assert "r2prime" not in alone.maps
     # R2' only helps background removal to tell apart what is slow: net chi is nearly the same.
@@ -110,7 +110,7 @@ def test_a_scan_without_spin_echo_is_separated_from_r2star(case, result):
 
 def test_opposite_phase_gives_the_same_maps(case, result):
     scan = case[1]
-    turned = pipeline.reconstruct(replace(scan, phase_rad=-scan.phase_rad), CLOSED, Progress())
+    turned = reconstruct(replace(scan, phase_rad=-scan.phase_rad), CLOSED, Progress())
     assert any(
         "opposite" in note or "flipped" in note or "other sign" in note for note in turned.notes
     )
@@ -141,7 +141,7 @@ def test_sagittal_storage_gives_the_same_maps(case, result):
             scan.spin_echo, magnitude=turned(scan.spin_echo.magnitude), geometry=grid
         ),
     )
-    found = pipeline.reconstruct(other, CLOSED, Progress())
+    found = reconstruct(other, CLOSED, Progress())
     for name in NAMES:
         assert correlation(found.maps[name], turned(result.maps[name]), turned(result.mask)) > 0.98
 
@@ -152,7 +152,7 @@ def test_unusable_scans_are_refused(case):
         scan, magnitude=scan.magnitude[:1], phase_rad=scan.phase_rad[:1], echo_times_s=(0.005,)
     )
     with pytest.raises(InputError, match="one echo"):
-        pipeline.reconstruct(one, Options(), Progress())
+        reconstruct(one, Options(), Progress())
 
 
 def test_run_lesions_and_compare_from_the_command_line(case, tmp_path, result):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics.constants import hz_per_ppm
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.preprocess.bipolar import alternating_contrast
@@ -98,7 +99,8 @@ def rms(x):
 
 
 def estimate(magnitude, phase, mask, times=TIMES, b0=UPRIGHT, **more):
-    return estimate_field(magnitude, phase, times, 3.0, mask, SPACING, b0, **more)
+    geometry = Geometry.with_b0(mask.shape, SPACING, b0)
+    return estimate_field(magnitude, phase, times, 3.0, mask, geometry, **more)
 
 
 def test_field_within_three_ppb_without_wraps():

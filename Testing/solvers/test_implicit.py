@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from catalogued import method as run_method
 
-from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.evaluation import metrics
 from QSMSeparationLib.inversion import inr_qsm as module
-from QSMSeparationLib.inversion.inr_qsm import Patchwise, fit_patches, inr_qsm
-from QSMSeparationLib.inversion.l2 import l2
-from QSMSeparationLib.inversion.tkd import tkd
+from QSMSeparationLib.inversion.inr_qsm import Patchwise, fit_patches
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.runtime.errors import Cancelled, InputError
-from QSMSeparationLib.separation.closed_form import closed_form
-from QSMSeparationLib.separation.inr_sep import inr_sep
 from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded, Siren
 from QSMSeparationLib.solvers.implicit_terms import FieldTerm, Stopper, flat_tissue, tv_gradient
 from QSMSeparationLib.solvers.window import Window
+
+inr_qsm, l2, tkd, closed_form, inr_sep = (
+    run_method(name) for name in ("inr-qsm", "l2", "tkd", "closed-form", "inr-sep")
+)
 
 
 def phantom(
@@ -257,14 +256,6 @@ def test_progress_ends_and_cancels(method):
 
     with pytest.raises(Cancelled):
         method(maps, report=cancel)
-
-
-@pytest.mark.parametrize(("name", "stage"), [("inr-qsm", "inversion"), ("inr-sep", "separation")])
-def test_catalogue_rows_fit_the_functions(name, stage):
-    row = catalogue.find(name, stage)
-    signature = inspect.signature(row.load()).parameters
-    defaults = {n: p.default for n, p in signature.items() if n not in ("maps", "report")}
-    assert defaults == row.settings()
 
 
 def test_what_is_missing_is_named():

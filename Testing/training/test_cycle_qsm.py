@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from catalogued import method
 from small_pool import fill_pool
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.evaluation.metrics import demeaned_nrmse
-from QSMSeparationLib.inversion.cycle_qsm import cycle_qsm
 from QSMSeparationLib.networks.inputs import NET_PPM
-from QSMSeparationLib.networks.weights import has_weights, save_weights
+from QSMSeparationLib.networks.weights import save_weights
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import command, loop, recipes
@@ -130,7 +130,7 @@ def test_a_run_trains_both_and_keeps_the_generator(tmp_path, pool):
     save_weights(network, tmp_path / "w.pt", command.card_of("cycle-qsm", tmp_path, device))
     maps = Maps(torch.ones(24, 24, 24, dtype=torch.bool), (1.0,) * 3, (0.0, 0.6, 0.8),
                 local_field=0.01 * torch.randn(24, 24, 24))  # fmt: skip
-    net = cycle_qsm(maps, weights=tmp_path / "w.pt")
+    net = method("cycle-qsm")(maps, weights=tmp_path / "w.pt")
     assert net.shape == maps.mask.shape
     assert net.isfinite().all()
     assert abs(float(net.mean())) < 1e-6
@@ -142,15 +142,12 @@ def test_without_the_critic_only_the_cycles_are_left(pool):
     assert {"l1", "cycle_field"} <= set(found)
 
 
-@pytest.mark.skipif(not has_weights("cycle-qsm"), reason="no weights of cycle-qsm in the package")
 def test_the_shipped_weights_beat_the_closed_form_on_a_head():
     from ellipsoid_head import ellipsoid_head
 
-    from QSMSeparationLib.inversion.l2 import l2
-
     head = ellipsoid_head(seed=1, shape=(64, 86, 72), spacing_kji=(1.5, 1.5, 1.5))
     error = {
-        invert: demeaned_nrmse(invert(head.maps).numpy(), head.chi_ppm, head.mask)
-        for invert in (l2, cycle_qsm)
+        name: demeaned_nrmse(method(name)(head.maps).numpy(), head.chi_ppm, head.mask)
+        for name in ("l2", "cycle-qsm")
     }
-    assert error[cycle_qsm] < 0.9 * error[l2]
+    assert error["cycle-qsm"] < 0.9 * error["l2"]
