@@ -17,7 +17,7 @@ from QSMSeparationLib.mrml.lesions import color_by_class, show_outlines
 from QSMSeparationLib.mrml.review import CLASSES, reviewed_csv, set_review
 from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
 from QSMSeparationLib.mrml.table import rows_of
-from QSMSeparationLib.mrml.volumes import sidecar_of
+from QSMSeparationLib.mrml.volumes import b0_of
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.worker import SOON_MS
 
@@ -199,14 +199,10 @@ class ResultControls:
         show_legends(nodes, self._ui.legendsCheckBox.checked)
 
     def _show_preset(self, nodes: dict[str, slicer.vtkMRMLNode]) -> None:
-        net = nodes.get("net")
-        if net is None:
+        if "net" not in nodes:
             return
-        display = net.GetDisplayNode()
-        limits = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
-        index = next(
-            (n for n, p in enumerate(windows.PRESETS) if abs(p.net[1] - limits[1]) < 1e-6), -1
-        )
+        shown = windows.preset_of(nodes)
+        index = windows.PRESETS.index(shown) if shown is not None else -1
         self._filling = True
         self._ui.windowComboBox.setCurrentIndex(index)
         self._filling = False
@@ -216,12 +212,7 @@ class ResultControls:
         if self.run is None or self._filling or index < 0:
             return
         nodes = self.run.nodes()
-        for role, node in nodes.items():
-            if not node.IsA("vtkMRMLScalarVolumeNode") or role == marks.MASK:
-                continue
-            b0 = float(sidecar_of(node).get("MagneticFieldStrength", 3.0))
-            if limits := windows.window(role, windows.PRESETS[index], b0):
-                windows.apply(node, limits)
+        windows.apply_preset(nodes, windows.PRESETS[index], b0_of(nodes["chi_para"]))
         relabel_legends(nodes)
 
     # Lesions

@@ -12,7 +12,7 @@ import slicer
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml.convert import oriented_image
 from QSMSeparationLib.mrml.lesions import show_outlines
-from QSMSeparationLib.mrml.volumes import place
+from QSMSeparationLib.mrml.volumes import fill_node
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.packages import ensure_packages
 from QSMSeparationPanel.worker import End, Step, Worker
@@ -73,7 +73,7 @@ def _simulate(folder: Path, options: tuple[str, ...]) -> None:
 
 def _add_magnitude(path: Path) -> slicer.vtkMRMLScalarVolumeNode:
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "digital head T2*w")
-    place(node, read_volume(path))
+    fill_node(node, read_volume(path))
     node.CreateDefaultDisplayNodes()
     return node
 

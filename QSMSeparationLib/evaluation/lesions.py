@@ -11,7 +11,7 @@ import numpy as np
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.lesions.agreement import class_agreement
-from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
+from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.compartments import depth_mm
 from QSMSeparationLib.report.write import analyse
 from QSMSeparationLib.runtime.progress import Progress

@@ -10,9 +10,6 @@ from QSMSeparationLib.lesions.rim import RimCoverage
 from QSMSeparationLib.lesions.statistics import Interval
 from QSMSeparationLib.runtime.errors import InputError
 
-PARA_CLASSES = ("hypo", "iso", "hyper", "rim", "small")
-DIA_CLASSES = ("hypo", "iso", "hyper", "small")
-
 
 @dataclass(frozen=True)
 class Thresholds:

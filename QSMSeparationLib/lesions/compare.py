@@ -20,7 +20,7 @@ from QSMSeparationLib.lesions.agreement import (
     deming_slope,
     smallest_detectable_change,
 )
-from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
+from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.results import LesionReport, LesionResult
 from QSMSeparationLib.lesions.statistics import Interval
 from QSMSeparationLib.runtime.errors import InputError

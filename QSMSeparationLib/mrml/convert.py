@@ -16,6 +16,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.nifti import write_volume
+from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.runtime.errors import InputError, QSMSeparationError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -55,12 +56,17 @@ def _geometry(ijk_to_ras: NDArray[np.float64], dimensions: tuple[int, int, int])
 
 
 def volume_of(node: slicer.vtkMRMLVolumeNode) -> Volume:
-    """Return a volume node's array (not a copy) with its grid."""
+    """Return a volume node's array with its grid, in the unit and with the sign of files.
+
+    The array is a copy where the node holds other values than its file, else it is not.
+    """
     geometry = geometry_of(node)
     array = slicer.util.arrayFromVolume(node)
     if array.ndim != 3:
         raise InputError(f"'{node.GetName()}' has several values a voxel; give a map with one")
-    return Volume(array, geometry, f"'{node.GetName()}'")
+    scale = marks.scale_of(node)
+    stored = array if scale == 1 else array / np.float32(scale)
+    return Volume(stored, geometry, f"'{node.GetName()}'")
 
 
 def labels_of(
@@ -130,8 +136,11 @@ def oriented_image(labels: Volume) -> slicer.vtkOrientedImageData:
 
 
 def save_map(node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> None:
-    """Write a volume node to a file, leaving its own storage as it is."""
+    """Write a volume node to a file as files hold it, leaving its own storage as it is."""
     geometry_of(node)
+    if marks.scale_of(node) != 1:
+        write_volume(volume_of(node), path)
+        return
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     storage.SetFileName(str(path))
     storage.SetUseCompression(0)

@@ -6,16 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import slicer
-
 from QSMSeparationLib.data.quantities import MAPS
-from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import file_name
 from QSMSeparationLib.io.nifti import write_volume
 from QSMSeparationLib.mrml import marks
-from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of
-from QSMSeparationLib.mrml.lesions import number_of
+from QSMSeparationLib.mrml.convert import volume_of
+from QSMSeparationLib.mrml.lesions import labels_by_number
 from QSMSeparationLib.mrml.review import reviewed_csv
 from QSMSeparationLib.mrml.runs import Run
 from QSMSeparationLib.mrml.volumes import sidecar_of
@@ -48,7 +44,9 @@ def export_steps(run: Run, folder: Path, subject: str = "sub-01") -> Iterator[st
             write_text(folder / f"{name}.json", json.dumps(sidecar_of(node), indent=2) + "\n")
             yield f"{name}.nii.gz"
         if lesions := nodes.get(marks.LESIONS):
-            write_volume(_numbered(lesions, maps["chi_para"]), folder / f"{subject}_{_LABELS}")
+            write_volume(
+                labels_by_number(lesions, maps["chi_para"]), folder / f"{subject}_{_LABELS}"
+            )
         if table := nodes.get(marks.LESION_TABLE):
             write_text(folder / TABLE_NAME, reviewed_csv(table))
             yield TABLE_NAME
@@ -57,16 +55,6 @@ def export_steps(run: Run, folder: Path, subject: str = "sub-01") -> Iterator[st
             yield "report.html"
     except OSError as error:
         raise QSMSeparationError(f"{folder} can't be written: {error.strerror}") from None
-
-
-def _numbered(
-    lesions: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLVolumeNode
-) -> Volume:
-    """Return lesions as labels by their numbers in the table."""
-    merged = labels_of(lesions, reference)
-    segments = [lesions.GetSegmentation().GetSegment(one) for one in segment_ids(lesions)]
-    numbers = np.array([0, *(number_of(segment) for segment in segments)], dtype=np.int16)
-    return merged.like(numbers[merged.array])
 
 
 def write_text(path: Path, text: str) -> None:

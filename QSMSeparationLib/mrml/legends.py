@@ -1,13 +1,14 @@
-"""Colour legends: ppm with two decimals, rates in whole Hz."""
+"""Color legends of all maps that have a fixed window, in whole ppb and Hz."""
 
 from __future__ import annotations
 
 import slicer
 
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.volumes import sidecar_of, title
 
-_ROLES = ("net", "chi_para", "chi_dia", "r2star", "r2prime", "r2")
+_ROLES = tuple(name for name, row in MAPS.items() if row.window)
 """Maps that get a legend."""
 _LEFT, _RIGHT, _TOP = 0.02, 0.98, 0.90
 
@@ -34,10 +35,9 @@ def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) 
         modified = legend.StartModify()
         legend.SetAttribute(marks.RUN, marks.run_of(node))
         legend.SetTitleText(title(role, sidecar_of(node)))
-        # The default format would show steps of 0.1 only.
         # Text fills its box: labels of one width get one size.
-        legend.SetLabelFormat("%5.0f" if role.startswith("r2") else "%5.2f")
-        legend.SetNumberOfLabels(_number_of_labels(node, 1.0 if role.startswith("r2") else 0.01))
+        legend.SetLabelFormat("%5.0f" if _step(role) == 1 else "%5.2f")
+        legend.SetNumberOfLabels(_number_of_labels(node, _step(role)))
         legend.SetSize(0.13, 0.3)
         legend.SetPosition(_LEFT if net_left and role == "net" else _RIGHT, _TOP)
         legend.SetVisibility(visible)
@@ -55,14 +55,18 @@ def relabel_legends(nodes: dict[str, slicer.vtkMRMLNode]) -> None:
     """Choose the values on the legends anew, after the windows were changed."""
     for role in _ROLES:
         for legend in _legends(nodes.get(role)):
-            step = 1.0 if role.startswith("r2") else 0.01
-            legend.SetNumberOfLabels(_number_of_labels(nodes[role], step))
+            legend.SetNumberOfLabels(_number_of_labels(nodes[role], _step(role)))
+
+
+def _step(role: str) -> float:
+    """Return the step of the values on a legend; a share has decimals."""
+    return 0.01 if MAPS[role].unit == "1" else 1.0
 
 
 def _number_of_labels(node: slicer.vtkMRMLVolumeNode, step: float) -> int:
     """Return how many values make all of them multiples of a step, 0 among them if it is inside.
 
-    The label format rounds: 0.025 would be shown as 0.03.
+    The label format rounds: 37.5 would be shown as 38.
     """
     display = node.GetDisplayNode()
     low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()

@@ -1,25 +1,34 @@
-"""The lesions of a run as a segmentation: outlines in every view, coloured by their class."""
+"""The lesions of a run as a segmentation, and their outlines in the views.
+
+A line on the border of a lesion lies on its rim, which is a voxel or two thick and is what a
+reader judges. So the views show the outline of the lesion grown by one voxel in the plane of the
+slices, which runs through its surroundings. The outlines are a helper of the display: made anew
+from the segmentation when they are shown, neither listed nor saved with the scene.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 import vtk
+from numpy.typing import NDArray
+from scipy import ndimage
 
-from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.data.volume import Geometry, Volume, resample
+from QSMSeparationLib.lesions.classes import class_rgb
 from QSMSeparationLib.mrml import marks
-from QSMSeparationLib.mrml.convert import oriented_image, segment_ids
+from QSMSeparationLib.mrml.convert import labels_of, oriented_image, segment_ids
 from QSMSeparationLib.mrml.table import REVIEW_COLUMNS, rows_of
 
-CLASS_COLORS = {
-    # Class in chi+; hues that are neither grey nor on the red-blue scale of net chi.
-    "rim": (1.00, 0.20, 0.90),
-    "hyper": (1.00, 0.75, 0.00),
-    "iso": (0.95, 1.00, 0.35),
-    "hypo": (0.20, 1.00, 0.45),
-    "small": (0.70, 0.70, 0.70),
-}
-_OTHER = (0.95, 1.00, 0.35)
+TERMINOLOGY = (
+    "Segmentation category and type - DICOM master list"
+    "~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^"
+    "~Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
+)
+"""Standard terminology of a lesion, as segments keep it and DICOM SEG objects take it over."""
+
 _TAG = "QSMSeparation.Lesion"
+_THICKNESS_PX = 1
 
 
 def add_lesions(
@@ -30,7 +39,7 @@ def add_lesions(
     subject: str,
     reference: slicer.vtkMRMLVolumeNode | None,
 ) -> slicer.vtkMRMLSegmentationNode:
-    """Add one segment a lesion, shown as an outline.
+    """Add one segment a lesion, and show the outlines.
 
     Parameters
     ----------
@@ -47,45 +56,66 @@ def add_lesions(
     """
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{subject} lesions")
     marks.mark(node, run, marks.LESIONS)
-    node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetAttribute(marks.RUN, run)
-    logic = slicer.modules.segmentations.logic()
-    logic.ImportLabelmapToSegmentationNode(oriented_image(labels), node)
-    if reference is not None:
-        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    _fill(node, labels, reference)
     by_id = {int(row["id"]): row for row in rows}
     for segment in _segments(node):
-        number = int(segment.GetLabelValue())
-        segment.SetTag(_TAG, str(number))
-        name = by_id.get(number, {}).get("name") or f"lesion {number}"
-        segment.SetName(name)
-        segment.SetColor(*CLASS_COLORS.get(by_id.get(number, {}).get("class_para", ""), _OTHER))
+        row = by_id.get(number_of(segment), {})
+        segment.SetName(row.get("name") or f"lesion {number_of(segment)}")
+        segment.SetColor(*class_rgb(row.get("class_para", "")))
     show_outlines(node)
     return node
 
 
-def show_outlines(node: slicer.vtkMRMLSegmentationNode, visible: bool = True) -> None:
-    """Show or hide lesions: outlines only, so that the maps below can be read."""
-    display = node.GetDisplayNode()
-    modified = display.StartModify()
-    display.SetAllSegmentsVisibility2DFill(False)
-    display.SetVisibility2DFill(False)
-    display.SetAllSegmentsVisibility2DOutline(True)
-    display.SetVisibility2DOutline(True)
-    display.SetOpacity2DOutline(1.0)
-    display.SetSliceIntersectionThickness(2)
-    display.SetVisibility(visible)
-    display.EndModify(modified)
+def labels_by_number(
+    lesions: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLVolumeNode | None = None
+) -> Volume:
+    """Return lesions as labels by their numbers in the table."""
+    merged = labels_of(lesions, reference)
+    numbers = np.array([0, *(number_of(one) for one in _segments(lesions))], dtype=np.int16)
+    return merged.like(numbers[merged.array])
+
+
+def grown_labels(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return lesions grown by one voxel within each slice; none grows into another.
+
+    A slice that shows no part of a lesion shows no outline of it either.
+    """
+    cross = ndimage.generate_binary_structure(2, 1)[None]
+    around = ndimage.grey_dilation(labels, footprint=cross)
+    return np.where(labels > 0, labels, around).astype(labels.dtype)
+
+
+def show_outlines(lesions: slicer.vtkMRMLSegmentationNode, visible: bool = True) -> None:
+    """Show or hide the outlines of lesions; shown, they follow what was edited since."""
+    lesions.GetDisplayNode().SetVisibility(False)
+    outlines = outlines_of(lesions)
+    if not visible:
+        if outlines is not None:
+            outlines.GetDisplayNode().SetVisibility(False)
+        return
+    if outlines is None:
+        outlines = _add_outlines(lesions)
+    elif outlines.GetSegmentation().GetMTime() < lesions.GetSegmentation().GetMTime():
+        outlines.GetSegmentation().RemoveAllSegments()
+        _fill_outlines(outlines, lesions)
+    outlines.GetDisplayNode().SetVisibility(True)
+
+
+def outlines_of(
+    lesions: slicer.vtkMRMLSegmentationNode,
+) -> slicer.vtkMRMLSegmentationNode | None:
+    """Return the outlines of lesions, or None where they were never shown."""
+    return lesions.GetNodeReference(marks.OUTLINES)
 
 
 def color_by_class(node: slicer.vtkMRMLSegmentationNode, table: slicer.vtkMRMLTableNode) -> None:
-    """Colour the outlines by the reviewer's class in chi+, or else the computed one."""
+    """Color lesions by the reviewer's class in chi+, or else the computed one."""
     classes = {
         int(row["id"]): row[REVIEW_COLUMNS[0]] or row["class_para"] for row in rows_of(table)
     }
-    for segment in _segments(node):
-        color = CLASS_COLORS.get(classes.get(number_of(segment), ""), _OTHER)
-        if segment.GetColor() != color:
+    for segment in (*_segments(node), *_segments(outlines_of(node))):
+        color = class_rgb(classes.get(number_of(segment), ""))
+        if not np.allclose(segment.GetColor(), color):
             segment.SetColor(*color)
 
 
@@ -103,5 +133,72 @@ def segment_of(node: slicer.vtkMRMLSegmentationNode, lesion: int) -> str | None:
     return None
 
 
-def _segments(node: slicer.vtkMRMLSegmentationNode) -> list[slicer.vtkSegment]:
+def _fill(
+    node: slicer.vtkMRMLSegmentationNode,
+    labels: Volume,
+    reference: slicer.vtkMRMLVolumeNode | None,
+) -> None:
+    """Give a segmentation one segment a label, which knows its number and what it is."""
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetAttribute(marks.RUN, marks.run_of(node))
+    logic = slicer.modules.segmentations.logic()
+    logic.ImportLabelmapToSegmentationNode(oriented_image(labels), node)
+    if reference is not None:
+        node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    for segment in _segments(node):
+        segment.SetTag(_TAG, str(int(segment.GetLabelValue())))
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY)
+
+
+def _add_outlines(lesions: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLSegmentationNode:
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetName(f"{lesions.GetName()} outlines")
+    node.SetAttribute(marks.RUN, marks.run_of(lesions))
+    node.HideFromEditorsOn()
+    node.SetSaveWithScene(False)
+    lesions.GetScene().AddNode(node)
+    _fill_outlines(node, lesions)
+    display = node.GetDisplayNode()
+    display.SetSaveWithScene(False)
+    _draw_thin(display)
+    lesions.SetNodeReferenceID(marks.OUTLINES, node.GetID())
+    return node
+
+
+def _fill_outlines(
+    outlines: slicer.vtkMRMLSegmentationNode, lesions: slicer.vtkMRMLSegmentationNode
+) -> None:
+    labels = labels_by_number(lesions)
+    # One voxel more on every side than the lesions fill, into which they can grow.
+    room = resample(labels, _wider(labels.geometry), order=0)
+    _fill(outlines, room.like(grown_labels(room.array)), None)
+    colors = {number_of(one): (one.GetName(), one.GetColor()) for one in _segments(lesions)}
+    for segment in _segments(outlines):
+        name, color = colors[number_of(segment)]
+        segment.SetName(name)
+        segment.SetColor(*color)
+
+
+def _wider(grid: Geometry) -> Geometry:
+    corner = grid.world(np.array([-1.0, -1.0, -1.0]))
+    shape = tuple(n + 2 for n in grid.shape)
+    return Geometry(shape, grid.spacing_mm, tuple(corner), grid.direction)
+
+
+def _draw_thin(display: slicer.vtkMRMLSegmentationDisplayNode) -> None:
+    """Draw outlines only, so that the maps below can be read."""
+    modified = display.StartModify()
+    display.SetAllSegmentsVisibility2DFill(False)
+    display.SetVisibility2DFill(False)
+    display.SetAllSegmentsVisibility2DOutline(True)
+    display.SetVisibility2DOutline(True)
+    display.SetOpacity2DOutline(1.0)
+    display.SetSliceIntersectionThickness(_THICKNESS_PX)
+    display.EndModify(modified)
+
+
+def _segments(node: slicer.vtkMRMLSegmentationNode | None) -> list[slicer.vtkSegment]:
+    if node is None:
+        return []
     return [node.GetSegmentation().GetSegment(one) for one in segment_ids(node)]

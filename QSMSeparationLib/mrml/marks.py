@@ -10,9 +10,13 @@ ROLE = "QSMSeparation.Role"
 """On a node: what it is (``net``, ``chi_para``, ..., ``lesions``, ``lesion_table``)."""
 SIDECAR = "QSMSeparation.Sidecar"
 """On a volume: its JSON sidecar, which says how it was made."""
+SCALE = "QSMSeparation.Scale"
+"""On a volume: its values over those of its file; missing where they are the same."""
 
 MASK, LESIONS, LESION_TABLE = "mask", "lesions", "lesion_table"
 CHECKS, REPORT = "checks", "report"
+OUTLINES = "QSMSeparation.Outlines"
+"""Node reference from lesions to the outlines that the views show."""
 
 
 def mark(node: slicer.vtkMRMLNode, run: str, role: str) -> None:
@@ -29,6 +33,16 @@ def run_of(node: slicer.vtkMRMLNode) -> str:
 def role_of(node: slicer.vtkMRMLNode) -> str:
     """Return what a node is within its run."""
     return node.GetAttribute(ROLE) or ""
+
+
+def set_scale(node: slicer.vtkMRMLNode, scale: float) -> None:
+    """Say how the values of a volume are to those of its file."""
+    node.SetAttribute(SCALE, None if scale == 1 else f"{scale:g}")
+
+
+def scale_of(node: slicer.vtkMRMLNode) -> float:
+    """Return the values of a volume over those of its file: 1 for nodes of other modules."""
+    return float(node.GetAttribute(SCALE) or 1.0)
 
 
 def hierarchy(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLSubjectHierarchyNode:

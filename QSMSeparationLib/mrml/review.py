@@ -7,7 +7,7 @@ import io
 
 import slicer
 
-from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
+from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.mrml.table import REVIEW_COLUMNS, row_number, rows_of, storable
 from QSMSeparationLib.runtime.errors import InputError
 

@@ -1,62 +1,49 @@
-"""A map of a result as a volume node: name, units, provenance, colours, window."""
+"""Add a map of a result to the scene: name, units, provenance, colors, window.
+
+Nodes hold what a reader sees: susceptibility and fields in ppb, chi- as |chi-|. So the data
+probe, legends, the window control and every other module show one unit, that of the tables
+and the report. What leaves the scene again, as an export or as the input of a run, goes through
+:func:`QSMSeparationLib.mrml.convert.volume_of`, which gives ppm and the sign of files back.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import numpy as np
 import slicer
 import slicer.util
 import vtk
 
-from QSMSeparationLib.data.quantities import MAPS
+from QSMSeparationLib.data.quantities import MAPS, QUANTITIES, UNIT_CODES, Code
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.mrml import colors, marks, windows
 from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras
 
-Code = tuple[str, str, str]  # value, scheme, meaning
-_PPM: Code = ("[ppm]", "UCUM", "parts per million")
-_HZ: Code = ("Hz", "UCUM", "hertz")
-_CHI: Code = ("126396", "DCM", "Magnetic Susceptibility")
-_UNITS: dict[str, Code] = {"ppm": _PPM, "Hz": _HZ, "1": ("1", "UCUM", "no units")}
-_QUANTITIES: dict[str, Code] = {
-    "net": _CHI,
-    "chi_para": _CHI,
-    "chi_dia": _CHI,
-    "r2star": ("126395", "DCM", "R2*"),
-    "r2": ("126394", "DCM", "R2"),
-}
-_NAMES = {
-    # Also names of files when the scene is saved, so without * and '.
-    "net": "net chi",
-    "chi_para": "chi+",
-    "chi_dia": "chi-",
-    "local_field": "local field",
-    "local_field_in_mask": "local field of the mask",
-    "total_field": "total field",
-    "residual": "residual field",
-    "r2star": "R2star",
-    "r2": "R2",
-    "r2prime": "R2prime",
-    "trust": "trust",
-    "magnitude": "magnitude",
-}
-_TITLES = {"r2star": "R2*", "r2prime": "R2'"}  # the fonts of the views have no Greek letters
-_COLORS = {"net": "diverging", "chi_para": "grey", "chi_dia": "inverted-grey"}
-_GREY = "vtkMRMLColorTableNodeGrey"
+# Names of nodes become names of files when a scene is saved.
+_IN_FILE_NAMES = (("|chi-|", "abs chi-"), ("*", "star"), ("'", "prime"))
 
 
 def is_estimated(role: str, sidecar: dict[str, Any]) -> bool:
-    """Tell whether a map is R2' that was estimated and not measured."""
-    return role == "r2prime" and "estimated" in str(sidecar.get("R2primeOrigin", ""))
+    """Return whether a map is an R2' that was estimated, not measured."""
+    return role == "r2prime" and str(sidecar.get("R2primeOrigin", "")).startswith("estimated")
 
 
 def title(role: str, sidecar: dict[str, Any]) -> str:
-    """Return what a reader calls a map, with its unit: ``chi+ [ppm]``."""
-    name = _TITLES.get(role) or _NAMES.get(role) or role.replace("_", " ")
-    name += " (estimated)" if is_estimated(role, sidecar) else ""
-    unit = MAPS[role].unit
-    return f"{name} [{unit}]" if unit in _UNITS and unit != "1" else name
+    """Return the heading of a map with its unit: ``chi+ [ppb]``."""
+    row = MAPS[role]
+    name = f"{row.plain_title} (estimated)" if is_estimated(role, sidecar) else row.plain_title
+    unit = row.unit_on_screen
+    return f"{name} [{unit}]" if unit in UNIT_CODES and unit != "1" else name
+
+
+def node_name(role: str, sidecar: dict[str, Any]) -> str:
+    """Return the name of a map as a file may have it: ``R2star``, ``abs chi-``."""
+    name = QUANTITIES[role].plain_title
+    for sign, word in _IN_FILE_NAMES:
+        name = name.replace(sign, word)
+    return f"{name} estimated" if is_estimated(role, sidecar) else name
 
 
 def add_volume(
@@ -75,7 +62,7 @@ def add_volume(
     scene : vtkMRMLScene
         Where to.
     volume : Volume
-        The map.
+        The map as files hold it.
     role : str
         Which map: a key of ``MAPS``.
     sidecar : dict
@@ -85,20 +72,19 @@ def add_volume(
     reference : vtkMRMLVolumeNode, optional
         Where it lies on the same grid, its matrix is taken as it is: file formats round.
     """
-    suffix = " estimated" if is_estimated(role, sidecar) else ""
+    row = MAPS[role]
     # Filled before it is added, so that every selector of the application looks at it once.
     node = slicer.vtkMRMLScalarVolumeNode()
-    name = _NAMES.get(role, role.replace("_", " "))
-    node.SetName(f"{subject} {name}{suffix}")
+    node.SetName(f"{subject} {node_name(role, sidecar)}")
     marks.mark(node, run, role)
-    place(node, volume, reference)
+    marks.set_scale(node, row.scale)
+    fill_node(node, _shown(volume, row.scale), reference)
     node.SetAttribute(marks.SIDECAR, json.dumps(sidecar))
-    node.SetDescription(str(sidecar.get("Description", MAPS[role].description)))
-    unit = _UNITS.get(MAPS[role].unit)
-    if unit:
+    node.SetDescription(_description(role, sidecar))
+    if unit := UNIT_CODES.get(row.unit_on_screen):
         node.SetVoxelValueUnits(_coded(unit))
-    if role in _QUANTITIES:
-        node.SetVoxelValueQuantity(_coded(_QUANTITIES[role]))
+    if row.code:
+        node.SetVoxelValueQuantity(_coded(row.code))
     scene.AddNode(node)
     _display(node, role, sidecar, run)
     return node
@@ -113,15 +99,15 @@ def add_mask(
 ) -> slicer.vtkMRMLLabelMapVolumeNode:
     """Add the brain mask of a run as a label map."""
     node = slicer.vtkMRMLLabelMapVolumeNode()
-    node.SetName(f"{subject} brain mask")
+    node.SetName(f"{subject} {node_name(marks.MASK, {})}")
     marks.mark(node, run, marks.MASK)
-    place(node, mask, reference)
+    fill_node(node, mask, reference)
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     return node
 
 
-def place(
+def fill_node(
     node: slicer.vtkMRMLScalarVolumeNode,
     volume: Volume,
     reference: slicer.vtkMRMLVolumeNode | None = None,
@@ -143,25 +129,42 @@ def sidecar_of(node: slicer.vtkMRMLNode) -> dict[str, Any]:
         return {}
 
 
+def b0_of(node: slicer.vtkMRMLNode) -> float:
+    """Return the field strength of the scan behind a map; 3 T where it is not known."""
+    return float(sidecar_of(node).get("MagneticFieldStrength", 3.0))
+
+
+def _shown(volume: Volume, scale: float) -> Volume:
+    """Return a map as it is shown; no 0 becomes a negative one."""
+    return volume if scale == 1 else volume.like(volume.array * np.float32(scale) + np.float32(0))
+
+
+def _description(role: str, sidecar: dict[str, Any]) -> str:
+    row = MAPS[role]
+    text = str(sidecar.get("Description", row.description))
+    if row.scale == 1:
+        return text
+    sign = "; |chi-| is shown, so that bright is more" if row.scale < 0 else ""
+    return f"{text}; shown in {row.unit_on_screen}, files hold {row.unit}{sign}"
+
+
 def _coded(code: Code) -> slicer.vtkCodedEntry:
     entry = slicer.vtkCodedEntry()
-    entry.SetValueSchemeMeaning(*code)
+    entry.SetValueSchemeMeaning(code.value, code.scheme, code.meaning)
     return entry
 
 
 def _display(
     node: slicer.vtkMRMLScalarVolumeNode, role: str, sidecar: dict[str, Any], run: str
 ) -> None:
-    """Show a map in its colours and its window."""
-    scene = node.GetScene()
+    """Show a map in its colors and its window."""
     b0 = float(sidecar.get("MagneticFieldStrength", 3.0))
     limits = windows.window(role, windows.first_preset(b0), b0)
-    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display = node.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.SetAttribute(marks.RUN, run)
-    name = colors.color_node(scene, _COLORS[role]).GetID() if role in _COLORS else _GREY
-    display.SetAndObserveColorNodeID(name)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    colors.show_in(node, MAPS[role].color)
     # Else a window is computed from all voxels, which takes longer than all the rest.
     display.SetAutoWindowLevel(limits is None)
-    node.SetAndObserveDisplayNodeID(display.GetID())
     if limits:
         windows.apply(node, limits)

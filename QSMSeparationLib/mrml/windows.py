@@ -1,6 +1,7 @@
 """Fixed display windows, so that two scans can be compared by eye.
 
-Susceptibility in ppm (0.1 ppm = 100 ppb), rates in Hz at 3 T, where they scale with the field.
+The limits are those of :mod:`QSMSeparationLib.data.quantities`, the same as in report and
+figures: susceptibility in ppb, rates in Hz at 3 T, where they scale with the field.
 """
 
 from __future__ import annotations
@@ -9,28 +10,24 @@ from dataclasses import dataclass
 
 import slicer
 
-_RATES = {"r2star": (0.0, 60.0), "r2prime": (0.0, 30.0), "r2": (0.0, 40.0)}
-_OTHERS = {"local_field": (-0.05, 0.05), "local_field_in_mask": (-0.05, 0.05), "total_field": (-1.0, 1.0),
-           "residual": (-0.02, 0.02), "trust": (0.0, 1.0)}  # fmt: skip
+from QSMSeparationLib.data.quantities import MAPS, Window
+
 HIGH_FIELD_T = 5.0
-"""From this field strength on, the wide windows are the first choice."""
+"""From this field strength on, the wide windows are the first choice: half way from 3 to 7 T."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Windows of the three susceptibility maps, lowest and highest value shown, in ppm."""
+    """A set of windows, one a map."""
 
     name: str
     title: str
-    net: tuple[float, float]
-    chi_para: tuple[float, float]
-    chi_dia: tuple[float, float]
 
 
 PRESETS = (
-    Preset("standard", "Standard", (-0.1, 0.1), (0.0, 0.15), (-0.1, 0.0)),
-    Preset("wide", "Wide (7 T, iron)", (-0.15, 0.15), (0.0, 0.25), (-0.15, 0.0)),
-    Preset("narrow", "Narrow (white matter)", (-0.05, 0.05), (0.0, 0.06), (-0.06, 0.0)),
+    Preset("standard", "Standard"),
+    Preset("wide", "Wide (7 T, iron)"),
+    Preset("narrow", "Narrow (lesions)"),
 )
 
 
@@ -44,19 +41,34 @@ def first_preset(b0_tesla: float) -> Preset:
     return preset("wide" if b0_tesla >= HIGH_FIELD_T else "standard")
 
 
-def window(role: str, chosen: Preset, b0_tesla: float = 3.0) -> tuple[float, float] | None:
+def window(role: str, chosen: Preset, b0_tesla: float = 3.0) -> Window | None:
     """Return lowest and highest value shown for a kind of map, or None where none is fixed."""
-    if role in ("net", "chi_para", "chi_dia"):
-        return getattr(chosen, role)
-    if role in _RATES:
-        low, high = _RATES[role]
-        return low, high * max(1.0, b0_tesla / 3.0)
-    return _OTHERS.get(role)
+    return MAPS[role].window_at(b0_tesla, chosen.name) if role in MAPS else None
 
 
-def apply(node: slicer.vtkMRMLScalarVolumeNode, limits: tuple[float, float]) -> None:
+def apply(node: slicer.vtkMRMLScalarVolumeNode, limits: Window) -> None:
     """Show a volume between two values."""
     low, high = limits
     display = node.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(low, high)
+
+
+def apply_preset(nodes: dict[str, slicer.vtkMRMLNode], chosen: Preset, b0_tesla: float) -> None:
+    """Show all maps of a run in the windows of a preset."""
+    for role, node in nodes.items():
+        if limits := window(role, chosen, b0_tesla):
+            apply(node, limits)
+
+
+def preset_of(nodes: dict[str, slicer.vtkMRMLNode]) -> Preset | None:
+    """Return the preset in which net chi is shown, or None when the user chose a window."""
+    if "net" not in nodes:
+        return None
+    display = nodes["net"].GetDisplayNode()
+    shown = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
+    for one in PRESETS:
+        low, high = MAPS["net"].window_at(preset=one.name)
+        if abs(low - shown[0]) < 1e-3 and abs(high - shown[1]) < 1e-3:
+            return one
+    return None

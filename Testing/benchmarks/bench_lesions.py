@@ -24,7 +24,7 @@ from scipy import ndimage
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import LesionReport, analyse_lesions
 from QSMSeparationLib.lesions.agreement import class_agreement, wilson
-from QSMSeparationLib.lesions.classify import DIA_CLASSES, PARA_CLASSES
+from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.location import from_freesurfer
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head

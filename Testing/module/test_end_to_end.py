@@ -21,9 +21,10 @@ import QSMSeparationLib
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.nifti import read_volume, write_volume
-from QSMSeparationLib.mrml.convert import geometry_of
+from QSMSeparationLib.lesions.classes import class_rgb
+from QSMSeparationLib.mrml.convert import geometry_of, volume_of
 from QSMSeparationLib.mrml.legends import renew_legends
-from QSMSeparationLib.mrml.lesions import CLASS_COLORS, segment_of
+from QSMSeparationLib.mrml.lesions import segment_of
 from QSMSeparationLib.mrml.marks import hierarchy
 from QSMSeparationLib.mrml.runs import find_runs
 from QSMSeparationLib.mrml.table import rows_of
@@ -37,7 +38,7 @@ FILES = {
     "chi_dia": "desc-diamagnetic_Chimap",
     "r2prime": "R2primemap",
 }
-COLORS = {"net": "QSM net chi", "chi_para": "QSM chi+", "chi_dia": "QSM chi-"}
+COLORS = {"net": "Grey", "chi_para": "Grey", "chi_dia": "Grey"}
 
 
 def why_not() -> str:
@@ -137,11 +138,11 @@ class EndToEndTest(ModuleTestCase):
                     run.node(role),
                     read_volume(self.expected / f"sub-07_{suffix}.nii.gz"),
                 )
-                array = slicer.util.arrayFromVolume(node)
+                array = volume_of(node).array
                 np.testing.assert_allclose(array, expected.array, atol=1e-5)
                 self.assertGreater(float(np.abs(array).max()), 0.01)
                 self.assertIsNone(geometry_of(node).difference(GEOMETRY, 1e-4))
-                unit = "Hz" if role == "r2prime" else "[ppm]"
+                unit = "Hz" if role == "r2prime" else "[ppb]"
                 self.assertEqual(node.GetVoxelValueUnits().GetCodeValue(), unit)
                 self.assertEqual(sidecar_of(node)["Separation"], NETWORK)
                 self.assertEqual(hierarchy(run.scene).GetItemParent(
@@ -174,10 +175,9 @@ class EndToEndTest(ModuleTestCase):
         self.assertEqual(rows_of(again.node("lesion_table")), rows)
         self.assertEqual((rows[0]["review_para"], rows[0]["remark"][:3]), ("rim", "rim"))
         lesions = again.node("lesions")
-        self.assertTrue(lesions.GetDisplayNode().GetVisibility2DOutline())
-        self.assertFalse(lesions.GetDisplayNode().GetVisibility2DFill())
+        self.assertFalse(lesions.GetDisplayNode().GetVisibility())
         segment = lesions.GetSegmentation().GetSegment(segment_of(lesions, int(rows[0]["id"])))
-        np.testing.assert_allclose(segment.GetColor(), CLASS_COLORS["rim"], atol=1e-5)
+        np.testing.assert_allclose(segment.GetColor(), class_rgb("rim"), atol=1e-5)
         self.assertIn(NETWORK, again.node("report").GetText())
 
     def test_cancel_leaves_nothing(self):

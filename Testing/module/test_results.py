@@ -14,8 +14,9 @@ from module_test_case import ModuleTestCase, wait_for
 from QSMSeparationPanel import results
 from small_result import CENTRES, GEOMETRY, REPORT, write_small_result
 
+from QSMSeparationLib.lesions.classes import class_rgb
 from QSMSeparationLib.mrml import layouts
-from QSMSeparationLib.mrml.lesions import CLASS_COLORS, segment_of
+from QSMSeparationLib.mrml.lesions import outlines_of, segment_of
 from QSMSeparationLib.mrml.load import find_results, load_result
 from QSMSeparationLib.mrml.runs import find_runs
 from QSMSeparationLib.mrml.table import rows_of
@@ -88,7 +89,7 @@ class ResultsTest(ModuleTestCase):
         self.assertEqual(self.results.lesion, 2, "the row stays chosen")
         segmentation = self.run_.node("lesions").GetSegmentation()
         color = segmentation.GetSegment(segment_of(self.run_.node("lesions"), 2)).GetColor()
-        self.assertEqual(color, CLASS_COLORS["rim"])
+        np.testing.assert_allclose(color, class_rgb("rim"), atol=1e-5)
         self.choose(1)
         self.assertEqual(ui.remarkEdit.text, "")
         self.choose(2)
@@ -127,9 +128,7 @@ class ResultsTest(ModuleTestCase):
                 round(display.GetWindowLevelMin(), 4),
                 round(display.GetWindowLevelMax(), 4),
             )
-        self.assertEqual(
-            limits, {"net": (-0.05, 0.05), "chi_para": (0.0, 0.06), "chi_dia": (-0.06, 0.0)}
-        )
+        self.assertEqual(limits, {"net": (-50, 50), "chi_para": (0, 60), "chi_dia": (0, 60)})
 
     def test_a_7_tesla_run_begins_with_wide_windows(self):
         self.load("second", 7.0)
@@ -140,12 +139,12 @@ class ResultsTest(ModuleTestCase):
         self.ui.rowButton.click()
         self.ui.outlinesCheckBox.checked = False
         self.ui.legendsCheckBox.checked = False
-        self.assertFalse(self.run_.node("lesions").GetDisplayNode().GetVisibility())
+        self.assertFalse(outlines_of(self.run_.node("lesions")).GetDisplayNode().GetVisibility())
         legends = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
         self.assertTrue(legends)
         self.assertFalse(any(legend.GetVisibility() for legend in legends))
         self.ui.fourButton.click()  # a new layout keeps that choice
-        self.assertFalse(self.run_.node("lesions").GetDisplayNode().GetVisibility())
+        self.assertFalse(outlines_of(self.run_.node("lesions")).GetDisplayNode().GetVisibility())
 
     def test_runs_can_be_changed_and_removed(self):
         second = self.load("second")
@@ -214,11 +213,11 @@ class ResultsTest(ModuleTestCase):
         self.choose(1)
         self.assertEqual(self.ui.remarkEdit.text, "not a rim: a vein beside it")
         run = self.results.run
-        self.assertEqual(run.node("net").GetVoxelValueUnits().GetCodeValue(), "[ppm]")
-        self.assertEqual(run.node("net").GetDisplayNode().GetColorNode().GetName(), "QSM net chi")
-        self.assertFalse(run.node("lesions").GetDisplayNode().GetVisibility2DFill())
+        self.assertEqual(run.node("net").GetVoxelValueUnits().GetCodeValue(), "[ppb]")
+        self.assertEqual(run.node("net").GetDisplayNode().GetColorNode().GetName(), "Grey")
+        self.assertFalse(run.node("lesions").GetDisplayNode().GetVisibility())
         color = run.node("lesions").GetSegmentation().GetNthSegment(0).GetColor()
-        np.testing.assert_allclose(color, CLASS_COLORS["hyper"], atol=1e-5)
+        np.testing.assert_allclose(color, class_rgb("hyper"), atol=1e-5)
 
 
 if __name__ == "__main__":

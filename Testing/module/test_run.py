@@ -48,7 +48,7 @@ class RunTest(ModuleTestCase):
         self.assertEqual(self.errors, [])
         [run] = find_runs(slicer.mrmlScene)
         array = slicer.util.arrayFromVolume(run.node("chi_para"))
-        np.testing.assert_array_equal(array, small_result().maps["chi_para"])
+        np.testing.assert_allclose(array, 1000 * small_result().maps["chi_para"], rtol=1e-6)
         self.assertIn("done in", self.ui.stageLabel.text)
         self.assertIn("a note of the worker", self.ui.logTextEdit.plainText)
         self.assertEqual(self.ui.runComboBox.currentText, run.title)

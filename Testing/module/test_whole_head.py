@@ -14,7 +14,7 @@ from module_test_case import ModuleTestCase, wait_for
 from QSMSeparationPanel import sample_data
 
 from QSMSeparationLib.io.nifti import read_volume
-from QSMSeparationLib.mrml.convert import geometry_of
+from QSMSeparationLib.mrml.convert import geometry_of, volume_of
 from QSMSeparationLib.mrml.runs import find_runs
 from QSMSeparationLib.mrml.table import rows_of
 
@@ -42,7 +42,7 @@ class WholeHeadTest(ModuleTestCase):
         for role, suffix in (("net", "Chimap"), ("chi_para", "desc-paramagnetic_Chimap"),
                              ("chi_dia", "desc-diamagnetic_Chimap"), ("r2star", "R2starmap")):  # fmt: skip
             expected = read_volume(out / f"sub-01/anat/sub-01_{suffix}.nii.gz")
-            array = slicer.util.arrayFromVolume(run.node(role))
+            array = volume_of(run.node(role)).array
             np.testing.assert_allclose(array, expected.array, atol=1e-5)
             self.assertIsNone(geometry_of(run.node(role)).difference(expected.geometry, 1e-4))
         self.assertGreaterEqual(len(rows_of(run.node("lesion_table"))), 10)

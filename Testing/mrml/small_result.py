@@ -24,7 +24,7 @@ def ball(centre: tuple[int, ...], radius: float) -> np.ndarray:
     return sum((a - c) ** 2 for a, c in zip(grid, centre, strict=True)) <= radius**2
 
 
-def small_result(b0_tesla: float = 3.0) -> Result:
+def small_result(b0_tesla: float = 3.0, **facts: str) -> Result:
     """Return maps with all that a sidecar says."""
     mask = ball((12, 14, 13), 10)
     noise = np.random.default_rng(3).normal(0, 0.002, GEOMETRY.shape)
@@ -41,7 +41,8 @@ def small_result(b0_tesla: float = 3.0) -> Result:
         "MagneticFieldStrength": b0_tesla,
         "RelaxivityPara_HzPerPpm": 114.0,
         "R2primeOrigin": "measured (R2* - R2 of the spin echo)",
-    }
+        "SeparationR2prime": "measured",
+    } | facts
     return result
 
 
@@ -70,9 +71,11 @@ def lesion_csv() -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_small_result(folder: Path, b0_tesla: float = 3.0, lesions: bool = True) -> Result:
+def write_small_result(
+    folder: Path, b0_tesla: float = 3.0, lesions: bool = True, **facts: str
+) -> Result:
     """Write all files of a run into a folder."""
-    result = small_result(b0_tesla)
+    result = small_result(b0_tesla, **facts)
     outputs = Outputs(folder)
     with outputs:
         write_result(result, outputs, "sub-01", {"field.nii.gz": "0" * 64})

@@ -11,6 +11,7 @@ from small_result import CENTRES, GEOMETRY
 
 from QSMSeparationLib.mrml import layouts, windows
 from QSMSeparationLib.mrml.legends import relabel_legends
+from QSMSeparationLib.mrml.lesions import outlines_of
 from QSMSeparationLib.mrml.table import rows_of
 
 
@@ -42,7 +43,7 @@ class LayoutsTest(SceneTestCase):
         layouts.show(self.manager, self.run_, "row")
         self.assertEqual(layouts.current(self.manager).name, "row")
         names = [background(tag) for tag in ("QSMNet", "QSMPara", "QSMDia")]
-        self.assertEqual(names, ["sub-01 net chi", "sub-01 chi+", "sub-01 chi-"])
+        self.assertEqual(names, ["sub-01 net chi", "sub-01 chi+", "sub-01 abs chi-"])
         logic = self.manager.sliceWidget("QSMNet").sliceLogic()
         logic.StartSliceOffsetInteraction()
         logic.SetSliceOffset(logic.GetSliceOffset() + 6.0)
@@ -72,7 +73,7 @@ class LayoutsTest(SceneTestCase):
         for tag in ("QSMAxial", "QSMCoronal", "QSMSagittal"):
             self.assertEqual(background(tag), "sub-01 net chi")
             node = self.scene.GetNodeByID(composite(tag).GetForegroundVolumeID())
-            self.assertEqual(node.GetName(), "sub-01 chi-")
+            self.assertEqual(node.GetName(), "sub-01 abs chi-")
             self.assertAlmostEqual(composite(tag).GetForegroundOpacity(), 0.25)
 
     def test_going_to_a_lesion_puts_its_slice_into_every_view(self):
@@ -97,11 +98,11 @@ class LayoutsTest(SceneTestCase):
         layouts.go_to(self.scene, ras)
         self.assertTrue(layouts._is_well_inside(node, ras))
 
-    def test_legends_have_units_and_two_decimals(self):
+    def test_legends_have_units_and_whole_ppb(self):
         layouts.show(self.manager, self.run_, "row")
         found = {legend.GetTitleText(): legend.GetLabelFormat() for legend in legends()}
-        for name in ("net chi [ppm]", "chi+ [ppm]", "chi- [ppm]"):
-            self.assertEqual(found[name], "%5.2f")
+        for name in ("net chi [ppb]", "chi+ [ppb]", "|chi-| [ppb]"):
+            self.assertEqual(found[name], "%5.0f")
         count = len(legends())
         layouts.show(self.manager, self.run_, "four")
         self.assertEqual(len(legends()), count)  # made anew, not added to
@@ -110,15 +111,15 @@ class LayoutsTest(SceneTestCase):
         layouts.show(self.manager, self.run_, "row")
         nodes = self.run_.nodes()
         for preset in windows.PRESETS:
-            for role in ("net", "chi_para", "chi_dia"):
-                windows.apply(nodes[role], getattr(preset, role))
+            windows.apply_preset(nodes, preset, 3.0)
+            self.assertEqual(windows.preset_of(nodes), preset)
             relabel_legends(nodes)
             for legend in legends():
                 name = legend.GetTitleText().split(" ")[0]
-                role = {"net": "net", "chi+": "chi_para", "chi-": "chi_dia"}.get(name)
+                role = {"net": "net", "chi+": "chi_para", "|chi-|": "chi_dia"}.get(name)
                 if role is not None:
                     number = legend.GetNumberOfLabels()
-                    values = 100 * np.linspace(*getattr(preset, role), number)
+                    values = np.linspace(*windows.window(role, preset), number)
                     np.testing.assert_allclose(values, np.round(values), atol=1e-6)
                     self.assertGreaterEqual(number, 3)
                     self.assertIn(0.0, np.abs(np.round(values)))
@@ -126,8 +127,8 @@ class LayoutsTest(SceneTestCase):
     def test_only_the_lesions_of_the_run_that_is_shown_are_outlined(self):
         second, _ = self.loaded()
         layouts.show(self.manager, self.run_, "row")
-        self.assertTrue(self.run_.node("lesions").GetDisplayNode().GetVisibility())
-        self.assertFalse(second.node("lesions").GetDisplayNode().GetVisibility())
+        self.assertTrue(outlines_of(self.run_.node("lesions")).GetDisplayNode().GetVisibility())
+        self.assertFalse(outlines_of(second.node("lesions")).GetDisplayNode().GetVisibility())
 
 
 if __name__ == "__main__":

@@ -8,14 +8,18 @@ import unittest
 
 import numpy as np
 import slicer
+import vtk
 from scene_test_case import SceneTestCase
 from small_result import GEOMETRY, lesion_labels
 
+from QSMSeparationLib.lesions.classes import CLASSES, class_rgb
 from QSMSeparationLib.mrml.convert import labels_of
 from QSMSeparationLib.mrml.lesions import (
-    CLASS_COLORS,
+    TERMINOLOGY,
     color_by_class,
+    grown_labels,
     number_of,
+    outlines_of,
     segment_of,
     show_outlines,
 )
@@ -29,6 +33,7 @@ class LesionsTest(SceneTestCase):
         super().setUp()
         self.run_, _ = self.loaded()
         self.lesions, self.table = self.run_.node("lesions"), self.run_.node("lesion_table")
+        self.outlines = outlines_of(self.lesions)
 
     def test_one_segment_a_lesion_on_the_voxels_of_the_file(self):
         labels = labels_of(self.lesions, self.run_.node("net")).array
@@ -51,19 +56,66 @@ class LesionsTest(SceneTestCase):
         np.testing.assert_allclose(centre, expected, atol=1e-3)
 
     def test_lesions_are_outlines_only(self):
-        display = self.lesions.GetDisplayNode()
+        display = self.outlines.GetDisplayNode()
         self.assertTrue(display.GetVisibility() and display.GetVisibility2DOutline())
         self.assertFalse(display.GetVisibility2DFill())
-        self.assertEqual(display.GetSliceIntersectionThickness(), 2)
+        self.assertEqual(display.GetSliceIntersectionThickness(), 1)
+        self.assertFalse(self.lesions.GetDisplayNode().GetVisibility())
         show_outlines(self.lesions, False)
         self.assertFalse(display.GetVisibility())
 
-    def test_outlines_have_the_colour_of_the_class(self):
-        self.assertEqual(self.segment(1).GetColor(), CLASS_COLORS["rim"])
-        self.assertEqual(self.segment(5).GetColor(), CLASS_COLORS["iso"])
+    def test_outlines_run_outside_the_border_and_on_no_other_slice(self):
+        drawn = labels_of(self.outlines, self.run_.node("net")).array > 0
+        lesions = lesion_labels() > 0
+        self.assertTrue(drawn[lesions].all())
+        # Every voxel of a lesion lies off the outline, which is the edge of what is drawn.
+        inner = drawn.copy()
+        for axis in (1, 2):
+            for step in (-1, 1):
+                inner &= np.roll(drawn, step, axis)
+        self.assertTrue(inner[lesions].all())
+        np.testing.assert_array_equal(drawn.any(axis=(1, 2)), lesions.any(axis=(1, 2)))
+
+    def test_outlines_follow_a_lesion_that_was_edited(self):
+        self.lesions.GetSegmentation().RemoveSegment(segment_of(self.lesions, 5))
+        show_outlines(self.lesions)
+        self.assertIs(outlines_of(self.lesions), self.outlines)
+        self.assertIsNone(segment_of(self.outlines, 5))
+        self.assertIsNotNone(segment_of(self.outlines, 1))
+
+    def test_lesions_that_touch_stay_apart_when_they_are_outlined(self):
+        labels = np.zeros((1, 5, 8), np.int16)
+        labels[0, 2, 2:4], labels[0, 2, 4:6] = 1, 2
+        grown = grown_labels(labels)
+        np.testing.assert_array_equal(grown[labels > 0], labels[labels > 0])
+        self.assertEqual(set(np.unique(grown)), {0, 1, 2})
+
+    def test_outlines_have_the_color_of_the_class(self):
+        for node in (self.lesions, self.outlines):
+            self.assert_color(node, 1, "rim")
+            self.assert_color(node, 5, "iso")
         set_review(self.table, 5, "review_para", "rim")
         color_by_class(self.lesions, self.table)
-        self.assertEqual(self.segment(5).GetColor(), CLASS_COLORS["rim"])
+        for node in (self.lesions, self.outlines):
+            self.assert_color(node, 5, "rim")
+
+    def assert_color(self, node, lesion: int, name: str):
+        segment = node.GetSegmentation().GetSegment(segment_of(node, lesion))
+        np.testing.assert_allclose(segment.GetColor(), class_rgb(name), atol=1e-5)
+
+    def test_colors_differ_from_the_crosshair_and_from_each_other(self):
+        crosshair = np.array((1.0, 0.8, 0.1))  # yellow, Slicer's default
+        colors = np.array([class_rgb(name) for name in CLASSES])
+        apart = np.abs(colors[:, None] - np.vstack((colors, crosshair))).max(axis=-1)
+        apart[np.arange(len(colors)), np.arange(len(colors))] = 1.0
+        self.assertGreater(apart.min(), 0.2)
+
+    def test_segments_carry_standard_terminology(self):
+        value = vtk.reference("")
+        segment = self.segment(2)
+        self.assertTrue(segment.GetTag(segment.GetTerminologyEntryTagName(), value))
+        self.assertEqual(str(value), TERMINOLOGY)
+        self.assertEqual(TERMINOLOGY.count("~"), 6)
 
     def test_table_holds_numbers_as_numbers(self):
         table = self.table.GetTable()

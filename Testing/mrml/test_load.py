@@ -10,8 +10,8 @@ import vtk
 from scene_test_case import SceneTestCase
 from small_result import GEOMETRY, REPORT, write_small_result
 
-from QSMSeparationLib.mrml import marks
-from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras
+from QSMSeparationLib.mrml import colors, marks
+from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras, volume_of
 from QSMSeparationLib.mrml.load import find_results, load_result, load_steps
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import sidecar_of
@@ -23,7 +23,10 @@ class LoadTest(SceneTestCase):
         run, result = self.loaded()
         for role in ("net", "chi_para", "chi_dia", "r2star", "r2prime"):
             node = run.node(role)
-            np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), result.maps[role])
+            shown = slicer.util.arrayFromVolume(node)
+            factor = {"r2star": 1, "r2prime": 1, "chi_dia": -1000}.get(role, 1000)
+            np.testing.assert_allclose(shown, factor * result.maps[role], rtol=1e-6)
+            np.testing.assert_allclose(volume_of(node).array, result.maps[role], rtol=1e-6)
             self.assertIsNone(geometry_of(node).difference(GEOMETRY, 1e-4))
 
     def test_a_point_of_the_head_stays_where_it_is(self):
@@ -57,7 +60,15 @@ class LoadTest(SceneTestCase):
     def test_everything_is_in_one_folder_named_after_subject_and_method(self):
         run, _ = self.loaded()
         self.assertEqual(run.title, "QSM separation sub-01 (closed-form)")
-        kinds = {"lesions", "lesion_table", "checks", "report", "net", "chi_para", "chi_dia"}
+        kinds = {
+            "lesions",
+            "lesion_table",
+            "checks",
+            "report",
+            "net",
+            "chi_para",
+            "chi_dia",
+        }
         self.assertEqual(set(run.nodes()), kinds | {"r2star", "r2prime", "mask"})
         self.assertEqual(run.node("chi_para").GetName(), "sub-01 chi+")
         self.assertEqual(run.node("report").GetText(), REPORT)
@@ -71,8 +82,8 @@ class LoadTest(SceneTestCase):
             )
             for role in ("net", "chi_para", "chi_dia", "r2star", "r2prime")
         }
-        self.assertEqual(set(coded.values()), {("[ppm]", "UCUM"), ("Hz", "UCUM")})
-        self.assertEqual(coded["chi_dia"][0], "[ppm]")
+        self.assertEqual(set(coded.values()), {("[ppb]", "UCUM"), ("Hz", "UCUM")})
+        self.assertEqual(coded["chi_dia"][0], "[ppb]")
         self.assertEqual(coded["r2star"][0], "Hz")
         quantity = run.node("chi_para").GetVoxelValueQuantity()
         self.assertEqual(quantity.GetCodeMeaning(), "Magnetic Susceptibility")
@@ -87,8 +98,8 @@ class LoadTest(SceneTestCase):
 
     def test_windows_are_fixed_and_wider_at_7_tesla(self):
         expected = {
-            3.0: {"net": (-0.1, 0.1), "chi_para": (0.0, 0.15), "chi_dia": (-0.1, 0.0)},
-            7.0: {"net": (-0.15, 0.15), "chi_para": (0.0, 0.25), "chi_dia": (-0.15, 0.0)},
+            3.0: {"net": (-100, 100), "chi_para": (0, 150), "chi_dia": (0, 100)},
+            7.0: {"net": (-150, 150), "chi_para": (0, 250), "chi_dia": (0, 150)},
         }
         for b0, limits in expected.items():
             run, _ = self.loaded(b0)
@@ -98,31 +109,52 @@ class LoadTest(SceneTestCase):
                 self.assertAlmostEqual(display.GetWindowLevelMin(), low, 6)
                 self.assertAlmostEqual(display.GetWindowLevelMax(), high, 6)
 
-    def test_zero_is_dark_in_all_three_and_strong_sources_are_bright(self):
+    def test_strong_sources_are_bright_in_all_three_and_net_chi_is_grey(self):
         run, _ = self.loaded()
-
-        def brightness(role: str, value: float) -> float:
-            display = run.node(role).GetDisplayNode()
-            low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-            color = [0.0] * 4
-            display.GetColorNode().GetColor(round(255 * (value - low) / (high - low)), color)
-            return sum(color[:3]) / 3
-
         for role in ("net", "chi_para", "chi_dia"):
-            self.assertLess(brightness(role, 0.0), 0.02)
-        self.assertGreater(brightness("chi_para", 0.15), 0.95)
-        self.assertGreater(brightness("chi_dia", -0.1), 0.95)
-        self.assertAlmostEqual(brightness("net", 0.1), brightness("net", -0.1), delta=0.05)
-        self.assertGreater(brightness("net", 0.1), brightness("net", 0.05))
+            low, high = self.limits(run, role)
+            self.assertEqual(colors.shown_in(run.node(role)), "grey")
+            self.assertLess(self.brightness(run, role, low), 0.02)
+            self.assertGreater(self.brightness(run, role, high), 0.98)
+        self.assertGreaterEqual(slicer.util.arrayFromVolume(run.node("chi_dia")).min(), 0)
 
-    def test_estimated_r2prime_is_called_so(self):
-        result_folder = self.folder / "out"
-        write_small_result(result_folder)
-        sidecar = result_folder / "sub-01_R2primemap.json"
-        text = sidecar.read_text(encoding="utf-8")
-        sidecar.write_text(text.replace("measured (R2* - R2 of the spin echo)", "estimated"))
-        run = load_result(find_results(result_folder)[0], self.scene)
-        self.assertEqual(run.node("r2prime").GetName(), "sub-01 R2prime estimated")
+    def test_net_chi_in_colors_is_a_choice_with_a_dark_zero(self):
+        run, _ = self.loaded()
+        colors.show_in(run.node("net"), "diverging")
+        self.assertEqual(colors.shown_in(run.node("net")), "diverging")
+        self.assertLess(self.brightness(run, "net", 0.0), 0.02)
+        both = [self.brightness(run, "net", value) for value in (-100.0, 100.0)]
+        self.assertAlmostEqual(*both, delta=0.05)
+        self.assertGreater(both[1], self.brightness(run, "net", 50.0))
+        colors.show_in(run.node("net"), "grey")
+        self.assertEqual(colors.shown_in(run.node("net")), "grey")
+
+    def limits(self, run, role: str) -> tuple[float, float]:
+        display = run.node(role).GetDisplayNode()
+        return display.GetWindowLevelMin(), display.GetWindowLevelMax()
+
+    def brightness(self, run, role: str, value: float) -> float:
+        low, high = self.limits(run, role)
+        table = run.node(role).GetDisplayNode().GetColorNode()
+        color = [0.0] * 4
+        place = (value - low) / (high - low)
+        table.GetColor(round((table.GetNumberOfColors() - 1) * place), color)
+        return sum(color[:3]) / 3
+
+    def test_r2prime_is_called_estimated_where_the_map_is_an_estimate(self):
+        for origin, name in (
+            ("estimated from R2* (not measured)", "sub-01 R2prime estimated"),
+            ("measured (R2* - R2 of the spin echo)", "sub-01 R2prime"),
+            ("given", "sub-01 R2prime"),
+        ):
+            folder = self.folder / origin[:5]
+            write_small_result(
+                folder, R2primeOrigin=origin, SeparationR2prime="estimated from R2* (not measured)"
+            )
+            run = load_result(find_results(folder)[0], self.scene)
+            self.assertEqual(run.node("r2prime").GetName(), name)
+            described = "estimated" in run.node("r2prime").GetDescription()
+            self.assertEqual(described, "estimated" in name)
 
     def test_notes_are_in_the_table_of_checks(self):
         run, _ = self.loaded()

@@ -7,7 +7,7 @@ import unittest
 import slicer
 from scene_test_case import SceneTestCase
 
-from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml import colors, marks
 from QSMSeparationLib.mrml.legends import renew_legends
 from QSMSeparationLib.mrml.runs import Sweeper, find_runs, remove_run
 
@@ -36,18 +36,20 @@ class RunsTest(SceneTestCase):
         marks.hierarchy(self.scene).RemoveItem(run.folder, True, True)  # as the Data module does
         self.assertEqual(self.node_ids(), before)
 
-    def test_two_runs_share_colours_and_the_second_keeps_them(self):
+    def test_two_runs_share_colors_and_the_second_keeps_them(self):
         first, _ = self.loaded()
         second, _ = self.loaded()
+        for run in (first, second):
+            colors.show_in(run.node("net"), "diverging")
         self.assertEqual(
             [run.folder for run in find_runs(self.scene)], [first.folder, second.folder]
         )
         tables = slicer.util.getNodesByClass("vtkMRMLColorTableNode")
-        self.assertEqual(sum(node.GetName() == "QSM net chi" for node in tables), 1)
+        self.assertEqual(sum(node.GetName() == "QSM red-blue" for node in tables), 1)
         remove_run(first)
         self.assertEqual([run.folder for run in find_runs(self.scene)], [second.folder])
         color = second.node("net").GetDisplayNode().GetColorNode()
-        self.assertEqual(color.GetName(), "QSM net chi")
+        self.assertEqual(color.GetName(), "QSM red-blue")
 
     def test_nodes_of_others_stay(self):
         own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "mine")

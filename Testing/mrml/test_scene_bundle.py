@@ -9,9 +9,12 @@ import slicer
 from scene_test_case import SceneTestCase
 from small_result import GEOMETRY, REPORT, lesion_labels
 
-from QSMSeparationLib.mrml.convert import geometry_of, labels_of
+from QSMSeparationLib.data.quantities import MAPS
+from QSMSeparationLib.lesions.classes import class_rgb
+from QSMSeparationLib.mrml import colors
+from QSMSeparationLib.mrml.convert import geometry_of, labels_of, volume_of
 from QSMSeparationLib.mrml.legends import renew_legends
-from QSMSeparationLib.mrml.lesions import CLASS_COLORS, segment_of
+from QSMSeparationLib.mrml.lesions import outlines_of, segment_of, show_outlines
 from QSMSeparationLib.mrml.review import set_review
 from QSMSeparationLib.mrml.runs import find_runs
 from QSMSeparationLib.mrml.table import rows_of
@@ -24,6 +27,7 @@ class BundleTest(SceneTestCase):
     def test_round_trip(self):
         run, result = self.loaded()
         renew_legends(run.nodes())
+        colors.show_in(run.node("net"), "diverging")
         set_review(run.node("lesion_table"), 2, "review_para", "rim")
         set_review(run.node("lesion_table"), 2, "remark", REMARK)
         rows, sidecar = rows_of(run.node("lesion_table")), sidecar_of(run.node("net"))
@@ -39,28 +43,30 @@ class BundleTest(SceneTestCase):
 
     def check_maps(self, run, result):
         for role, name in (
-            ("net", "QSM net chi"),
-            ("chi_para", "QSM chi+"),
-            ("chi_dia", "QSM chi-"),
+            ("net", "QSM red-blue"),
+            ("chi_para", "Grey"),
+            ("chi_dia", "Grey"),
         ):
             node = run.node(role)
-            np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), result.maps[role])
+            shown = slicer.util.arrayFromVolume(node)
+            np.testing.assert_allclose(shown, MAPS[role].scale * result.maps[role], rtol=1e-6)
+            np.testing.assert_allclose(volume_of(node).array, result.maps[role], rtol=1e-6)
             self.assertIsNone(geometry_of(node).difference(GEOMETRY, 1e-4))
-            self.assertEqual(node.GetVoxelValueUnits().GetCodeValue(), "[ppm]")
+            self.assertEqual(node.GetVoxelValueUnits().GetCodeValue(), "[ppb]")
             self.assertEqual(node.GetDisplayNode().GetColorNode().GetName(), name)
         display = run.node("chi_dia").GetDisplayNode()
-        self.assertAlmostEqual(display.GetWindowLevelMin(), -0.1, 6)
-        color = [0.0] * 4
-        display.GetColorNode().GetColor(0, color)
-        self.assertEqual(color[:3], [1.0, 1.0, 1.0])  # the most negative is white
+        self.assertAlmostEqual(display.GetWindowLevelMax(), 100.0, 6)
 
     def check_lesions(self, run):
         lesions = run.node("lesions")
         array = labels_of(lesions, run.node("net")).array
         np.testing.assert_array_equal(array > 0, lesion_labels() > 0)
-        self.assertFalse(lesions.GetDisplayNode().GetVisibility2DFill())
+        self.assertFalse(lesions.GetDisplayNode().GetVisibility())
+        self.assertIsNone(outlines_of(lesions))  # not saved: made when they are shown
+        show_outlines(lesions)
+        self.assertTrue(outlines_of(lesions).GetDisplayNode().GetVisibility())
         segment = lesions.GetSegmentation().GetSegment(segment_of(lesions, 1))
-        np.testing.assert_allclose(segment.GetColor(), CLASS_COLORS["rim"], atol=1e-5)
+        np.testing.assert_allclose(segment.GetColor(), class_rgb("rim"), atol=1e-5)
         self.assertEqual(segment.GetName(), "lesion 1")
 
     def test_a_run_that_was_opened_can_be_reviewed_on(self):
