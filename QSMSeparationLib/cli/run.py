@@ -120,7 +120,7 @@ def _run_scan(
         scan = found.read(report)
     result = reconstruct(scan, options, part)
     analysed = analyse(result, lesions, part)
-    inputs = scan.inputs | input_hashes({"lesions": args.lesions})
+    inputs = scan.inputs | input_hashes({"lesions": args.lesions}, beside=scan.inputs)
     with outputs, part.stage("writing"):
         write_result(result, outputs, scan.name, inputs, args.keep)
         write_reading(result, analysed, outputs, _table_prefix(scan.name), scan.name, inputs)
