@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,31 @@ def add_method_options(parser: argparse.ArgumentParser, separation: bool = True)
 
 
 def add_lesions(parser: argparse.ArgumentParser) -> None:
-    """Add ``--lesions``."""
+    """Add ``--lesions``, and what tells where lesions lie."""
     parser.add_argument("--lesions", type=Path, metavar="SEG", help="lesion segmentation")
+    parser.add_argument(
+        "--tissue", type=Path, metavar="LABELS",
+        help="FreeSurfer or SynthSeg labels: tells where lesions lie, and which white matter is "
+        "normal (default: by anatomy, or estimated)",
+    )  # fmt: skip
+
+
+def add_regions(parser: argparse.ArgumentParser) -> None:
+    """Add ``--regions``."""
+    parser.add_argument(
+        "--regions", type=Path, metavar="LABELS",
+        help="label map to measure in, its table (.tsv: index, name) beside it (default: by "
+        "anatomy)",
+    )  # fmt: skip
+
+
+def add_mask_method(parser: argparse.ArgumentParser) -> None:
+    """Add ``--mask-method``."""
+    parser.add_argument(
+        "--mask-method", choices=("anatomy", "threshold"), default="threshold",
+        help="how the brain is found: by anatomy-net, which also labels it, or by the magnitude "
+        "and its decay (default: threshold)",
+    )  # fmt: skip
 
 
 def add_keep(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +159,7 @@ def chosen_options(args: argparse.Namespace) -> Options:
         method=getattr(args, "method", defaults.method),
         inversion=args.inversion,
         background=getattr(args, "background", defaults.background),
+        mask_method=getattr(args, "mask_method", defaults.mask_method),
         dr_para=args.dr_para,
         dr_dia=args.dr_dia,
         b0_tesla=getattr(args, "b0", defaults.b0_tesla),
@@ -152,15 +176,28 @@ def given_lesions(args: argparse.Namespace) -> Volume | None:
     return None if args.lesions is None else read_labels(args.lesions)
 
 
-def input_hashes(files: Mapping[str, Path | None], beside: Collection[str] = ()) -> dict[str, str]:
+def given_tissue(args: argparse.Namespace) -> Volume | None:
+    """Read the labels that tell where lesions lie, if they were given, as a tissue map."""
+    from QSMSeparationLib.io.nifti import read_labels
+    from QSMSeparationLib.lesions.location import from_freesurfer
+
+    return None if args.tissue is None else from_freesurfer(read_labels(args.tissue))
+
+
+def given_regions(args: argparse.Namespace) -> tuple[Volume, list[tuple[int, str]]] | None:
+    """Read the label map to measure in and its names, if one was given."""
+    from QSMSeparationLib.io.label_maps import read_label_map
+
+    return None if args.regions is None else read_label_map(args.regions)
+
+
+def input_hashes(files: Mapping[str, Path | None]) -> dict[str, str]:
     """Return the SHA-256 of the inputs that were given.
 
     Parameters
     ----------
     files : mapping of str to Path
         Every input by what it is: ``field``, ``mask``.
-    beside : collection of str
-        Names that are taken already.
 
     Returns
     -------
@@ -171,7 +208,7 @@ def input_hashes(files: Mapping[str, Path | None], beside: Collection[str] = ())
     from QSMSeparationLib.io.files import sha256
 
     given = {what: path for what, path in files.items() if path is not None}
-    names = Counter([*beside, *(path.name for path in given.values())])
+    names = Counter(path.name for path in given.values())
     return {
         path.name if names[path.name] == 1 else f"{what}/{path.name}": sha256(path)
         for what, path in given.items()

@@ -11,12 +11,14 @@ from typing import NoReturn
 
 from QSMSeparationLib import __version__, catalogue
 from QSMSeparationLib.cli import (
+    anatomy,
     compare,
     demo,
     evaluate,
     invert,
     lesions,
     methods,
+    regions,
     run,
     separate,
     simulate,
@@ -36,7 +38,7 @@ from QSMSeparationLib.runtime.progress import (
 
 # In the order of ``qsmsep --help``: a newcomer's first command first.
 COMMANDS = (
-    demo, run, separate, invert, lesions, compare, simulate, evaluate, train, methods,
+    demo, run, separate, invert, lesions, regions, anatomy, compare, simulate, evaluate, train, methods,
 )  # fmt: skip
 
 

@@ -13,10 +13,14 @@ from QSMSeparationLib.cli.arguments import (
     add_command,
     add_keep,
     add_lesions,
+    add_mask_method,
     add_method_options,
     add_outputs,
+    add_regions,
     chosen_options,
     given_lesions,
+    given_regions,
+    given_tissue,
     input_hashes,
 )
 from QSMSeparationLib.cli.failures import FAILURES, one_line_reason
@@ -38,9 +42,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for sub-XX/anat/...")
     parser.add_argument("--mask", type=Path, metavar="M", help="brain mask on the grid of the scan")
     add_outputs(parser)
+    add_mask_method(parser)
     add_background(parser)
     add_method_options(parser)
     add_lesions(parser)
+    add_regions(parser)
     add_keep(parser)
     parser.set_defaults(body=run, name=None)
 
@@ -113,17 +119,19 @@ def _run_scan(
     """Read, reconstruct, separate and write one scan."""
     from QSMSeparationLib.io.derivatives import write_result
     from QSMSeparationLib.pipeline.reconstruct import reconstruct
-    from QSMSeparationLib.report.write import analyse, write_reading
+    from QSMSeparationLib.report.write import read, write_reading
 
     part = progress.part()
     with part.stage("reading") as report:
         scan = found.read(report)
     result = reconstruct(scan, options, part)
-    analysed = analyse(result, lesions, part)
-    inputs = scan.inputs | input_hashes({"lesions": args.lesions}, beside=scan.inputs)
+    reading = read(result, lesions, part, given_tissue(args), given_regions(args))
+    inputs = scan.inputs | input_hashes(
+        {n: getattr(args, n) for n in ("lesions", "tissue", "regions")}
+    )
     with outputs, part.stage("writing"):
         write_result(result, outputs, scan.name, inputs, args.keep)
-        write_reading(result, analysed, outputs, _table_prefix(scan.name), scan.name, inputs)
+        write_reading(result, reading, outputs, _table_prefix(scan.name), scan.name, inputs)
     _print_findings(result, scan.name, progress)
 
 

@@ -13,8 +13,11 @@ from QSMSeparationLib.cli.arguments import (
     add_lesions,
     add_method_options,
     add_outputs,
+    add_regions,
     chosen_options,
     given_lesions,
+    given_regions,
+    given_tissue,
     input_hashes,
 )
 from QSMSeparationLib.runtime.errors import InputError
@@ -40,6 +43,7 @@ def add(commands: Commands) -> None:
     add_outputs(parser)
     add_method_options(parser)
     add_lesions(parser)
+    add_regions(parser)
     add_keep(parser)
     parser.set_defaults(body=run)
 
@@ -52,7 +56,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     from QSMSeparationLib.io.nifti import read_labels, read_map
     from QSMSeparationLib.io.outputs import Outputs
     from QSMSeparationLib.pipeline import maps as pipeline
-    from QSMSeparationLib.report.write import READING_FILES, analyse, write_reading
+    from QSMSeparationLib.report.write import READING_FILES, read, write_reading
 
     options = chosen_options(args)
     given_paths = _given_paths(args)
@@ -64,11 +68,12 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     lesions = given_lesions(args)
     given = {_QUANTITIES.get(name, name): read_map(path) for name, path in given_paths.items()}
     result = pipeline.separate(given, mask, options, progress)
-    analysed = analyse(result, lesions, progress)
-    inputs = input_hashes({**given_paths, "mask": args.mask, "lesions": args.lesions})
+    reading = read(result, lesions, progress, given_tissue(args), given_regions(args))
+    others = {n: getattr(args, n) for n in ("mask", "lesions", "tissue", "regions")}
+    inputs = input_hashes({**given_paths, **others})
     with outputs, progress.stage("writing"):
         write_result(result, outputs, prefix, inputs, args.keep)
-        write_reading(result, analysed, outputs, "", prefix, inputs)
+        write_reading(result, reading, outputs, "", prefix, inputs)
     describe_results(outputs.folder)
     return outputs.written
 

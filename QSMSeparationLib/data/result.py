@@ -31,6 +31,8 @@ class Result:
         Method, parameters, relaxivities, reference, device: for the sidecars.
     notes : list of str
         What was found and decided, to be read by the user.
+    anatomy : ndarray, optional
+        Structures of the brain by label number (:mod:`QSMSeparationLib.data.structures`), int16.
     checks : list
         Data checks (:class:`QSMSeparationLib.preprocess.checks.Check`).
     """
@@ -42,6 +44,7 @@ class Result:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     checks: list[Any] = field(default_factory=list)
+    anatomy: NDArray[np.int16] | None = None
 
     @property
     def r2prime_estimated(self) -> bool:

@@ -14,7 +14,7 @@ from QSMSeparationLib.io.tables import rows_to_csv
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.report.figures import comparison_figure, save_figure
-from QSMSeparationLib.report.write import analyse, write_reading
+from QSMSeparationLib.report.write import read, write_reading
 from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.simulation.dataset import write_dataset
 from QSMSeparationLib.simulation.protocol import Protocol
@@ -65,12 +65,12 @@ def run_demo(
     row |= {"inversion": options.inversion} | score(result, truth)
     row |= score_field(result, truth)
     segmentation = Volume(truth.lesions, truth.geometry, "true lesions")
-    analysed = analyse(result, segmentation, progress)
+    reading = read(result, segmentation, progress)
     data, maps = outputs.at(DATASET), outputs.at(anat_folder(name))
     with data, maps, outputs, progress.stage("writing"):
         inputs = write_dataset(scan, truth, lesions, data)
         write_result(result, maps, name, inputs, keep)
-        write_reading(result, analysed, maps, "", name, inputs)
+        write_reading(result, reading, maps, "", name, inputs)
         outputs.text("scores.csv", rows_to_csv([row]), what="scores")
         save_figure(_picture(result, truth), outputs.path(PICTURE, "picture"))
     describe_results(outputs.folder)

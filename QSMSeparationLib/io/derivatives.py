@@ -8,7 +8,9 @@ import numpy as np
 
 from QSMSeparationLib.data.quantities import MAPS, QUANTITIES
 from QSMSeparationLib.data.result import Result
+from QSMSeparationLib.data.structures import ANATOMY
 from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.io.label_maps import write_labels
 from QSMSeparationLib.io.outputs import Outputs
 
 SIGN_CONVENTION = "chi+ >= 0 and chi- <= 0 are both signed; chi+ + chi- = net chi"
@@ -75,6 +77,10 @@ def write_result(
     about = {"Description": QUANTITIES["mask"].description, "Type": "Brain"}
     content = sidecar(result, inputs) | about
     outputs.volume(file_name(prefix, "mask"), mask, content, what="mask")
+    if result.anatomy is not None:
+        labels = Volume(result.anatomy, result.geometry, "anatomy")
+        about = {"Description": "structures of the brain, found by anatomy-net in the magnitude"}
+        write_labels(labels, outputs, f"{prefix}_{ANATOMY}", sidecar(result, inputs) | about)
 
 
 def _description(name: str, result: Result) -> str:

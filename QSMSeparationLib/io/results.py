@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES
 from QSMSeparationLib.data.result import Result
+from QSMSeparationLib.data.structures import ANATOMY
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.runtime.errors import InputError
@@ -40,6 +43,11 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
             volume = read_map(path)
             mask.require_same_grid(volume)
             result.maps[name] = volume.array
+    structures = Path(f"{stem}_{ANATOMY}.nii.gz")
+    if structures.is_file():
+        volume = read_labels(structures)
+        mask.require_same_grid(volume)
+        result.anatomy = volume.array.astype(np.int16)
     labels = Path(f"{stem}_desc-lesions_dseg.nii.gz")
     return result, read_labels(labels) if labels.is_file() else None
 

@@ -42,10 +42,13 @@ class Tissue(IntEnum):
     CSF = 5
     INFRATENTORIAL_WHITE = 6
     INFRATENTORIAL_GREY = 7
+    BRAIN_STEM = 8
 
 
-WHITE_TISSUES = (Tissue.WHITE, Tissue.INFRATENTORIAL_WHITE)
-_INFRATENTORIAL = (Tissue.INFRATENTORIAL_WHITE, Tissue.INFRATENTORIAL_GREY)
+WHITE_TISSUES = (Tissue.WHITE, Tissue.INFRATENTORIAL_WHITE, Tissue.BRAIN_STEM)
+"""Where lesions of white matter lie; the patient's reference is cerebral white matter alone."""
+_CEREBELLUM = (Tissue.INFRATENTORIAL_WHITE, Tissue.INFRATENTORIAL_GREY)
+_INFRATENTORIAL = (*_CEREBELLUM, Tissue.BRAIN_STEM)
 
 # FreeSurfer's numbers; from 901 on, those of the digital head.
 _FREESURFER: Mapping[Tissue, tuple[int, ...]] = {
@@ -59,8 +62,9 @@ _FREESURFER: Mapping[Tissue, tuple[int, ...]] = {
     ),
     Tissue.VENTRICLE: (4, 5, 43, 44, 31, 63, 72, 906, 956, 14),
     Tissue.CSF: (24, 15, 30, 62, 502, 514),
-    Tissue.INFRATENTORIAL_WHITE: (7, 46, 16, 920, 970, 904, 954, 173, 174, 175),
-    Tissue.INFRATENTORIAL_GREY: (8, 47),
+    Tissue.INFRATENTORIAL_WHITE: (7, 46),
+    Tissue.INFRATENTORIAL_GREY: (8, 47, 904, 954),
+    Tissue.BRAIN_STEM: (16, 920, 970, 173, 174, 175),
 }  # fmt: skip
 
 
@@ -74,11 +78,14 @@ class Place:
         One of :data:`LOCATIONS`.
     to_ventricle_mm, to_cortex_mm : float
         Gap to the nearest ventricle and cortex; NaN where there is none.
+    part : str
+        Of an infratentorial lesion: ``brain stem`` or ``cerebellum``; else empty.
     """
 
     location: str
     to_ventricle_mm: float
     to_cortex_mm: float
+    part: str = ""
 
 
 def from_freesurfer(labels: Volume) -> Volume:
@@ -171,7 +178,19 @@ class Places:
         points = (np.argwhere(border) + corner) * np.asarray(self._geometry.spacing_kji)
         ventricle = _gap(self._ventricle, points, self._geometry)
         cortex = _gap(self._cortex, points, self._geometry)
-        return Place(self._name(lesion, ventricle, cortex, thresholds), ventricle, cortex)
+        counts = self._around(lesion)
+        name = self._name(lesion, counts, ventricle, cortex, thresholds)
+        part = ""
+        if name == "infratentorial":
+            stem = counts[Tissue.BRAIN_STEM] > counts[list(_CEREBELLUM)].sum()
+            part = "brain stem" if stem else "cerebellum"
+        return Place(name, ventricle, cortex, part)
+
+    def _around(self, lesion: Instance) -> NDArray[np.int64]:
+        """Count the voxels of every tissue in and around a lesion."""
+        margin = [int(np.ceil(3.0 / s)) for s in self._geometry.spacing_kji]
+        codes = self._tissue[lesion.grown(margin, self._tissue.shape).box]
+        return np.bincount(codes.ravel(), minlength=len(Tissue))
 
     def _height(self, lesion: Instance) -> float:
         """World z of the middle of a lesion."""
@@ -179,12 +198,13 @@ class Places:
         return float(self._geometry.world(np.asarray(middle))[2])
 
     def _name(
-        self, lesion: Instance, ventricle: float, cortex: float, thresholds: Thresholds
+        self,
+        lesion: Instance,
+        counts: NDArray[np.int64],
+        ventricle: float,
+        cortex: float,
+        thresholds: Thresholds,
     ) -> str:
-        margin = [int(np.ceil(3.0 / s)) for s in self._geometry.spacing_kji]
-        around = lesion.grown(margin, self._tissue.shape)
-        codes = self._tissue[around.box]
-        counts = np.bincount(codes.ravel(), minlength=len(Tissue))
         known = counts[1:].sum()
         if known == 0:
             return "unknown"

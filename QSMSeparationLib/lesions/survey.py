@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import instances as inst
 from QSMSeparationLib.lesions.classify import Nawm, Thresholds
-from QSMSeparationLib.lesions.location import WHITE_TISSUES, Places, estimate_tissue, find_veins
+from QSMSeparationLib.lesions.location import (
+    WHITE_TISSUES,
+    Places,
+    Tissue,
+    estimate_tissue,
+    find_veins,
+)
 from QSMSeparationLib.lesions.reference import measure_nawm, nawm_mask
 from QSMSeparationLib.lesions.results import CHI
 
@@ -94,7 +100,8 @@ def survey(
     else:
         codes = inst.place(tissue, geometry)[0].array
     normal = np.isin(codes, WHITE_TISSUES) & ~everywhere & ~vein_mask & inside
-    reference = nawm_mask(normal, inside, everywhere, vein_mask, spacing, thresholds.nawm_gap_mm)
+    cerebral = normal & (codes == Tissue.WHITE)
+    reference = nawm_mask(cerebral, inside, everywhere, vein_mask, spacing, thresholds.nawm_gap_mm)
     brain = Brain(
         geometry=geometry,
         maps=arrays,

@@ -112,6 +112,7 @@ def _row(lesion: LesionResult) -> dict[str, Any]:
         "distance_to_threshold_dia_ppb": lesion.dia.distance_ppb,
         "name": lesion.name,
         "location": lesion.place.location,
+        "part": lesion.place.part,
         "to_ventricle_mm": lesion.place.to_ventricle_mm,
         "to_cortex_mm": lesion.place.to_cortex_mm,
         "diameter_mm": lesion.diameter_mm,

@@ -19,18 +19,24 @@ HEAD_SD = 0.01
 """SD of the initial weights of a head."""
 
 
-def normalisation(channels: int) -> nn.BatchNorm3d:
-    """Return a batch normalisation with slow statistics: batches hold a few patches only."""
+def normalisation(channels: int, each_image: bool = False) -> nn.Module:
+    """Return the normalisation after a convolution.
+
+    Over the batch with slow statistics (batches hold a few patches only), or over each image
+    by itself, where images differ in contrast and no statistics fit them all.
+    """
+    if each_image:
+        return nn.InstanceNorm3d(channels, affine=True)
     return nn.BatchNorm3d(channels, momentum=0.03)
 
 
 class ConvBlock(nn.Sequential):
-    """3x3x3 convolution, batch normalisation, rectifier."""
+    """3x3x3 convolution, normalisation, rectifier."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, each_image: bool = False) -> None:
         super().__init__(
             nn.Conv3d(inputs, outputs, 3, padding=1, bias=False),
-            normalisation(outputs),
+            normalisation(outputs, each_image),
             nn.ReLU(),
         )
 
@@ -38,11 +44,12 @@ class ConvBlock(nn.Sequential):
 class Block(nn.Module):
     """Two 3x3x3 convolutions, each normalised and rectified; the second adds to the first."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, each_image: bool = False) -> None:
         super().__init__()
-        self.first = ConvBlock(inputs, outputs)
+        self.first = ConvBlock(inputs, outputs, each_image)
         self.second = nn.Sequential(
-            nn.Conv3d(outputs, outputs, 3, padding=1, bias=False), normalisation(outputs)
+            nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
+            normalisation(outputs, each_image),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,6 +69,8 @@ class UNet(nn.Module):
         Channels of every level, the bottleneck last; the paper's are 32, 64, 128, 256, 512.
     fold : int
         Blocks of ``fold``^3 voxels are one position of the network.
+    each_image : bool
+        Normalise over each image by itself instead of over batches.
 
     Notes
     -----
@@ -70,26 +79,40 @@ class UNet(nn.Module):
 
     def __init__(
         self, inputs: int, outputs: int, widths: Sequence[int] = (32, 64, 128, 256, 512),
-        fold: int = 1,
+        fold: int = 1, each_image: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.fold = fold
         self.multiple = fold * 2 ** (len(widths) - 1)
         widths = list(widths)
         self.down = nn.ModuleList(
-            Block(a, b) for a, b in zip([inputs * fold**3, *widths], widths, strict=False)
+            Block(a, b, each_image)
+            for a, b in zip([inputs * fold**3, *widths], widths, strict=False)
         )
         above = list(zip(widths[-2::-1], widths[:0:-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in above)
-        self.join = nn.ModuleList(Block(2 * a, a) for a, _ in above)
+        self.join = nn.ModuleList(Block(2 * a, a, each_image) for a, _ in above)
         self.head = nn.Conv3d(widths[0], outputs * fold**3, 1)
         self.apply(initialise)
         # Starts near "no correction".
         nn.init.normal_(self.head.weight, std=HEAD_SD)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, inputs, k, j, i) to (batch, outputs, k, j, i)."""
-        x = folded(x, self.fold)
+    def forward(self, x: Tensor, parts: Sequence[int] | None = None) -> Tensor:
+        """Map (batch, inputs, k, j, i) to (batch, outputs, k, j, i).
+
+        With ``parts``, only these of the fold^3 voxels of a block are computed, and come as
+        (batch, outputs, part, k, j, i) over the blocks: a loss on some voxels of each block
+        costs so much less.
+        """
+        x = self._features(folded(x, self.fold))
+        if parts is None:
+            return unfolded(self.head(x), self.fold)
+        rows = torch.arange(len(self.head.weight)).view(-1, self.fold**3)[:, list(parts)].flatten()
+        found = functional.conv3d(x, self.head.weight[rows], self.head.bias[rows])
+        return found.unflatten(1, (-1, len(parts)))
+
+    def _features(self, x: Tensor) -> Tensor:
+        """Return what the head works on."""
         skips = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else functional.max_pool3d(x, 2))
@@ -97,7 +120,7 @@ class UNet(nn.Module):
         skips.pop()
         for up, join in zip(self.up, self.join, strict=True):
             x = join(torch.cat([up(x), skips.pop()], dim=1))
-        return unfolded(self.head(x), self.fold)
+        return x
 
 
 def initialise(module: nn.Module) -> None:

@@ -11,6 +11,8 @@ from QSMSeparationLib.data.method import Method, Value
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.runtime.errors import InputError
 
+DEFAULT_MASK_METHOD = "threshold"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -31,6 +33,8 @@ class Options:
         Field strength of maps that do not carry it; a scan has its own.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    mask_method : str
+        How the brain of a raw scan is found: ``anatomy`` or ``threshold``.
     parameters : mapping of str to value
         Parameters of the methods by name; a text is read as the parameter's kind.
     weights : Path, optional
@@ -44,6 +48,7 @@ class Options:
     dr_dia: float = DR_HZ_PER_PPM
     b0_tesla: float = 3.0
     device: str = "auto"
+    mask_method: str = DEFAULT_MASK_METHOD
     parameters: Mapping[str, Value] = field(default_factory=dict)
     weights: Path | None = None
 

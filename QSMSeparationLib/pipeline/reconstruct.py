@@ -17,12 +17,12 @@ from QSMSeparationLib.physics.constants import hz_per_ppm, relaxivity
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import referenced
 from QSMSeparationLib.pipeline import provenance
+from QSMSeparationLib.pipeline.brain import find_brain
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.run_method import choose_methods, separate_maps
 from QSMSeparationLib.preprocess import checks
 from QSMSeparationLib.preprocess.background import BackgroundResult, remove_background
 from QSMSeparationLib.preprocess.field_map import FieldEstimate, estimate_field
-from QSMSeparationLib.preprocess.mask import brain_mask, clean_mask
 from QSMSeparationLib.preprocess.r2 import fit_r2
 from QSMSeparationLib.preprocess.r2prime import r2prime_from, register_to
 from QSMSeparationLib.preprocess.r2star import fit_r2star
@@ -72,7 +72,8 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     background_method = catalogue.find(options.background, "background")
     _refuse_early(scan, options, background_method)
     magnitude = torch.from_numpy(scan.magnitude).to(choose_device(options.device))
-    brain = find_brain(scan, magnitude, progress)
+    found = find_brain(scan, magnitude, options.mask_method, progress)
+    brain = found.mask
     field = total_field(scan, magnitude, brain, progress)
     rates = relaxation(scan, magnitude, brain, field, progress)
     with progress.stage("background field") as report:
@@ -91,6 +92,7 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
     facts = provenance.merged(
         provenance.facts_of_maps(maps, options),
         {"EchoTimes_s": list(scan.echo_times_s)},
+        found.facts,
         rates.facts,
         provenance.facts_of_method(background_method, options.parameters_for(background_method)),
         sources.facts,
@@ -108,8 +110,16 @@ def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
         maps=_arrays(measured) | sources.maps() | _arrays({"residual": residual}),
         intermediate=_arrays(between) | sources.intermediate(),
         facts=facts,
-        notes=[*scan.notes, *field.notes, *rates.notes, *background.notes, *sources.notes],
-        checks=done,
+        notes=[
+            *scan.notes,
+            *found.notes,
+            *field.notes,
+            *rates.notes,
+            *background.notes,
+            *sources.notes,
+        ],
+        checks=[*done, *found.checks],
+        anatomy=None if found.labels is None else found.labels * maps.mask.cpu().numpy(),
     )
 
 
@@ -135,19 +145,6 @@ def _refuse_early(scan: Scan, options: Options, background: catalogue.Method) ->
 
 def _arrays(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-
-
-def find_brain(scan: Scan, magnitude: torch.Tensor, progress: Progress) -> torch.Tensor:
-    """Return the brain mask that came with the scan, or find one in its magnitude."""
-    with progress.stage("brain mask") as report:
-        if scan.mask is not None:
-            Volume(scan.mask.array, scan.geometry, "scan").require_same_grid(scan.mask)
-            mask = clean_mask(scan.mask.array, scan.geometry.shape, scan.mask.source)
-        else:
-            mask = brain_mask(
-                magnitude, scan.echo_times_s, scan.geometry.spacing_kji, report=report
-            )
-    return torch.as_tensor(mask).to(magnitude.device)
 
 
 def total_field(

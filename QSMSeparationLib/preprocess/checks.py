@@ -106,6 +106,17 @@ def check_mask_volume(mask: Array, voxel_volume_mm3: float) -> Check:
     return Check("brain mask volume", status, value, "l", limits, advice)
 
 
+def check_masks_agree(mask: Array, other: Array) -> Check:
+    """Compare the mask with one that was found in another way (Dice overlap)."""
+    one, two = _tensor(mask).bool(), _tensor(other).bool()
+    both = float(one.sum() + two.sum())
+    value = 200 * float((one & two).sum()) / both if both else math.nan
+    status = _above(value, 93.0, 85.0)
+    advice = "" if status == "pass" else "two ways to find the brain disagree: look at the mask"
+    limits = "pass from 93 %, fail below 85 %"
+    return Check("agreement of two masks", status, value, "%", limits, advice)
+
+
 def check_mask_kept(final_mask: Array, brain_mask: Array) -> Check:
     """Say how much of the brain is left after background removal."""
     brain = _tensor(brain_mask).bool()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from QSMSeparationLib.anatomy.regions import Region
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.lesions.results import LesionReport
 from QSMSeparationLib.runtime.errors import InputError
@@ -61,6 +62,8 @@ class ReportData:
         The brain; voxels outside it are not stored.
     lesions : LesionReport, optional
         The lesions.
+    regions : sequence of Region
+        Maps measured in labelled regions.
     checks : sequence of Check
         Checks of the data.
     parameters : mapping of str to mapping
@@ -80,6 +83,7 @@ class ReportData:
     maps: Mapping[str, Volume]
     mask: Volume
     lesions: LesionReport | None = None
+    regions: Sequence[Region] = ()
     checks: Sequence[Check] = ()
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from QSMSeparationLib.lesions.statistics import Interval
 from QSMSeparationLib.report.charts import CLASS_WORDS, histogram, legend, scatter
 from QSMSeparationLib.report.data import Check, ReportData
 from QSMSeparationLib.report.images import SHOWN, Scene, make_scene, pack
+from QSMSeparationLib.report.regions import region_section
 
 RESEARCH_USE = (
     "For research only. Not a medical device: not for diagnosis, treatment or any decision "
@@ -55,6 +56,7 @@ def render_report(data: ReportData) -> str:
         "summary": _summary(data, scene),
         "checks": _checks(data),
         "lesions": _lesion_section(data.lesions),
+        "regions": region_section(data.regions),
         "histograms": _histograms(scene, titles),
         "methods": _methods(data),
         "version": escape(__version__),
@@ -210,7 +212,7 @@ def _lesion_row(one: LesionResult) -> str:
     cells = (
         f'<th scope="row" data-value="{one.id}"><button type="button" class="jump" '
         f'data-lesion="{one.id}">{one.id}{name}</button></th>',
-        f"<td>{escape(one.place.location)}</td>",
+        f"<td>{escape(one.place.part or one.place.location)}</td>",
         _number(one.volume_mm3, "{:.0f}"),
         _number(one.diameter_mm, "{:.1f}"),
         _call_cell(one.para.name, one.para.confidence),

@@ -1,23 +1,26 @@
-"""What a reader gets beside the maps: lesion table, lesion labels, report page."""
+"""Reading material beside the maps: tables of lesions and regions, lesion labels, report."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from QSMSeparationLib.anatomy.regions import Region, measure_regions, region_table
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.result import Result
-from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.data.volume import Volume, resample
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.lesions import LesionReport, analyse_lesions, lesion_table
+from QSMSeparationLib.lesions.location import from_freesurfer
 from QSMSeparationLib.lesions.table import lesion_facts
 from QSMSeparationLib.report.data import Check, ReportData
 from QSMSeparationLib.report.page import render_report
 from QSMSeparationLib.runtime.progress import Progress
 
 LESION_MAPS = ("chi_para", "chi_dia", "net", "r2star", "r2prime", "r2")
-READING_FILES = ("lesions.csv", "lesions.json", "report.html")
+READING_FILES = ("lesions.csv", "lesions.json", "regions.csv", "report.html")
 _REPORT_MAPS = ("net", "chi_para", "chi_dia", "r2star", "r2prime")
 _PARAMETERS = (
     "Separation", "SeparationParameters", "Inversion", "InversionParameters", "Reference",
@@ -25,36 +28,104 @@ _PARAMETERS = (
 )  # fmt: skip
 
 
-def analyse(result: Result, lesions: Volume | None, progress: Progress) -> LesionReport | None:
-    """Measure the lesions of a result; None without a segmentation."""
-    if lesions is None:
-        return None
-    maps = {name: result.volume(name) for name in LESION_MAPS if name in result.maps}
-    mask = Volume(result.mask.astype(np.uint8), result.geometry, "mask")
-    relaxivities = {
-        "dr_para": result.facts["RelaxivityPara_HzPerPpm"],
-        "dr_dia": result.facts["RelaxivityDia_HzPerPpm"],
-    }
-    with progress.stage("lesions") as report:
-        return analyse_lesions(maps, lesions, mask, report=report, **relaxivities)
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Tables of one result.
+
+    Parameters
+    ----------
+    lesions : LesionReport, optional
+        Of the lesions, where a segmentation was given.
+    regions : tuple of Region
+        Of the labelled regions; empty where nothing was labelled.
+    """
+
+    lesions: LesionReport | None = None
+    regions: tuple[Region, ...] = ()
 
 
-def write_reading(
+def read(
     result: Result,
-    lesions: LesionReport | None,
-    outputs: Outputs,
-    prefix: str,
-    name: str,
-    inputs: dict[str, str],
-) -> None:
-    """Write the report, and the lesion table with its labels where there are lesions.
+    lesions: Volume | None,
+    progress: Progress,
+    tissue: Volume | None = None,
+    regions: tuple[Volume, list[tuple[int, str]]] | None = None,
+) -> Reading:
+    """Measure lesions and regions of a result.
 
     Parameters
     ----------
     result : Result
         The maps.
-    lesions : LesionReport or None
-        From :func:`analyse`.
+    lesions : Volume, optional
+        Their segmentation.
+    progress : Progress
+        Receives the stages.
+    tissue : Volume, optional
+        Tissue map of the user in place of that of the result.
+    regions : tuple, optional
+        Label map of the user and its names, in place of the structures of the result.
+    """
+    analysed = analyse(result, lesions, progress, tissue)
+    return Reading(analysed, measure(result, analysed, progress, regions))
+
+
+def analyse(
+    result: Result, lesions: Volume | None, progress: Progress, tissue: Volume | None = None
+) -> LesionReport | None:
+    """Measure the lesions of a result; None without a segmentation."""
+    if lesions is None:
+        return None
+    maps = {name: result.volume(name) for name in LESION_MAPS if name in result.maps}
+    mask = Volume(result.mask.astype(np.uint8), result.geometry, "mask")
+    if tissue is None and result.anatomy is not None:
+        tissue = from_freesurfer(Volume(result.anatomy, result.geometry, "anatomy-net"))
+    relaxivities = {
+        "dr_para": result.facts["RelaxivityPara_HzPerPpm"],
+        "dr_dia": result.facts["RelaxivityDia_HzPerPpm"],
+    }
+    with progress.stage("lesions") as report:
+        return analyse_lesions(maps, lesions, mask, tissue, report=report, **relaxivities)
+
+
+def measure(
+    result: Result,
+    lesions: LesionReport | None,
+    progress: Progress,
+    given: tuple[Volume, list[tuple[int, str]]] | None = None,
+) -> tuple[Region, ...]:
+    """Measure the maps of a result in labelled regions, without lesions; empty without labels."""
+    if given is None and result.anatomy is None:
+        return ()
+    without = ~result.mask
+    if lesions is not None:
+        without = without | (lesions.labels.array > 0)
+    maps = {name: result.volume(name) for name in LESION_MAPS if name in result.maps}
+    with progress.stage("regions"):
+        if given is not None:
+            labels, names = given
+            labels = resample(labels, result.geometry, order=0)
+            return measure_regions(maps, labels, names, without)
+        labels = Volume(result.anatomy, result.geometry, "anatomy")
+        return measure_regions(maps, labels, without=without)
+
+
+def write_reading(
+    result: Result,
+    reading: Reading,
+    outputs: Outputs,
+    prefix: str,
+    name: str,
+    inputs: dict[str, str],
+) -> None:
+    """Write the report, and the tables of lesions (with labels) and regions where there are some.
+
+    Parameters
+    ----------
+    result : Result
+        The maps.
+    reading : Reading
+        From :func:`read`.
     outputs : Outputs
         Where to.
     prefix : str
@@ -64,19 +135,20 @@ def write_reading(
     inputs : dict of str to str
         SHA-256 of every input.
     """
+    lesions = reading.lesions
     if lesions is not None:
         outputs.text(f"{prefix}lesions.csv", lesion_table(lesions), what="lesions")
         facts = lesion_facts(lesions, {**_chosen(result), "inputs": inputs})
         outputs.json(f"{prefix}lesions.json", facts)
         labels = lesions.labels.like(lesions.labels.array.astype(np.int16))
         outputs.volume(f"{name}_desc-lesions_dseg", labels, {"Description": "lesions by id"})
-    page = render_report(_report_data(result, lesions, name, inputs))
+    if reading.regions:
+        outputs.text(f"{prefix}regions.csv", region_table(reading.regions), what="regions")
+    page = render_report(_report_data(result, reading, name, inputs))
     outputs.text(f"{prefix}report.html", page, what="report")
 
 
-def _report_data(
-    result: Result, lesions: LesionReport | None, name: str, inputs: dict[str, str]
-) -> ReportData:
+def _report_data(result: Result, reading: Reading, name: str, inputs: dict[str, str]) -> ReportData:
     """Collect what the report shows."""
     rows = [c.as_dict() | {"value": c.value} for c in result.checks]
     order = ("name", "status", "value", "unit", "limits", "advice")
@@ -84,7 +156,8 @@ def _report_data(
     return ReportData(
         maps={n: result.volume(n) for n in _REPORT_MAPS if n in result.maps},
         mask=Volume(result.mask.astype(np.uint8), result.geometry, "mask"),
-        lesions=lesions,
+        lesions=reading.lesions,
+        regions=reading.regions,
         checks=[Check.of_number(*(row[key] for key in order)) for row in rows],
         parameters={
             "methods": _chosen(result),

@@ -73,7 +73,7 @@ def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> l
         if file.exists():
             continue
         if isinstance(source, Path):
-            anatomy = anatomy_from_labels(read_labels(source), seed=_seed_of(name))
+            anatomy = anatomy_from_labels(read_labels(source), seed=seed_of(name))
         else:
             anatomy = procedural_anatomy(source)
         partial = file.with_suffix(".part.npy")
@@ -90,7 +90,7 @@ def load(file: Path) -> FineAnatomy:
     return FineAnatomy(file.stem, index)
 
 
-def _seed_of(name: str) -> int:
+def seed_of(name: str) -> int:
     """A seed that is fixed for a name."""
     return sum(ord(c) * 31**n for n, c in enumerate(name)) % 100_003
 

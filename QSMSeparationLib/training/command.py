@@ -12,8 +12,7 @@ from QSMSeparationLib.networks.weights import FOLDER, read_card, read_weights, s
 from QSMSeparationLib.runtime.device import choose_device, describe_device
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
-from QSMSeparationLib.training import anatomies, loop, recipes
-from QSMSeparationLib.training.pool import start_workers
+from QSMSeparationLib.training import loop, recipes
 from QSMSeparationLib.training.switches import Switches
 
 FIRST_PERSON = 1001
@@ -65,10 +64,10 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
     if plan.workers > 0:
         with progress.stage("people"):
             seeds = range(FIRST_PERSON, FIRST_PERSON + plan.people)
-            people = anatomies.prepare(plan.pool / "people", plan.label_maps, seeds)
+            people = recipe.prepare(plan.pool / "people", plan.label_maps, seeds)
         if not people:
             raise InputError("there is nobody to train on; give --label-maps or --people")
-        workers = start_workers(
+        workers = recipe.start_workers(
             plan.pool, people, _HEAD_SEED, _SLOTS, plan.heads, min(plan.workers, plan.heads)
         )
     try:
@@ -93,14 +92,19 @@ def card_of(name: str, run: Path, device: torch.device) -> dict[str, Any]:
     import json
 
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    shipped = read_card(FOLDER / f"{name}.pt")
+    architecture, parameters = recipes.find(name).size or _shipped_size(name)
     return {
         "name": name,
-        "architecture": shipped["architecture"],
-        "parameters": shipped["parameters"],
+        "architecture": architecture,
+        "parameters": parameters,
         "licence": "Apache-2.0",
         "training": facts | {"device": describe_device(device)},
     }
+
+
+def _shipped_size(name: str) -> tuple[str, dict[str, Any]]:
+    shipped = read_card(FOLDER / f"{name}.pt")
+    return shipped["architecture"], shipped["parameters"]
 
 
 def _settings(plan: Plan, recipe: recipes.Recipe) -> loop.Settings:

@@ -279,7 +279,9 @@ def _step(
     for part in parts:
         # Parameters without a gradient (of the other part) are left as they are.
         state.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(batch.field_ppm.device.type, torch.bfloat16, enabled=settings.bf16):
+        with torch.autocast(
+            next(model.parameters()).device.type, torch.bfloat16, enabled=settings.bf16
+        ):
             terms = part(model, batch, settings.switches)
         loss = recipes.total(terms, recipe)
         loss.backward()
@@ -342,6 +344,7 @@ class _Curves:
         names = ["step", "seconds", "part", "loss", "l1", "mean_2", "mean_4", "gradient"]
         names += ["net", "rate", "field", "structure", "contrast"]
         names += ["cycle_field", "tv", "potential", "critic", "penalty"]
+        names += ["cross_entropy", "overlap", "brain", "side"]
         fresh = not self.file.exists()
         with self.file.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
@@ -351,7 +354,7 @@ class _Curves:
         self.rows = []
 
     def figure(self, title: str) -> None:
-        """Draw the L1 of training and validation over the steps."""
+        """Draw the L1 (of labels: the overlap's loss) of training and validation over the steps."""
         if not (self.active and self.file.exists()):
             return
         from QSMSeparationLib.report.figures import curve_figure, save_figure
@@ -359,7 +362,9 @@ class _Curves:
         with self.file.open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         lines = {
-            part: [(int(r["step"]), float(r["l1"])) for r in rows if r["part"] == part]
+            part: [
+                (int(r["step"]), float(r["l1"] or r["overlap"])) for r in rows if r["part"] == part
+            ]
             for part in ("training", "validation")
         }
         save_figure(curve_figure(lines, title), self.file.with_suffix(".png"))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from multiprocessing import Process
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.inputs import (
     NET_PPM,
     qsm_inputs,
@@ -23,8 +26,15 @@ from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import guided_closed_form
 from QSMSeparationLib.runtime.errors import InputError
-from QSMSeparationLib.training import cycle_qsm, losses
-from QSMSeparationLib.training.pool import Pool
+from QSMSeparationLib.training import (
+    anatomies,
+    anatomy_net,
+    anatomy_shapes,
+    cycle_qsm,
+    losses,
+)
+from QSMSeparationLib.training.anatomy_images import ShapePool
+from QSMSeparationLib.training.pool import Pool, start_workers
 from QSMSeparationLib.training.scan_noise import Batch, measure, measure_usual
 from QSMSeparationLib.training.switches import Switches, Terms
 
@@ -54,6 +64,10 @@ class Recipe:
     critic_terms : callable, optional
         Terms of a second network that is trained against the first one: a descent of its own
         after each step.
+    prepare, start_workers : callable
+        Store the people; start the processes that fill the pool with their heads.
+    size : tuple, optional
+        Architecture and its parameters; those of the shipped weights without.
     """
 
     name: str
@@ -65,13 +79,18 @@ class Recipe:
     weights: dict[str, float] = field(default_factory=lambda: dict(losses.WEIGHTS))
     network: Callable[[], nn.Module] | None = None
     kept: Callable[[nn.Module], nn.Module] = lambda trained: trained
-    pool: Callable[..., Pool] = Pool
+    pool: Callable[..., Pool | ShapePool] = Pool
     measure: Callable[[Tensor, torch.Generator, bool], Any] = measure
     critic_terms: Callable[[nn.Module, Any, Switches], Terms] | None = None
+    prepare: Callable[..., list[Path]] = anatomies.prepare
+    start_workers: Callable[..., list[Process]] = start_workers
+    size: tuple[str, dict[str, Any]] | None = None
 
     def build(self) -> nn.Module:
         """Return what is trained, untrained."""
-        return build(self.name) if self.network is None else self.network()
+        if self.network is not None:
+            return self.network()
+        return build(self.name) if self.size is None else create(*self.size)
 
 
 def _separation_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
@@ -136,6 +155,18 @@ RECIPES: dict[str, Recipe] = {
             pool=cycle_qsm.UnpairedPool,
             measure=cycle_qsm.measure,
             critic_terms=cycle_qsm.critic_terms,
+        ),
+        Recipe(
+            "anatomy-net",
+            anatomy_net.terms,
+            steps=20000,
+            batch=1,
+            weights=anatomy_net.WEIGHTS,
+            pool=ShapePool,
+            measure=anatomy_net.measure,
+            prepare=anatomy_shapes.prepare,
+            start_workers=anatomy_shapes.start_workers,
+            size=anatomy_net.SIZE,
         ),
     )
 }

@@ -1,0 +1,296 @@
+"""Labels of a brain image of any contrast, by ``anatomy-net``.
+
+The image is stored upright, averaged to voxels of 2 mm and scaled. A first pass over all of
+it finds where the brain lies; a second one over the window of the training, with the brain in
+its middle, labels it. Scores, not labels, are brought back to the voxels of the image, so
+that surfaces are smooth and lie between the voxels of the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from QSMSeparationLib.anatomy.scaling import scaled
+from QSMSeparationLib.data.structures import FIRST_OF_BRAIN, INDEX, STRUCTURES
+from QSMSeparationLib.data.volume import Geometry, Volume, reorient, resample
+from QSMSeparationLib.networks.weights import load_weights
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.runtime.progress import Report, silent
+
+WEIGHTS = "anatomy-net"
+GRID_MM = 2.0
+WINDOW = (96, 112, 96)
+"""Voxels of 2 mm along (S, P, L) that hold a brain with what is around it."""
+_MULTIPLE = 16
+"""Sides that the network takes: four levels of blocks of two voxels."""
+PLAUSIBLE_ML = (400.0, 2500.0)
+"""Brains of children to large adults with their ventricles; less is a cut-off head or none."""
+_LEAST_CERTAINTY = 0.6
+"""Mean probability of the classes in a brain; noise and phantoms give less."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Scores of an image at 2 mm.
+
+    Parameters
+    ----------
+    brain : ndarray of float32
+        Probability of brain, fluid in ventricles and sulci included.
+    classes : Tensor
+        Probability of every structure of the brain, (structure, k, j, i).
+    left : Tensor
+        Score that is positive on the left.
+    geometry : Geometry
+        The grid of 2 mm, axes nearest to (S, P, L).
+    sha256 : str
+        Of the weights.
+    """
+
+    brain: NDArray[np.float32]
+    classes: Tensor
+    left: Tensor
+    geometry: Geometry
+    sha256: str
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The brain at 2 mm: its largest part, holes filled."""
+        return _largest_filled(self.brain > 0.5)
+
+    @property
+    def millilitres(self) -> float:
+        """Volume of the brain."""
+        return float(self.mask.sum()) * self.geometry.voxel_volume_mm3 / 1000
+
+
+def segment(image: Volume, report: Report = silent) -> Segmentation:
+    """Find the structures of a brain.
+
+    Parameters
+    ----------
+    image : Volume
+        Any contrast, any orientation; its header says where up and left are.
+    report : callable
+        Progress.
+
+    Raises
+    ------
+    InputError
+        When there is no image, or no brain that could be told from the rest.
+    """
+    report(0, 3)
+    coarse = _coarse(image)
+    weights = load_weights(WEIGHTS)
+    first = _scores(weights.network, coarse.array)
+    report(1, 3)
+    brain = _largest_filled(_brain_share(first) > 0.5)
+    box = _window(brain, coarse.geometry.shape)
+    inner = np.zeros(WINDOW, np.float32)
+    there, here = _overlap(box, coarse.geometry.shape)
+    inner[here] = coarse.array[there]
+    scores = _scores(weights.network, scaled(inner))
+    report(2, 3)
+    grid = _moved(coarse.geometry, box)
+    chances = torch.softmax(scores[: len(STRUCTURES)], dim=0)
+    found = Segmentation(
+        chances[FIRST_OF_BRAIN:].sum(dim=0).numpy(),
+        chances[FIRST_OF_BRAIN:],
+        scores[len(STRUCTURES)],
+        grid,
+        weights.sha256,
+    )
+    _require_brain(found, chances, image.source)
+    report(3, 3)
+    return found
+
+
+def labels_on(found: Segmentation, mask: Volume) -> Volume:
+    """Return label numbers in a mask on its own grid (int16), 0 outside it.
+
+    Every voxel of the mask gets the likeliest structure of the brain there.
+    """
+    grid = mask.geometry
+    inside = np.argwhere(mask.array > 0)
+    result = np.zeros(grid.shape, np.int16)
+    if len(inside) == 0:
+        return mask.like(result, "anatomy")
+    low, high = inside.min(axis=0), inside.max(axis=0) + 1
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    places = sampling_places(found.geometry, grid, box)
+    best = torch.full(places.shape[:3], -1.0)
+    winner = torch.zeros(places.shape[:3], dtype=torch.int64)
+    for number, chance in enumerate(found.classes):
+        there = _sampled(chance, places)
+        more = there > best
+        winner[more] = number
+        best = torch.maximum(best, there)
+    left = _sampled(found.left, places) > 0
+    numbers = torch.tensor([(s.left, s.right) for s in STRUCTURES[FIRST_OF_BRAIN:]])
+    labels = torch.where(left, numbers[winner, 0], numbers[winner, 1]).numpy()
+    result[box] = labels * (mask.array[box] > 0)
+    return mask.like(result, "anatomy")
+
+
+def brain_on(found: Segmentation, grid: Geometry) -> Tensor:
+    """Return the probability of brain on another grid; parts off the brain are 0."""
+    near = ndimage.binary_dilation(found.mask, iterations=2)
+    share = torch.from_numpy(np.where(near | found.mask, found.brain, 0.0).astype(np.float32))
+    whole = tuple(slice(0, n) for n in grid.shape)
+    return _sampled(share, sampling_places(found.geometry, grid, whole))
+
+
+def sampling_places(source: Geometry, grid: Geometry, box: tuple[slice, ...]) -> Tensor:
+    """Return where the voxels of a box of ``grid`` lie in ``source``, for ``grid_sample``."""
+    matrix, offset = source.index_affine(grid)
+    axes = [torch.arange(s.start, s.stop, dtype=torch.float32) for s in box]
+    places = torch.zeros(*(len(a) for a in axes), 3)
+    for axis in range(3):
+        half = max((source.shape[axis] - 1) / 2, 0.5)
+        # grid_sample wants (i, j, k) from -1 to 1.
+        target = places[..., 2 - axis]
+        target += (float(offset[axis]) - half) / half
+        for n, along in enumerate(axes):
+            shape = [1, 1, 1]
+            shape[n] = -1
+            target += (float(matrix[axis, n]) / half * along).view(shape)
+    return places
+
+
+def _sampled(values: Tensor, places: Tensor) -> Tensor:
+    found = functional.grid_sample(
+        values[None, None], places[None], mode="bilinear", align_corners=True
+    )
+    return found[0, 0]
+
+
+def _coarse(image: Volume) -> Volume:
+    """Return the image at 2 mm, upright as stored, scaled, without its empty frame."""
+    array = np.asarray(image.array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        array = np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
+    if array.max(initial=0.0) <= 0 or float(array.max()) == float(array.min()):
+        raise InputError(f"{image.source}: the image is empty; check the file")
+    upright = reorient(image.like(array))
+    full = np.argwhere(upright.array[::2, ::2, ::2] > 0)
+    low = np.maximum(0, 2 * full.min(axis=0) - 2)
+    high = np.minimum(upright.geometry.shape, 2 * full.max(axis=0) + 4)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    cut = Volume(upright.array[box], _cropped(upright.geometry, box), image.source)
+    grid = _two_mm_grid(cut.geometry)
+    blocks = [max(1, round(GRID_MM / s)) for s in cut.geometry.spacing_kji]
+    smooth = ndimage.uniform_filter(cut.array, blocks) if max(blocks) > 1 else cut.array
+    coarse = resample(cut.like(smooth), grid)
+    return coarse.like(scaled(coarse.array))
+
+
+def _two_mm_grid(geometry: Geometry) -> Geometry:
+    """Return a grid of 2 mm over the same box, axes unchanged."""
+    extent = np.asarray(geometry.shape) * np.asarray(geometry.spacing_kji)
+    shape = tuple(int(n) for n in np.maximum(8, np.ceil(extent / GRID_MM - 1e-6)))
+    start = (extent / np.asarray(geometry.spacing_kji) - 1) / 2
+    first = start - (np.asarray(shape) - 1) / 2 * GRID_MM / np.asarray(geometry.spacing_kji)
+    return Geometry(shape, (GRID_MM,) * 3, tuple(geometry.world(first)), geometry.direction)
+
+
+def _cropped(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+    shape = tuple(s.stop - s.start for s in box)
+    corner = geometry.world(np.array([s.start for s in box]))
+    return Geometry(shape, geometry.spacing_mm, tuple(corner), geometry.direction)
+
+
+def _scores(network: nn.Module, image: NDArray[np.float32]) -> Tensor:
+    """Return the scores of a whole image, (output, k, j, i)."""
+    pad = [(0, -n % _MULTIPLE) for n in image.shape]
+    padded = torch.from_numpy(np.pad(image, pad))[None, None]
+    with torch.no_grad():
+        scores = network(padded)[0]
+    return scores[:, : image.shape[0], : image.shape[1], : image.shape[2]]
+
+
+def _brain_share(scores: Tensor) -> NDArray[np.float32]:
+    return torch.softmax(scores[: len(STRUCTURES)], dim=0)[FIRST_OF_BRAIN:].sum(dim=0).numpy()
+
+
+def _largest_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest part of a mask without holes.
+
+    Parts are told apart after an opening, so that a bridge of a voxel does not join a muscle
+    to the brain.
+    """
+    opened = ndimage.binary_opening(mask, iterations=1)
+    parts, count = ndimage.label(opened if opened.any() else mask)
+    if count == 0:
+        return mask
+    largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    return ndimage.binary_fill_holes(ndimage.binary_dilation(largest, iterations=2, mask=mask))
+
+
+def _window(brain: NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return the window about the brain (or the middle), which may reach beyond the image."""
+    box = []
+    for axis, side in enumerate(WINDOW):
+        where = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
+        middle = where[[0, -1]].mean() if where.size else (shape[axis] - 1) / 2
+        start = round(float(middle) - (side - 1) / 2)
+        box.append(slice(start, start + side))
+    return tuple(box)
+
+
+def _overlap(
+    box: tuple[slice, ...], shape: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the part of an image that a window covers, and where in the window it lies."""
+    there = tuple(slice(max(0, s.start), min(n, s.stop)) for s, n in zip(box, shape, strict=True))
+    here = tuple(
+        slice(t.start - s.start, t.stop - s.start) for s, t in zip(box, there, strict=True)
+    )
+    return there, here
+
+
+def _moved(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+    """Return the grid of a window."""
+    corner = geometry.world(np.array([s.start for s in box], dtype=float))
+    return Geometry(WINDOW, geometry.spacing_mm, tuple(corner), geometry.direction)
+
+
+def _require_brain(found: Segmentation, chances: Tensor, source: str) -> None:
+    """Refuse what is not likely a brain: no mask is better than a wrong one."""
+    way_out = "give a brain mask with --mask"
+    volume = found.millilitres
+    if not PLAUSIBLE_ML[0] <= volume <= PLAUSIBLE_ML[1]:
+        raise InputError(f"{source}: no brain could be told ({volume:.0f} ml found); {way_out}")
+    mask = torch.from_numpy(found.mask)
+    certainty = float(chances.amax(dim=0)[mask].mean())
+    if certainty < _LEAST_CERTAINTY:
+        raise InputError(
+            f"{source}: this looks too little like a brain (certainty {certainty:.2f}); {way_out}"
+        )
+    if _upside_down(found):
+        raise InputError(
+            f"{source}: the cerebellum lies above the cerebrum, the header must say a wrong "
+            f"orientation; correct it, or {way_out}"
+        )
+
+
+def _upside_down(found: Segmentation) -> bool:
+    """Say whether the cerebellum lies above the middle of the white matter."""
+    winner = found.classes.argmax(dim=0).numpy()
+    inside = found.mask
+    heights = {}
+    for name in ("white matter", "cerebellar cortex"):
+        where = np.flatnonzero(
+            ((winner == INDEX[name] - FIRST_OF_BRAIN) & inside).sum(axis=(1, 2)) > 0
+        )
+        count = ((winner == INDEX[name] - FIRST_OF_BRAIN) & inside).sum(axis=(1, 2))
+        if count.sum() < 500:
+            return False
+        heights[name] = float((where * count[where]).sum() / count[where].sum())
+    return heights["cerebellar cortex"] > heights["white matter"]

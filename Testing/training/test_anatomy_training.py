@@ -1,0 +1,172 @@
+"""Heads that anatomy-net is trained on: shapes, contrasts, what spoils them, and the losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from QSMSeparationLib.data.structures import FIRST_OF_BRAIN, INDEX, OUTPUTS
+from QSMSeparationLib.networks.unet import UNet
+from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.simulation.tissues import TISSUES
+from QSMSeparationLib.training import anatomy_images, anatomy_net, anatomy_shapes, recipes
+from QSMSeparationLib.training.anatomy_shapes import CLASS_OF_INDEX, TISSUE_NAMES, WINDOW
+from QSMSeparationLib.training.switches import Switches
+
+TISSUE = {name: n for n, name in enumerate(TISSUE_NAMES)}
+
+
+def person() -> np.ndarray:
+    """Return a ball of white matter with cortex around it, in bone, left and right."""
+    axes = np.ogrid[tuple(slice(-n / 2 + 0.5, n / 2) for n in (160, 170, 150))]
+    radius = np.sqrt(sum(x**2 for x in axes))
+    index = np.zeros(radius.shape, np.uint8)
+    for limit, name in ((70, "cortical bone/0"), (64, "cortex"), (54, "white matter")):
+        index[radius < limit] = TISSUE[name]
+    side = np.where(axes[2] > 0, 1, 2) * (radius < 64)
+    return np.stack([index, side.astype(np.uint8)])
+
+
+@pytest.fixture(scope="module")
+def shape():
+    return anatomy_shapes.draw_shape(person(), 5)
+
+
+def test_every_tissue_has_a_class_and_the_brain_is_complete() -> None:
+    assert len(CLASS_OF_INDEX) == len(TISSUE_NAMES)
+    assert set(CLASS_OF_INDEX) == set(range(len(INDEX)))
+
+
+def test_shape_is_the_person_bent(shape) -> None:
+    fine = CLASS_OF_INDEX[shape["fine"]]
+    coarse = shape["target"]
+    assert coarse.shape == WINDOW
+    share = (fine == INDEX["white matter"]).mean() / (coarse == INDEX["white matter"]).mean()
+    assert share == pytest.approx(1.0, abs=0.03)
+    again = anatomy_shapes.draw_shape(person(), 5)
+    other = anatomy_shapes.draw_shape(person(), 6)
+    assert np.array_equal(again["fine"], shape["fine"])
+    assert not np.array_equal(other["fine"], shape["fine"])
+
+
+def test_tissues_that_are_several_things_are_divided(shape) -> None:
+    parts = {TISSUE[f"cortical bone/{n}"] for n in range(3)}
+    assert parts <= set(np.unique(shape["fine"]))
+
+
+def test_left_stays_left(shape) -> None:
+    columns = np.arange(WINDOW[2])
+    left, right = ((shape["side"] == s).sum(axis=(0, 1)) for s in (1, 2))
+    assert (left * columns).sum() / left.sum() > (right * columns).sum() / right.sum() + 5
+
+
+def test_contrasts_turn_around_from_image_to_image() -> None:
+    brighter = [
+        values[TISSUE["white matter"]] > values[TISSUE["cortex"]]
+        for values in (anatomy_images.brightness(np.random.default_rng(n)) for n in range(40))
+    ]
+    assert 8 < sum(brighter) < 32
+
+
+def test_bone_is_dark_in_gradient_echoes() -> None:
+    rng = np.random.default_rng(2)
+    late = anatomy_images._gradient_echo(rng)
+    assert late(TISSUES["cortical bone"]) < 0.2 * late(TISSUES["white matter"])
+
+
+def test_picture_and_what_is_learnt_from_it_belong_together(shape) -> None:
+    for seed in range(6):
+        picture = anatomy_images.draw_picture(shape, np.random.default_rng(seed))
+        assert picture.image.shape == picture.target.shape == picture.side.shape == WINDOW
+        assert np.isfinite(picture.image).all()
+        assert picture.image.min() >= 0
+        sided = picture.side > 0
+        assert (picture.target[sided] >= FIRST_OF_BRAIN).mean() > 0.95
+
+
+def test_flip_exchanges_the_sides(shape) -> None:
+    picture = anatomy_images.Picture(
+        np.zeros(WINDOW, np.float32), shape["target"].copy(), shape["side"].copy()
+    )
+    anatomy_images._flip(picture)
+    assert np.array_equal(picture.target, shape["target"][..., ::-1])
+    assert np.array_equal(picture.side == 1, shape["side"][..., ::-1] == 2)
+
+
+def test_nothing_is_learnt_where_nothing_is_seen(shape) -> None:
+    picture = anatomy_images.Picture(
+        np.ones(WINDOW, np.float32), shape["target"].copy(), shape["side"].copy()
+    )
+    anatomy_images._cut_field_of_view(picture, np.random.default_rng(1))
+    unseen = picture.image == 0
+    assert unseen.any()
+    assert (picture.target[unseen] == INDEX["air"]).all()
+
+
+def test_extracted_brain_stays_whole(shape) -> None:
+    picture = anatomy_images.Picture(
+        np.ones(WINDOW, np.float32), shape["target"].copy(), shape["side"].copy()
+    )
+    anatomy_images._extract_brain(picture, np.random.default_rng(1))
+    brain = shape["target"] >= FIRST_OF_BRAIN
+    assert (picture.image[brain] == 1).all()
+    assert picture.image.mean() < 1
+
+
+def test_pool_gives_boxes_that_the_network_takes(tmp_path, shape) -> None:
+    with pytest.raises(InputError, match="fill the pool"):
+        anatomy_images.ShapePool(tmp_path, wait_s=0.0)
+    np.savez(tmp_path / "slot000-shape00000.npz", **shape)
+    pool = anatomy_images.ShapePool(tmp_path)
+    first = pool.patches(1, None, np.random.default_rng(3))
+    assert torch.equal(first, pool.patches(1, None, np.random.default_rng(3)))
+    assert all(n % 16 == 0 for n in first.shape[2:])
+
+
+def test_people_of_the_figures_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="figures"):
+        anatomy_shapes.prepare(tmp_path, [], [17])
+
+
+class Perfect(torch.nn.Module):
+    """Knows the answer with some certainty."""
+
+    def __init__(self, batch: anatomy_net.HeadBatch, certainty: float) -> None:
+        super().__init__()
+        self.batch, self.certainty = batch, certainty
+
+    def forward(self, image, parts):
+        target = anatomy_net._of_parts(self.batch.target, parts)
+        scores = torch.zeros(1, OUTPUTS, *target.shape[1:])
+        scores.scatter_(1, target[:, None], self.certainty)
+        left = anatomy_net._of_parts(self.batch.side, parts) == 1
+        scores[:, -1] = torch.where(left, self.certainty, -self.certainty)
+        return scores
+
+
+def test_losses_fall_with_certainty_of_what_is_right(shape) -> None:
+    heads = torch.zeros(1, 3, *WINDOW)
+    heads[0, 1], heads[0, 2] = (torch.from_numpy(shape[n]) for n in ("target", "side"))
+    batch = anatomy_net.measure(heads, torch.Generator().manual_seed(1), True)
+    low, high = (anatomy_net.terms(Perfect(batch, c), batch, Switches()) for c in (2.0, 12.0))
+    for name in anatomy_net.WEIGHTS:
+        assert high[name] < low[name]
+        assert high[name] < 0.02
+
+
+def test_parts_of_a_block_are_those_of_the_whole_image() -> None:
+    network = UNet(1, 3, [8, 8], fold=2, each_image=True).eval()
+    image = torch.rand(1, 1, 16, 16, 16)
+    with torch.no_grad():
+        whole, parts = network(image), network(image, [5])
+    assert torch.allclose(whole[:, :, 1::2, 0::2, 1::2], parts[:, :, 0], atol=1e-5)
+
+
+def test_network_is_small_and_keeps_the_grid() -> None:
+    network = recipes.find("anatomy-net").build()
+    assert sum(p.numel() for p in network.parameters()) * 2 < 4e6
+    network.eval()
+    image = torch.rand(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        assert network(image).shape == (1, OUTPUTS, 32, 32, 32)

@@ -1,1 +1,0 @@
-"""MEDI dipole inversion for QSMSeparation."""
