@@ -21,6 +21,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell .
 
 bench: $(STAMP)
 	test -d $(CASES) || $(BIN)/qsmsep simulate $(CASES)/seed801 --seed 801 --spin-echo
