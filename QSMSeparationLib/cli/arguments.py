@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -191,13 +191,15 @@ def given_regions(args: argparse.Namespace) -> tuple[Volume, list[tuple[int, str
     return None if args.regions is None else read_label_map(args.regions)
 
 
-def input_hashes(files: Mapping[str, Path | None]) -> dict[str, str]:
+def input_hashes(files: Mapping[str, Path | None], beside: Collection[str] = ()) -> dict[str, str]:
     """Return the SHA-256 of the inputs that were given.
 
     Parameters
     ----------
     files : mapping of str to Path
         Every input by what it is: ``field``, ``mask``.
+    beside : collection of str
+        Names that are taken already.
 
     Returns
     -------
@@ -208,7 +210,7 @@ def input_hashes(files: Mapping[str, Path | None]) -> dict[str, str]:
     from QSMSeparationLib.io.files import sha256
 
     given = {what: path for what, path in files.items() if path is not None}
-    names = Counter(path.name for path in given.values())
+    names = Counter([*beside, *(path.name for path in given.values())])
     return {
         path.name if names[path.name] == 1 else f"{what}/{path.name}": sha256(path)
         for what, path in given.items()

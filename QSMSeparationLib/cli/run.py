@@ -126,9 +126,8 @@ def _run_scan(
         scan = found.read(report)
     result = reconstruct(scan, options, part)
     reading = read(result, lesions, part, given_tissue(args), given_regions(args))
-    inputs = scan.inputs | input_hashes(
-        {n: getattr(args, n) for n in ("lesions", "tissue", "regions")}
-    )
+    labels = {n: getattr(args, n) for n in ("lesions", "tissue", "regions")}
+    inputs = scan.inputs | input_hashes(labels, beside=scan.inputs)
     with outputs, part.stage("writing"):
         write_result(result, outputs, scan.name, inputs, args.keep)
         write_reading(result, reading, outputs, _table_prefix(scan.name), scan.name, inputs)

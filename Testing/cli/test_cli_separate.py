@@ -1,0 +1,130 @@
+"""``qsmsep separate``: maps made elsewhere in, signed sources out, unusable maps refused."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from command_line import GEOMETRY, given, last_line, run
+
+from QSMSeparationLib.data.volume import Geometry, Volume
+from QSMSeparationLib.io.nifti import read_map, write_volume
+
+
+def test_separate_recovers_the_sources_it_was_given(case, tmp_path):
+    assert (
+        run("separate", tmp_path, *given(case, "qsm", "r2prime", "mask"), "--progress", "none") == 0
+    )
+    para = read_map(tmp_path / "sub-01_desc-paramagnetic_Chimap.nii.gz")
+    dia = read_map(tmp_path / "sub-01_desc-diamagnetic_Chimap.nii.gz")
+    net = read_map(tmp_path / "sub-01_Chimap.nii.gz")
+    assert para.array.min() >= 0 >= dia.array.max()
+    assert para.array + dia.array == pytest.approx(net.array, abs=1e-6)
+    assert GEOMETRY.difference(para.geometry, 1e-3) is None
+    # Net chi is referenced to its mean; half of that shift goes into each source.
+    inside = read_map(case / "mask.nii.gz").array > 0
+    shift = read_map(case / "qsm.nii.gz").array[inside].mean() / 2
+    iron = read_map(case / "para.nii.gz").array > 0.1
+    assert para.array[iron] == pytest.approx(0.12 - shift, abs=1e-4)
+    facts = json.loads((tmp_path / "sub-01_desc-diamagnetic_Chimap.json").read_text())
+    assert "chi- <= 0" in facts["SignConvention"]
+    assert facts["Units"] == "ppm"
+    assert facts["RelaxivityPara_HzPerPpm"] == 114
+    assert len(facts["InputSHA256"]["qsm.nii.gz"]) == 64
+
+
+def test_separate_inverts_the_field_when_no_qsm_is_given(case, tmp_path):
+    inputs = given(case, "field", "r2star", "r2", "mask")
+    code = run("separate", tmp_path, *inputs, "--method", "closed-form", "--progress", "none")
+    assert code == 0
+    net = read_map(tmp_path / "sub-01_Chimap.nii.gz").array
+    truth = read_map(case / "qsm.nii.gz").array
+    inside = read_map(case / "mask.nii.gz").array > 0
+    assert np.corrcoef(net[inside], truth[inside])[0, 1] > 0.8
+    assert abs(net[inside].mean()) < 1e-6
+
+
+def test_relaxivity_scales_with_the_field(case, tmp_path):
+    arguments = [*given(case, "qsm", "r2prime", "mask"), "--progress", "none"]
+    assert (
+        run("separate", tmp_path / "a", *arguments, "--b0", 1.5, "--dr-para", 228, "--dr-dia", 228)
+        == 0
+    )
+    assert run("separate", tmp_path / "b", *arguments) == 0
+    name = "sub-01_desc-paramagnetic_Chimap.nii.gz"
+    a, b = read_map(tmp_path / "a" / name).array, read_map(tmp_path / "b" / name).array
+    assert a == pytest.approx(b, abs=1e-6)
+
+
+def with_array(case, tmp_path, name, change) -> str:
+    volume = read_map(case / f"{name}.nii.gz")
+    path = tmp_path / f"changed_{name}.nii.gz"
+    write_volume(volume.like(change(volume.array.copy()).astype(np.float32)), path)
+    return str(path)
+
+
+def poke_nan(array):
+    array[12, 14, 13] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("field", poke_nan, r"changed_field.*NaN"),
+        ("field", lambda a: a * 127.7 * 100, r"changed_field.*ppm"),
+        ("r2prime", lambda a: a / 1000, r"changed_r2prime.*1/ms by 1000"),
+        ("mask", lambda a: a * 0, r"changed_mask.*empty"),
+        ("mask", lambda a: a * 0.5, r"changed_mask.*fractions"),
+        ("mask", lambda a: a + 1, r"changed_mask.*no mask"),
+    ],
+)
+def test_unusable_maps_are_refused_in_one_line(case, tmp_path, capsys, name, change, says):
+    paths = {n: str(case / f"{n}.nii.gz") for n in ("field", "r2prime", "mask")}
+    paths[name] = with_array(case, tmp_path, name, change)
+    arguments = [item for n, path in paths.items() for item in (f"--{n}", path)]
+    assert run("separate", tmp_path / "out", *arguments, "--progress", "none") == 2
+    assert re.search(says, last_line(capsys))
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_other_geometry_is_refused_by_name(case, tmp_path, capsys):
+    volume = read_map(case / "r2prime.nii.gz")
+    moved = Geometry(GEOMETRY.shape, GEOMETRY.spacing_mm, (0, 0, 0), GEOMETRY.direction)
+    write_volume(Volume(volume.array, moved), tmp_path / "moved.nii.gz")
+    arguments = [*given(case, "field", "mask"), "--r2prime", tmp_path / "moved.nii.gz"]
+    assert run("separate", tmp_path / "out", *arguments, "--progress", "none") == 2
+    assert "moved.nii.gz" in (line := last_line(capsys))
+    assert "position" in line
+
+
+def test_unknown_method_lists_the_known_ones(case, tmp_path, capsys):
+    arguments = [
+        *given(case, "field", "r2prime", "mask"),
+        "--method",
+        "magic",
+        "--progress",
+        "none",
+    ]
+    assert run("separate", tmp_path / "out", *arguments) == 2
+    assert "closed-form" in last_line(capsys)
+
+
+def test_results_are_not_overwritten_unasked(case, tmp_path, capsys):
+    arguments = ["separate", tmp_path, *given(case, "qsm", "r2prime", "mask"), "--progress", "none"]
+    assert run(*arguments) == 0
+    before = (tmp_path / "sub-01_Chimap.nii.gz").stat().st_mtime_ns
+    assert run(*arguments) == 2
+    assert "--overwrite" in last_line(capsys)
+    assert (tmp_path / "sub-01_Chimap.nii.gz").stat().st_mtime_ns == before
+    assert run(*arguments, "--overwrite") == 0
+
+
+def test_truncated_file_is_refused(case, tmp_path, capsys):
+    whole = (case / "field.nii.gz").read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    arguments = ["--field", tmp_path / "cut.nii.gz", *given(case, "r2prime", "mask")]
+    assert run("separate", tmp_path / "out", *arguments, "--progress", "none") == 2
+    assert "cut.nii.gz" in last_line(capsys)
