@@ -55,10 +55,12 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     from QSMSeparationLib.lesions import analyse_lesions, lesion_table
     from QSMSeparationLib.lesions.table import lesion_facts
     from QSMSeparationLib.physics.constants import relaxivity
+    from QSMSeparationLib.pipeline.options import Options
 
     if args.out.suffix.lower() != ".csv":
         raise InputError(f"{args.out}: the table is a CSV file; name it lesions.csv, for example")
     thresholds = _thresholds(args.threshold)
+    chosen = Options(dr_para=args.dr_para, dr_dia=args.dr_dia, b0_tesla=args.b0)
     outputs = Outputs(args.out.parent, args.overwrite)
     facts_name = args.out.with_suffix(".json").name
     outputs.refuse_existing([args.out.name, facts_name])
@@ -75,8 +77,8 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
             tissue=given_tissue(args),
             thresholds=thresholds,
             veins=None if args.veins is None else read_labels(args.veins),
-            dr_para=relaxivity(args.dr_para, args.b0),
-            dr_dia=relaxivity(args.dr_dia, args.b0),
+            dr_para=relaxivity(chosen.dr_para, chosen.b0_tesla),
+            dr_dia=relaxivity(chosen.dr_dia, chosen.b0_tesla),
             report=report,
         )
     inputs = input_hashes(
@@ -119,6 +121,4 @@ def _thresholds(items: list[str]) -> Thresholds:
             chosen[name] = kinds[name](value)
         except ValueError:
             raise InputError(f"--threshold {item}: give {name}=VALUE with a number") from None
-        if not 0 <= chosen[name] < float("inf"):
-            raise InputError(f"--threshold {item}: give a number that is not negative")
     return Thresholds(**chosen)

@@ -12,16 +12,6 @@ from QSMSeparationLib.cli.demo import has_desktop
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.io.source import read_source
 
-QUICK = ["--voxel", "4", "--method", "closed-form", "--inversion", "tkd"]
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory):
-    """A demonstration at 4 mm, which is quick and no picture of quality."""
-    folder = tmp_path_factory.mktemp("demo") / "out"
-    assert run("demo", folder, *QUICK, "--keep", "--progress", "none") == 0
-    return folder
-
 
 def test_every_dataset_says_what_it_is(shown):
     kinds = {
@@ -62,7 +52,7 @@ def test_maps_table_picture_and_intermediate_maps(shown):
 
 
 def test_a_demonstration_is_not_overwritten_unasked(shown, capsys):
-    assert run("demo", shown, *QUICK, "--progress", "none") == 2
+    assert run("demo", shown, "--progress", "none") == 2
     assert "--overwrite" in last_line(capsys)
 
 
