@@ -1,0 +1,1 @@
+"""MEDI dipole inversion for QSMSeparation."""
