@@ -57,6 +57,14 @@ def add_method_options(parser: argparse.ArgumentParser, separation: bool = True)
         )  # fmt: skip
 
 
+def add_magnitude(parser: argparse.ArgumentParser) -> None:
+    """Add ``--magnitude``."""
+    parser.add_argument(
+        "--magnitude", type=Path, metavar="G",
+        help="magnitude: weights of the field, and borders where there is no R2*",
+    )  # fmt: skip
+
+
 def add_lesions(parser: argparse.ArgumentParser) -> None:
     """Add ``--lesions``, and what tells where lesions lie."""
     parser.add_argument("--lesions", type=Path, metavar="SEG", help="lesion segmentation")

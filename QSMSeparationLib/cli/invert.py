@@ -10,6 +10,7 @@ from QSMSeparationLib.cli.arguments import (
     add_command,
     add_field_strength,
     add_keep,
+    add_magnitude,
     add_method_options,
     add_outputs,
     chosen_options,
@@ -25,6 +26,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--field", type=Path, required=True, metavar="F", help="local field in ppm")
     parser.add_argument("--mask", type=Path, required=True, metavar="M", help="brain mask")
     parser.add_argument("--r2star", type=Path, metavar="S", help="R2* in Hz, for its borders (tv)")
+    add_magnitude(parser)
     parser.add_argument(
         "--method", dest="inversion", required=True, metavar="NAME", help="inversion"
     )
@@ -49,9 +51,11 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     outputs = Outputs(args.out, args.overwrite)
     outputs.refuse_existing(planned_names(prefix, ["net", "mask"]))
     r2star = None if args.r2star is None else read_map(args.r2star)
+    magnitude = None if args.magnitude is None else read_map(args.magnitude)
     field_map, mask = read_map(args.field), read_labels(args.mask)
-    result = pipeline.invert(field_map, mask, options, progress, r2star)
-    inputs = input_hashes({"field": args.field, "mask": args.mask, "r2star": args.r2star})
+    result = pipeline.invert(field_map, mask, options, progress, r2star, magnitude)
+    names = ("field", "mask", "r2star", "magnitude")
+    inputs = input_hashes({name: getattr(args, name) for name in names})
     with outputs, progress.stage("writing"):
         write_result(result, outputs, prefix, inputs, args.keep)
     describe_results(outputs.folder)

@@ -11,6 +11,7 @@ from QSMSeparationLib.cli.arguments import (
     add_field_strength,
     add_keep,
     add_lesions,
+    add_magnitude,
     add_method_options,
     add_outputs,
     add_regions,
@@ -38,6 +39,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--r2prime", type=Path, metavar="R", help="R2' in Hz")
     parser.add_argument("--r2star", type=Path, metavar="S", help="R2* in Hz")
     parser.add_argument("--r2", type=Path, metavar="R2", help="R2 in Hz, for R2' = R2* - R2")
+    add_magnitude(parser)
     parser.add_argument("--mask", type=Path, required=True, metavar="M", help="brain mask")
     add_field_strength(parser)
     add_outputs(parser)
@@ -82,7 +84,7 @@ def _given_paths(args: argparse.Namespace) -> dict[str, Path]:
     """Return the maps that were given; refuse a set that cannot be separated."""
     paths = {
         name: getattr(args, name)
-        for name in ("field", "qsm", "r2prime", "r2star", "r2")
+        for name in ("field", "qsm", "r2prime", "r2star", "r2", "magnitude")
         if getattr(args, name) is not None
     }
     if "field" not in paths and "qsm" not in paths:

@@ -42,6 +42,8 @@ class Maps:
         Net susceptibility in ppm.
     r2prime, r2star : Tensor, optional
         Relaxation rates in Hz.
+    magnitude : Tensor, optional
+        Magnitude, any scale: shows borders where R2* is not known.
     trust : Tensor, optional
         How far each voxel of the field can be trusted, 0 to 1; 1 in the mask where it is not given.
     dr_para, dr_dia : float
@@ -57,6 +59,7 @@ class Maps:
     net: Tensor | None = None
     r2prime: Tensor | None = None
     r2star: Tensor | None = None
+    magnitude: Tensor | None = None
     trust: Tensor | None = None
     dr_para: float = 114.0
     dr_dia: float = 114.0

@@ -22,7 +22,7 @@ from torch import Tensor
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.runtime.context import Context
-from QSMSeparationLib.solvers.edges import edge_weights
+from QSMSeparationLib.solvers.edges import edge_weights, shows_borders
 from QSMSeparationLib.solvers.noise import field_noise_ppm
 from QSMSeparationLib.solvers.window import Window, difference, scale_
 
@@ -50,7 +50,7 @@ def tv(
     Parameters
     ----------
     maps : Maps
-        With ``local_field``, and ``r2star`` for its borders.
+        With ``local_field``, and ``r2star`` or ``magnitude`` for borders.
     context : Context
         Progress.
     regularisation : float
@@ -63,7 +63,7 @@ def tv(
     tolerance : float
         End a round when an iteration changes the map by less than this share of its norm.
     edges : bool
-        Do not smooth across the borders in ``maps.r2star``, where it is given.
+        Do not smooth across the borders that R2* or the magnitude shows, where one is given.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def tv(
     report(0, rounds * iterations)
     noise_ppm = field_noise_ppm(local_field, maps.mask)
     window = Window(maps)
-    borders = edge_weights(maps, window) if edges and maps.r2star is not None else None
+    borders = edge_weights(maps, window) if edges and shows_borders(maps) else None
     solver = _Admm(
         window,
         window.embed(local_field),

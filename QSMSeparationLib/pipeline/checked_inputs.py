@@ -68,6 +68,21 @@ def checked_map(
     return np.where(inside, values, np.float32(0))
 
 
+def trust_of_magnitude(
+    magnitude: NDArray[np.float32], inside: NDArray[np.bool_], source: str
+) -> NDArray[np.float32]:
+    """Return how far the field is trusted: the magnitude, up to its median over the mask.
+
+    The noise of a phase is inverse to the magnitude; above the median it is no longer what
+    limits the field.
+    """
+    brain = magnitude[inside]
+    if (brain < 0).any() or not (brain > 0).any():
+        raise InputError(f"{source} is no magnitude: it must be positive in the mask")
+    typical = np.median(brain[brain > 0])
+    return np.where(inside, (magnitude / typical).clip(0, 1), 0).astype(np.float32)
+
+
 def _require_plausible(
     brain: NDArray[np.float32], source: str, quantity: Quantity, b0_tesla: float
 ) -> None:

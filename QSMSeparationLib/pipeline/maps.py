@@ -12,7 +12,7 @@ from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.physics.constants import relaxivity
 from QSMSeparationLib.pipeline import provenance
-from QSMSeparationLib.pipeline.checked_inputs import checked_map, checked_mask
+from QSMSeparationLib.pipeline.checked_inputs import checked_map, checked_mask, trust_of_magnitude
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.run_method import invert_maps, separate_maps
 from QSMSeparationLib.runtime.device import choose_device
@@ -29,6 +29,7 @@ def invert(
     options: Options,
     progress: Progress,
     r2star: Volume | None = None,
+    magnitude: Volume | None = None,
 ) -> Result:
     """Turn a local field into net chi.
 
@@ -44,12 +45,17 @@ def invert(
         Receives the stages.
     r2star : Volume, optional
         R2* in Hz, whose borders ``tv`` does not smooth.
+    magnitude : Volume, optional
+        Says how far each voxel of the field is trusted, and shows borders without R2*.
     """
     options.refuse_unknown(catalogue.find(options.inversion, "inversion"))
     inside = checked_mask(mask)
-    arrays = {"local_field": checked_map(local_field, "local_field", mask)}
-    if r2star is not None:
-        arrays["r2star"] = checked_map(r2star, "r2star", mask, options.b0_tesla)
+    arrays = {"local_field": checked_map(local_field, "local_field", mask, options.b0_tesla)}
+    for name, volume in (("r2star", r2star), ("magnitude", magnitude)):
+        if volume is not None:
+            arrays[name] = checked_map(volume, name, mask, options.b0_tesla)
+    if magnitude is not None:
+        arrays["trust"] = trust_of_magnitude(arrays["magnitude"], inside, magnitude.source)
     maps = maps_on_device(mask.geometry, inside, options, arrays)
     inverted = invert_maps(maps, options, progress)
     facts = provenance.merged(provenance.facts_of_maps(maps, options), inverted.facts)
@@ -71,7 +77,8 @@ def separate(
     ----------
     given : dict of str to Volume
         ``local_field`` (ppm) and ``r2prime`` or ``r2star`` (Hz); optionally ``net`` (ppm), which
-        replaces the inversion, and ``r2`` (Hz), from which R2' = R2* - R2 is made.
+        replaces the inversion, ``r2`` (Hz), from which R2' = R2* - R2 is made, and
+        ``magnitude``, which says how far each voxel of the field is trusted.
     mask : Volume
         Brain mask on the same grid.
     options : Options
@@ -81,6 +88,9 @@ def separate(
     """
     inside = checked_mask(mask)
     arrays = {name: checked_map(v, name, mask, options.b0_tesla) for name, v in given.items()}
+    if "magnitude" in arrays:
+        source = given["magnitude"].source
+        arrays["trust"] = trust_of_magnitude(arrays["magnitude"], inside, source)
     notes: list[str] = []
     origin = provenance.R2PRIME_GIVEN if "r2prime" in arrays else provenance.R2PRIME_NONE
     if "r2prime" not in arrays and {"r2star", "r2"} <= set(arrays):

@@ -14,7 +14,7 @@ from torch import Tensor
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.physics.smoothing import sum_of_27
-from QSMSeparationLib.solvers.edges import smoothed_r2star
+from QSMSeparationLib.solvers.edges import shows_borders, smoothed_borders
 from QSMSeparationLib.solvers.noise import field_noise_ppm
 from QSMSeparationLib.solvers.window import Window, scale_
 
@@ -91,8 +91,8 @@ def misfit_gradient(
 
 
 def edge_guides(maps: Maps, window: Window) -> list[Tensor]:
-    """Return maps other than chi that show tissue borders: R2*, slightly smoothed, if given."""
-    return [] if maps.r2star is None else [smoothed_r2star(maps, window)]
+    """Return maps other than chi that show tissue borders: R2* or magnitude, slightly smoothed."""
+    return [smoothed_borders(maps, window)] if shows_borders(maps) else []
 
 
 def flat_tissue(window: Window, guides: list[Tensor], low: float, high: float) -> list[Tensor]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
-from command_line import GEOMETRY, given, last_line, run
+import SimpleITK as sitk
+from command_line import GEOMETRY, facts_of, given, last_line, run
 
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.nifti import read_map, write_volume
@@ -75,7 +77,16 @@ def poke_nan(array):
     [
         ("field", poke_nan, r"changed_field.*NaN"),
         ("field", lambda a: a * 127.7 * 100, r"changed_field.*ppm"),
+        (
+            "field",
+            lambda a: a * (0.6 / np.abs(a[a != 0]).mean()),
+            r"likely it is in Hz, divide by 127",
+        ),
+        ("field", lambda a: a * 1000, r"likely it is in (Hz|ppb), divide by 1"),
+        ("field", lambda a: a * 1e-6, r"a share of B0, multiply by 1000000"),
+        ("field", lambda a: 0 * a + 0.01, r"changed_field.*the same value \(0.01\) everywhere"),
         ("r2prime", lambda a: a / 1000, r"changed_r2prime.*1/ms by 1000"),
+        ("r2prime", lambda a: -a, r"changed_r2prime.*100 % of the mask is negative"),
         ("mask", lambda a: a * 0, r"changed_mask.*empty"),
         ("mask", lambda a: a * 0.5, r"changed_mask.*fractions"),
         ("mask", lambda a: a + 1, r"changed_mask.*no mask"),
@@ -128,3 +139,25 @@ def test_truncated_file_is_refused(case, tmp_path, capsys):
     arguments = ["--field", tmp_path / "cut.nii.gz", *given(case, "r2prime", "mask")]
     assert run("separate", tmp_path / "out", *arguments, "--progress", "none") == 2
     assert "cut.nii.gz" in last_line(capsys)
+
+
+def test_complex_numbers_are_refused(case, tmp_path, capsys):
+    image = sitk.ReadImage(str(case / "field.nii.gz"))
+    twice = sitk.RealAndImaginaryToComplex(image, image)
+    sitk.WriteImage(twice, str(tmp_path / "complex.nii.gz"))
+    arguments = ["--field", tmp_path / "complex.nii.gz", *given(case, "r2prime", "mask")]
+    assert run("separate", tmp_path / "out", *arguments, "--progress", "none") == 2
+    assert "complex.nii.gz: complex numbers" in last_line(capsys)
+
+
+def test_inputs_of_one_name_keep_their_hashes(case, tmp_path):
+    arguments = []
+    for name in ("qsm", "r2prime", "mask"):
+        (tmp_path / name).mkdir()
+        shutil.copy(case / f"{name}.nii.gz", tmp_path / name / "map.nii.gz")
+        arguments += [f"--{name}", tmp_path / name / "map.nii.gz"]
+    assert run("separate", tmp_path / "out", *arguments, "--progress", "none") == 0
+    hashes = facts_of(tmp_path / "out" / "sub-01_Chimap.json")["InputSHA256"]
+    assert set(hashes) == {f"{name}/map.nii.gz" for name in ("qsm", "r2prime", "mask")}
+    assert len(set(hashes.values())) == 3
+    assert facts_of(tmp_path / "out" / "dataset_description.json")["DatasetType"] == "derivative"
