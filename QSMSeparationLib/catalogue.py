@@ -189,6 +189,18 @@ _SEPARATION: tuple[Method, ...] = (
         estimates_r2prime=True,
     ),
     Method(
+        name="r2star-joint",
+        stage="separation",
+        title="Joint estimate from net chi and R2* (gradient echo only)",
+        needs=("net", "r2star"),
+        function=f"{_LIBRARY}.separation.r2star_joint:r2star_joint",
+        equation="chi+ + |chi-| = E[sum given chi, R2*], R2 follows the sources; chi+ + chi- = chi",
+        when="Without a spin echo and without a network, at any field strength.",
+        citation="Own; R2 of tissue: van Gelderen and Duyn; prior of lesions: see physics/tissue_prior.py",
+        refits_net=True,
+        estimates_r2prime=True,
+    ),
+    Method(
         name="chi-separation",
         stage="separation",
         title="chi-separation (iterative)",

@@ -36,12 +36,18 @@ _GUIDE_PPM = 0.006
 """Edges of the guide below this are smoothed over."""
 
 
+def prepare_net(maps: Maps) -> tuple[Tensor, Tensor]:
+    """Return net chi at its true level and the mask, each (1, 1, k, j, i)."""
+    (net,) = maps.need("net")
+    mask = maps.mask[None, None].float()
+    return (net + BRAIN_MEAN_PPM)[None, None] * mask, mask
+
+
 def prepare_inputs(maps: Maps) -> tuple[Tensor, Tensor, Tensor]:
     """Return net chi at its true level, R2'/Dr and the mask, each (1, 1, k, j, i)."""
-    qsm_ppm, r2prime_hz = maps.need("net", "r2prime")
-    mask = maps.mask[None, None].float()
-    net = (qsm_ppm + BRAIN_MEAN_PPM)[None, None] * mask
-    return net, (r2prime_hz / maps.mean_dr)[None, None] * mask, mask
+    (r2prime,) = maps.need("r2prime")
+    net, mask = prepare_net(maps)
+    return net, (r2prime / maps.mean_dr)[None, None] * mask, mask
 
 
 def guided_closed_form(
