@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from QSMSeparationLib.cli.arguments import Commands, add_command, add_overwrite, given_lesions
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from QSMSeparationLib.data.result import Result
+    from QSMSeparationLib.io.outputs import Outputs
+    from QSMSeparationLib.lesions.compare import Comparison
+    from QSMSeparationLib.report.write import Reading
 
 
 def add(commands: Commands) -> None:
@@ -23,7 +23,12 @@ def add(commands: Commands) -> None:
     option = parser.add_argument
     option("first", type=Path, metavar="A", help="folder of the first result")
     option("second", type=Path, metavar="B", help="folder of the second result")
-    option("out", type=Path, metavar="OUT", help="folder for comparison.csv and comparison.json")
+    option(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="folder for comparison.csv, comparison.json, regions.csv",
+    )
     option(
         "--lesions", type=Path, metavar="SEG", help="segmentation (default: that of the results)"
     )
@@ -33,42 +38,59 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
-    """Compare two results."""
-    from QSMSeparationLib.data.volume import Volume
+    """Compare two results: their lesions, voxels, and regions."""
     from QSMSeparationLib.io.outputs import Outputs
     from QSMSeparationLib.io.results import read_result
-    from QSMSeparationLib.lesions.compare import (
-        compare_results,
-        compare_visits,
-        comparison_summary,
-        comparison_table,
-    )
-    from QSMSeparationLib.report.write import analyse
+    from QSMSeparationLib.lesions.compare import comparison_summary, comparison_table
+    from QSMSeparationLib.report.write import read
 
     outputs = Outputs(args.out, args.overwrite)
-    outputs.refuse_existing(["comparison.csv", "comparison.json"])
+    outputs.refuse_existing(["comparison.csv", "comparison.json", "regions.csv"])
     (a, labels_a), (b, labels_b) = read_result(args.first), read_result(args.second)
     given = given_lesions(args)
     labels_a = given or labels_a
     labels_b = given or labels_b if args.visits else labels_a
     if labels_a is None or labels_b is None:
         raise InputError(f"{args.first} holds no lesion labels; give them with --lesions")
-    reports = [analyse(r, one, progress) for r, one in ((a, labels_a), (b, labels_b))]
-    if args.visits:
-        found = compare_visits(*reports)
-    else:
-        mask = Volume((a.mask & _same_grid(a, b)).astype("uint8"), a.geometry, "common mask")
-        names = ("chi_para", "chi_dia", "net")
-        found = compare_results(*reports, {n: (a.volume(n), b.volume(n)) for n in names}, mask)
+    if not args.visits:
+        _require_same_grid(a, b)
+        b.anatomy = a.anatomy  # the same voxels in both
+    readings = [read(r, one, progress) for r, one in ((a, labels_a), (b, labels_b))]
+    found = _compared(a, b, readings, args.visits)
     with outputs:
         outputs.text("comparison.csv", comparison_table(found), what="lesions")
-        outputs.json("comparison.json", comparison_summary(found))
+        agreement = _write_regions(readings, outputs)
+        outputs.json("comparison.json", comparison_summary(found) | agreement)
     return outputs.written
 
 
-def _same_grid(a: Result, b: Result) -> NDArray[np.bool_]:
-    """Mask of the second result, which must lie on the grid of the first."""
+def _compared(a: Result, b: Result, readings: list[Reading], visits: bool) -> Comparison:
+    """Compare lesions, and voxels where both results come from one scan."""
+    from QSMSeparationLib.data.volume import Volume
+    from QSMSeparationLib.lesions.compare import compare_results, compare_visits
+
+    reports = [reading.lesions for reading in readings]
+    if visits:
+        return compare_visits(*reports)
+    mask = Volume((a.mask & b.mask).astype("uint8"), a.geometry, "common mask")
+    names = ("chi_para", "chi_dia", "net")
+    return compare_results(*reports, {n: (a.volume(n), b.volume(n)) for n in names}, mask)
+
+
+def _write_regions(readings: list[Reading], outputs: Outputs) -> dict[str, Any]:
+    """Write the regions that both results have; returns how well they agree."""
+    from QSMSeparationLib.anatomy.compare import compare_regions, region_agreement
+    from QSMSeparationLib.io.tables import rows_to_csv
+
+    rows = compare_regions(*(reading.regions for reading in readings))
+    if not rows:
+        return {}
+    outputs.text("regions.csv", rows_to_csv(rows), what="regions")
+    return {"regions": region_agreement(rows)}
+
+
+def _require_same_grid(a: Result, b: Result) -> None:
+    """Refuse results on different grids, whose voxels cannot be compared."""
     difference = a.geometry.difference(b.geometry)
     if difference:
         raise InputError(f"the two results lie on different grids: {difference}; use --visits")
-    return b.mask

@@ -7,6 +7,7 @@ import csv
 import numpy as np
 import pytest
 
+from QSMSeparationLib.anatomy.compare import compare_regions, region_agreement
 from QSMSeparationLib.anatomy.published import RANGES, range_of
 from QSMSeparationLib.anatomy.regions import measure_regions, region_table
 from QSMSeparationLib.cli.parser import main
@@ -148,3 +149,25 @@ def test_command_says_what_is_missing(tmp_path, capsys) -> None:
     assert main([*arguments, "--progress", "json"]) == 2
     assert "--labels" in capsys.readouterr().out
     assert list(tmp_path.glob("r.*")) == []
+
+
+def test_regions_of_two_results_are_compared() -> None:
+    first = measure_regions(*two_putamina(0.09, 0.07))
+    second = measure_regions(*two_putamina(0.10, 0.08))
+    rows = compare_regions(first, second)
+    changed = {(r["region"], r["map"]): r["difference"] for r in rows}
+    assert changed["left putamen", "chi_para"] == pytest.approx(10.0, abs=1e-2)
+    assert changed["right putamen", "chi_dia"] == pytest.approx(0.0, abs=1e-2)
+    assert compare_regions(first, []) == []
+
+
+def test_agreement_of_regions_has_a_bias_and_limits() -> None:
+    rows = [
+        {"map": "net", "first": a, "second": a + 2 + e}
+        for a, e in ((0.0, 0.5), (50.0, -0.5), (100.0, 0.0))
+    ]
+    net = region_agreement(rows)["net"]
+    assert net["bias"] == pytest.approx(2.0)
+    assert net["limits_low"] < 2.0 < net["limits_high"]
+    assert net["correlation"] > 0.99
+    assert region_agreement(rows[:2]) == {}
