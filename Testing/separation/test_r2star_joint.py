@@ -89,9 +89,10 @@ def test_net_chi_is_kept_and_signs_are_right():
     assert torch.allclose(para + dia, maps.net + BRAIN_MEAN_PPM, atol=1e-6)
 
 
-def test_relaxivities_act():
+@pytest.mark.parametrize("dr_para", [60.0, 300.0])
+def test_relaxivities_act(dr_para):
     even, _, _ = lesions()
-    stronger = lesions(dr=(200.0, 114.0))
+    stronger = lesions(dr=(dr_para, 114.0))
     told, untold = (
         errors_ppb("r2star-joint", case, *stronger[1:])
         for case in (stronger[0], Maps(**(vars(stronger[0]) | {"dr_para": even.dr_para})))
