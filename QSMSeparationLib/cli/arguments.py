@@ -163,6 +163,7 @@ def chosen_options(args: argparse.Namespace) -> Options:
             raise InputError(f"--set {item}: give PARAMETER=VALUE")
         parameters[name.strip()] = value.strip()
     defaults = Options()
+    b0_tesla = getattr(args, "b0", None)
     return Options(
         method=getattr(args, "method", defaults.method),
         inversion=args.inversion,
@@ -170,7 +171,7 @@ def chosen_options(args: argparse.Namespace) -> Options:
         mask_method=getattr(args, "mask_method", defaults.mask_method),
         dr_para=args.dr_para,
         dr_dia=args.dr_dia,
-        b0_tesla=getattr(args, "b0", defaults.b0_tesla),
+        b0_tesla=defaults.b0_tesla if b0_tesla is None else b0_tesla,
         device=args.device,
         parameters=parameters,
         weights=getattr(args, "weights", None),

@@ -38,9 +38,22 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add the command and its arguments."""
     parser = add_command(commands, "run", "a BIDS or DICOM folder to chi+, chi- and net chi")
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="BIDS folder or DICOM folder")
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="folder of BIDS, DICOM or NIfTI files"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for sub-XX/anat/...")
     parser.add_argument("--mask", type=Path, metavar="M", help="brain mask on the grid of the scan")
+    parser.add_argument(
+        "--files", type=Path, metavar="LIST",
+        help="text file: use only these files, one a line, absolute or below SOURCE",
+    )  # fmt: skip
+    parser.add_argument(
+        "--te", type=float, nargs="+", default=[], metavar="S",
+        help="echo times in seconds of NIfTI files without sidecars",
+    )  # fmt: skip
+    parser.add_argument(
+        "--b0", type=float, metavar="T", help="field strength of NIfTI files without sidecars"
+    )
     add_outputs(parser)
     add_mask_method(parser)
     add_background(parser)
@@ -56,12 +69,13 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     from QSMSeparationLib.io.derivatives import anat_folder
     from QSMSeparationLib.io.description import describe_results
     from QSMSeparationLib.io.outputs import Outputs
-    from QSMSeparationLib.io.source import find_scans
+    from QSMSeparationLib.io.source import Given, find_scans
 
     options = chosen_options(args)
     outputs = Outputs(args.out, args.overwrite)
     with progress.stage("finding scans") as report:
-        found = find_scans(args.source, args.name, args.mask, report)
+        given = Given(_listed_files(args), tuple(args.te), args.b0)
+        found = find_scans(args.source, args.name, args.mask, report, given)
     lesions = _lesions_of_the_scan(args, found)
     writers = [outputs.at(anat_folder(one.name)) for one in found]
     for one, writer in zip(found, writers, strict=True):
@@ -81,6 +95,22 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
         written |= {f"{one.name} {what}": path for what, path in writer.written.items()}
         describe_results(outputs.folder)
     return written
+
+
+def _listed_files(args: argparse.Namespace) -> tuple[Path, ...]:
+    """Read the list of files; those that are not there are told."""
+    if args.files is None:
+        return ()
+    try:
+        lines = args.files.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{args.files} can't be read as a list; give a UTF-8 text file") from None
+    files = tuple(args.source / line.strip() for line in lines if line.strip())
+    missing = [file for file in files if not file.is_file()]
+    if missing or not files:
+        what = f"{len(missing)} files are missing, such as {missing[0].name}" if files else "empty"
+        raise InputError(f"{args.files.name}: {what}; list files that exist, one a line")
+    return files
 
 
 def _lesions_of_the_scan(args: argparse.Namespace, found: Sequence[FoundScan]) -> Volume | None:

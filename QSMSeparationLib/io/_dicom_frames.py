@@ -50,18 +50,18 @@ _PIXEL_TAGS = [
     "FloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 ]  # fmt: skip
 
-_KINDS = {
+KINDS = {
     "M": "magnitude", "MAGNITUDE": "magnitude", "M_FFE": "magnitude", "M_SE": "magnitude",
     "P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "P_FFE": "phase", "P_SE": "phase",
     "R": "real", "REAL": "real", "R_FFE": "real", "R_SE": "real",
     "I": "imaginary", "IMAGINARY": "imaginary", "I_FFE": "imaginary", "I_SE": "imaginary",
 }  # fmt: skip
-_COMPUTED = (
+COMPUTED = (
     "SWI", "MIP", "MINIP", "MNIP", "MIN IP", "PROJECTION IMAGE", "MPR", "LOCALIZER", "MOSAIC", "ADC",
     "FA", "DIFFUSION", "SUBTRACTION", "T1 MAP", "T2 MAP", "T2_STAR MAP", "T2* MAP", "R2 MAP",
     "R2_STAR MAP", "R2* MAP", "B0 MAP", "B0", "FIELD MAP", "FIELD_MAP", "FIELDMAP",
 )  # fmt: skip
-_DIFFERENCE = ("PHASE DIFFERENCE", "PHASE_DIFFERENCE", "PHASEDIFF", "PHASE DIFF", "DELTA PHASE")
+DIFFERENCE = ("PHASE DIFFERENCE", "PHASE_DIFFERENCE", "PHASEDIFF", "PHASE DIFF", "DELTA PHASE")
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _frame(header: Dataset, path: Path, index: int) -> Frame | None:
     """Collect the facts of one frame; None for maps and views computed by the scanner."""
     groups = _groups(header, index)
     words = _image_type(groups)
-    if any(word in _COMPUTED for word in words):
+    if any(word in COMPUTED for word in words):
         return None
     kind = _kind(groups, words)
     vendor = _vendor(header)
@@ -284,15 +284,15 @@ def _image_type(groups: list[Dataset]) -> list[str]:
 
 def _kind(groups: list[Dataset], words: list[str]) -> str:
     """Magnitude, phase, real, imaginary or phase difference."""
-    if any(word in _DIFFERENCE for word in words):
+    if any(word in DIFFERENCE for word in words):
         return "difference"
     for group in groups:
         component = str(group.get("ComplexImageComponent", "")).strip().upper()
-        if component in _KINDS:
-            return _KINDS[component]
+        if component in KINDS:
+            return KINDS[component]
     for word in words[2:]:
-        if word in _KINDS:
-            return _KINDS[word]
+        if word in KINDS:
+            return KINDS[word]
     header = groups[-1]
     if _GE_RAW_TYPE in header:
         value = header[_GE_RAW_TYPE].value

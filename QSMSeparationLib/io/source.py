@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +15,30 @@ from QSMSeparationLib.io.bids import find_bids, find_subjects
 from QSMSeparationLib.io.bids_names import require_bids_name
 from QSMSeparationLib.io.dicom import find_dicom
 from QSMSeparationLib.io.found import FoundScan, read_all
+from QSMSeparationLib.io.niftiset import find_nifti
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user says of files that do not tell it themselves.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Only these files are used, below the source or elsewhere; all without any.
+    echo_times_s : tuple of float
+        Echo times of plain NIfTI files without sidecars.
+    b0_tesla : float, optional
+        Field strength of plain NIfTI files without sidecars.
+    """
+
+    files: tuple[Path, ...] = ()
+    echo_times_s: tuple[float, ...] = ()
+    b0_tesla: float | None = None
 
 
 def read_source(
@@ -25,9 +46,10 @@ def read_source(
     name: str | None = None,
     mask: Path | str | None = None,
     report: Report = silent,
+    given: Given = Given(),
 ) -> list[Scan]:
     """Read all scans that :func:`find_scans` finds."""
-    return read_all(find_scans(path, name, mask), report)
+    return read_all(find_scans(path, name, mask, given=given), report)
 
 
 def find_scans(
@@ -35,19 +57,22 @@ def find_scans(
     name: str | None = None,
     mask: Path | str | None = None,
     report: Report = silent,
+    given: Given = Given(),
 ) -> list[FoundScan]:
     """List the scans of a folder; of DICOM files the headers are read, of others the names.
 
     Parameters
     ----------
     path : Path
-        A BIDS dataset, subject or session, or a folder of DICOM files.
+        A BIDS dataset, subject or session, or a folder of DICOM files or of NIfTI files.
     name : str, optional
         BIDS name for the outputs. By default that of the BIDS folder, or ``sub-01``.
     mask : Path, optional
         Brain mask on the grid of the scan.
     report : callable
         Told how many files were looked at.
+    given : Given
+        What the files do not tell themselves.
 
     Raises
     ------
@@ -57,16 +82,29 @@ def find_scans(
     if name is not None:
         require_bids_name(name)
     folder = Path(path).expanduser()
-    if source_kind(folder) == "bids":
-        found = find_bids(folder, mask)
-        sessions = len(find_subjects(folder))
-        if name is None:
-            return found
-        if sessions > 1:
-            raise InputError(f"a name was given, but there are {sessions} sessions; give one")
-        return [_renamed(one, name, n) for n, one in enumerate(found)]
-    found = find_dicom(regular_files(folder), name or "sub-01", report)
+    kind = source_kind(folder, given.files)
+    if given.echo_times_s and kind != "nifti":
+        raise InputError("--te is for NIfTI files without sidecars; leave it out")
+    if kind == "bids":
+        return _find_bids(folder, name, mask)
+    files = given.files or tuple(regular_files(folder))
+    own = name or "sub-01"
+    if kind == "dicom":
+        found = find_dicom(files, own, report)
+    else:
+        images = [file for file in files if is_nifti(file)]
+        found = find_nifti(images, own, given.echo_times_s, given.b0_tesla)
     return found if mask is None else [_masked(one, Path(mask)) for one in found]
+
+
+def _find_bids(folder: Path, name: str | None, mask: Path | str | None) -> list[FoundScan]:
+    found = find_bids(folder, mask)
+    sessions = len(find_subjects(folder))
+    if name is None:
+        return found
+    if sessions > 1:
+        raise InputError(f"a name was given, but there are {sessions} sessions; give one")
+    return [_renamed(one, name, n) for n, one in enumerate(found)]
 
 
 def _renamed(found: FoundScan, name: str, n: int) -> FoundScan:
@@ -86,24 +124,24 @@ def _read_masked(found: FoundScan, mask: Path, report: Report) -> Scan:
     return with_mask(found.read(report), mask)
 
 
-def source_kind(folder: Path) -> str:
-    """Return ``bids`` or ``dicom``, or raise InputError for anything else."""
+def source_kind(folder: Path, chosen: Sequence[Path] = ()) -> str:
+    """Return ``bids``, ``dicom`` or ``nifti``, or raise InputError for anything else.
+
+    Chosen files are DICOM or plain NIfTI files; BIDS is a matter of folders.
+    """
     if is_regular(folder):
         if folder.name.lower().endswith(_ARCHIVES):
             raise InputError(f"{folder.name} is an archive; unpack it and give the folder")
         raise InputError(f"{folder.name} is a file; give the folder of the scan")
     if not is_folder(folder):
         raise InputError(f"{folder} does not exist; check the path")
-    if find_subjects(folder):
+    if not chosen and find_subjects(folder):
         return "bids"
-    files = regular_files(folder)
+    files = chosen or regular_files(folder)
     if not files:
         raise InputError(f"{folder} holds no files; give a BIDS or DICOM folder")
     if any(is_dicom(file) for file in files):
         return "dicom"
     if any(is_nifti(file) for file in files):
-        raise InputError(
-            f"{folder}: NIfTI files, but no gradient echoes with BIDS names; name them "
-            f"sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz and so on, with sidecars"
-        )
+        return "nifti"
     raise InputError(f"{folder} holds neither BIDS nor DICOM images; check the folder")

@@ -168,3 +168,38 @@ def test_equal_file_names_keep_their_hashes(scans, tmp_path):
     sidecar = tmp_path / "out" / "sub-02" / "anat" / "sub-02_Chimap.json"
     hashes = facts_of(sidecar)["InputSHA256"]
     assert hashes[name] != hashes[f"lesions/{name}"]
+
+
+def test_plain_nifti_files_by_a_list_with_echo_times(scans, tmp_path, capsys):
+    anat = scans / "bids" / "sub-02" / "anat"
+    source = tmp_path / "plain"
+    source.mkdir()
+    names = []
+    for part in ("mag", "phase"):
+        for echo in range(1, 6):
+            image = anat / f"sub-02_echo-{echo}_part-{part}_MEGRE.nii.gz"
+            names.append(f"{part}_{echo}.nii.gz")
+            shutil.copy(image, source / names[-1])
+    shutil.copy(anat / "sub-02_echo-1_part-mag_MEGRE.nii.gz", source / "mag_0_old.nii.gz")
+    times = [
+        facts_of(anat / f"sub-02_echo-{e}_part-mag_MEGRE.json")["EchoTime"] for e in range(1, 6)
+    ]
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join([*names[:5], *(str(source / name) for name in names[5:]), ""]))
+    arguments = ["run", source, tmp_path / "out", "--files", listed, *GRE_ONLY]
+    arguments += ["--progress", "none", "--b0", 3]
+    assert run(*arguments, "--te", *times) == 0
+    assert run("run", anat, tmp_path / "bids", *GRE_ONLY, "--progress", "none") == 0
+    net = "{}/anat/{}_Chimap.nii.gz"
+    mine = read_map(tmp_path / "out" / net.format("sub-01", "sub-01")).array
+    theirs = read_map(tmp_path / "bids" / net.format("sub-02", "sub-02")).array
+    assert mine == pytest.approx(theirs, abs=1e-5)
+    listed.write_text("nowhere.nii.gz")
+    assert run(*arguments, "--te", *times) == 2
+    assert "nowhere.nii.gz" in last_line(capsys)
+
+
+def test_echo_times_are_not_for_sources_that_know_them(scans, tmp_path, capsys):
+    arguments = ["run", scans / "bids", tmp_path / "out", "--progress", "none"]
+    assert run(*arguments, "--te", 0.004, 0.01) == 2
+    assert "--te is for NIfTI files without sidecars" in last_line(capsys)

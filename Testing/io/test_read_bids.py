@@ -1,8 +1,7 @@
-"""BIDS folders and plain NIfTI sets, whole and damaged."""
+"""BIDS folders, whole and damaged."""
 
 import gzip
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,9 @@ from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.bids import find_subjects, read_bids
 from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.nifti import write_volume
-from QSMSeparationLib.io.niftiset import read_nifti_set
 from QSMSeparationLib.io.source import read_source
 from QSMSeparationLib.runtime.errors import InputError
 
-DATA = Path(os.environ.get("QSMSEP_DATA", Path(__file__).parents[2] / "../shared/data"))
 GRID = oblique_geometry()
 MAGNITUDE, PHASE = (a.astype(np.float32) for a in phantom())
 FACTS = {"MagneticFieldStrength": 3, "Manufacturer": "Siemens"}
@@ -281,28 +278,6 @@ def test_refused_with_the_file_and_the_reason(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
-def test_nifti_without_bids_names_is_refused_with_a_way_out(tmp_path):
-    put(tmp_path / "mag.nii.gz", MAGNITUDE[0])
-    with pytest.raises(InputError, match="BIDS names"):
-        read_source(tmp_path)
-
-
-def test_plain_files_with_echo_times(tmp_path):
-    for e in range(3):
-        put(tmp_path / f"m{e}.nii.gz", MAGNITUDE[e])
-        put(tmp_path / f"p{e}.nii.gz", PHASE[e])
-    magnitude = [tmp_path / f"m{e}.nii.gz" for e in range(3)]
-    phase = [tmp_path / f"p{e}.nii.gz" for e in range(3)]
-    assert_same_scan(read_nifti_set(magnitude, phase, TIMES_S))
-    assert_same_scan(read_nifti_set(magnitude, phase, [4, 10, 16]))
-    with pytest.raises(InputError, match="3 magnitude echoes but 2 echo times"):
-        read_nifti_set(magnitude, phase, [4, 10])
-    with pytest.raises(InputError, match="must increase"):
-        read_nifti_set(magnitude, phase, [4, 16, 10])
-    with pytest.raises(InputError, match="2 phase echoes but 3 echo times"):
-        read_nifti_set(magnitude, phase[:2], [4, 10, 16])
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A small scan on disk, uncompressed and compressed, with the bytes of its files."""
@@ -379,15 +354,3 @@ def test_odd_sidecars_never_break_the_reader(small, key, value, index):
         read_or_refuse(root)
     finally:
         victim.write_bytes(files[victim])
-
-
-@pytest.mark.skipif(not (DATA / "gre_nifti_small").is_dir(), reason="the sample GRE is not here")
-def test_real_gre_patch():
-    folder = DATA / "gre_nifti_small"
-    scan = read_nifti_set(
-        folder / "romeo_small_Mag.nii", folder / "romeo_small_Phase.nii", [4, 8, 12], 7.0
-    )
-    assert scan.magnitude.shape == (3, 41, 51, 51)
-    assert np.ptp(scan.phase_rad) == pytest.approx(2 * np.pi, rel=1e-3)
-    with pytest.raises(InputError, match="single echo"):
-        read_nifti_set(folder / "romeo_small2_Mag.nii", folder / "romeo_small2_Phase.nii", [4], 7.0)
