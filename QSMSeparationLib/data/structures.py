@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from QSMSeparationLib.data.quantities import Code
+
 ANATOMY = "desc-anatomy_dseg"
 """Name of a segmentation's file, as BIDS has it."""
 
@@ -20,11 +22,15 @@ class Structure:
         Label numbers in written segmentations: FreeSurfer's, and those of the digital head
         (901 and above) for nuclei that FreeSurfer does not name. Equal for what has no side;
         0 beside the brain.
+    code : Code
+        Standard term (DICOM CID 7140 and 7153); of a nucleus that these lists lack, the part of
+        the brain that it lies in.
     """
 
     name: str
     left: int
     right: int
+    code: Code | None = None
 
 
 STRUCTURES: tuple[Structure, ...] = (
@@ -32,23 +38,28 @@ STRUCTURES: tuple[Structure, ...] = (
     Structure("bone", 0, 0),
     Structure("soft tissue", 0, 0),
     Structure("outer fluid", 0, 0),
-    Structure("ventricles", 4, 43),
-    Structure("sulcal fluid", 24, 24),
-    Structure("white matter", 2, 41),
-    Structure("cortex", 3, 42),
-    Structure("caudate", 11, 50),
-    Structure("putamen", 12, 51),
-    Structure("pallidum", 13, 52),
-    Structure("accumbens", 26, 58),
-    Structure("thalamus", 10, 49),
-    Structure("hippocampus and amygdala", 17, 53),
-    Structure("red nucleus", 902, 952),
-    Structure("substantia nigra and subthalamic nucleus", 901, 951),
-    Structure("dentate nucleus", 904, 954),
-    Structure("ventral diencephalon", 28, 60),
-    Structure("brain stem", 16, 16),
-    Structure("cerebellar white matter", 7, 46),
-    Structure("cerebellar cortex", 8, 47),
+    Structure("ventricles", 4, 43, Code("35764002", "SCT", "Brain ventricle")),
+    Structure("sulcal fluid", 24, 24, Code("35951006", "SCT", "Subarachnoid space")),
+    Structure("white matter", 2, 41, Code("68523003", "SCT", "Cerebral White Matter")),
+    Structure("cortex", 3, 42, Code("40146001", "SCT", "Cerebral cortex")),
+    Structure("caudate", 11, 50, Code("11000004", "SCT", "Caudate nucleus")),
+    Structure("putamen", 12, 51, Code("89278009", "SCT", "Putamen")),
+    Structure("pallidum", 13, 52, Code("14738005", "SCT", "Globus pallidus")),
+    Structure("accumbens", 26, 58, Code("427667007", "SCT", "Nucleus accumbens")),
+    Structure("thalamus", 10, 49, Code("42695009", "SCT", "Thalamus")),
+    Structure("hippocampus and amygdala", 17, 53, Code("5366008", "SCT", "Hippocampus")),
+    Structure("red nucleus", 902, 952, Code("61962009", "SCT", "Midbrain")),
+    Structure(
+        "substantia nigra and subthalamic nucleus",
+        901,
+        951,
+        Code("70007007", "SCT", "Substantia nigra"),
+    ),
+    Structure("dentate nucleus", 904, 954, Code("113305005", "SCT", "Cerebellum")),
+    Structure("ventral diencephalon", 28, 60, Code("110700", "DCM", "Ventral Diencephalon")),
+    Structure("brain stem", 16, 16, Code("119238007", "SCT", "Brain stem")),
+    Structure("cerebellar white matter", 7, 46, Code("33060004", "SCT", "Cerebellar white matter")),
+    Structure("cerebellar cortex", 8, 47, Code("25991003", "SCT", "Cerebellar Cortex")),
 )
 """Classes in the order of the network's outputs; one more output tells left from right."""
 

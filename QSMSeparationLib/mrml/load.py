@@ -13,10 +13,12 @@ from typing import Any
 import slicer
 
 from QSMSeparationLib.data.quantities import MAPS, QUANTITIES
+from QSMSeparationLib.data.structures import ANATOMY
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import SIGN_CONVENTION
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml.anatomy import add_anatomy
 from QSMSeparationLib.mrml.lesions import add_lesions
 from QSMSeparationLib.mrml.runs import Run, add_run, parent_for, put_in, remove_run
 from QSMSeparationLib.mrml.table import add_checks_table, add_lesion_table, read_rows
@@ -110,6 +112,7 @@ def load_steps(
         if mask.is_file():
             labels = yield from _read(read_volume, mask)
             put_in(run, add_mask(scene, labels, identifier, files.subject, reference))
+        yield from _load_anatomy(files, run)
         yield from _load_lesions(files, run)
         put_in(run, add_checks_table(scene, facts, identifier, files.subject))
         _load_report(files, run)
@@ -127,6 +130,17 @@ def _read(read: Callable[[Path], Volume], path: Path) -> Generator[str, None, Vo
         while not wait([future], _TICK_S).done:
             yield path.name
         return future.result()
+
+
+def _load_anatomy(files: ResultFiles, run: Run) -> Generator[str, None, None]:
+    """Load the structures of the brain, where the run labelled it."""
+    path = files.path(f"{ANATOMY}.nii.gz")
+    if not path.is_file():
+        return
+    labels = yield from _read(read_labels, path)
+    reference = run.node("chi_para")
+    put_in(run, add_anatomy(run.scene, labels, run.identifier, files.subject, reference))
+    yield path.name
 
 
 def _load_lesions(files: ResultFiles, run: Run) -> Generator[str, None, None]:

@@ -13,7 +13,7 @@ SIDECAR = "QSMSeparation.Sidecar"
 SCALE = "QSMSeparation.Scale"
 """On a volume: its values over those of its file; missing where they are the same."""
 
-MASK, LESIONS, LESION_TABLE = "mask", "lesions", "lesion_table"
+MASK, LESIONS, LESION_TABLE, ANATOMY = "mask", "lesions", "lesion_table", "anatomy"
 CHECKS, REPORT = "checks", "report"
 OUTLINES = "QSMSeparation.Outlines"
 """Node reference from lesions to the outlines that the views show."""
