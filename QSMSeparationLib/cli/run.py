@@ -125,11 +125,11 @@ def _lesions_of_the_scan(args: argparse.Namespace, found: Sequence[FoundScan]) -
 def _planned(name: str) -> list[str]:
     """Return the files of a scan that must not exist yet."""
     from QSMSeparationLib.io.derivatives import planned_names
-    from QSMSeparationLib.report.write import READING_FILES
+    from QSMSeparationLib.report.write import REPORT_FILES
 
     prefix = _table_prefix(name)
     maps = planned_names(name, ["net", "chi_para", "chi_dia", "mask"])
-    return [*maps, *(f"{prefix}{file}" for file in READING_FILES)]
+    return [*maps, *(f"{prefix}{file}" for file in REPORT_FILES)]
 
 
 def _table_prefix(name: str) -> str:
@@ -149,7 +149,7 @@ def _run_scan(
     """Read, reconstruct, separate and write one scan."""
     from QSMSeparationLib.io.derivatives import write_result
     from QSMSeparationLib.pipeline.reconstruct import reconstruct
-    from QSMSeparationLib.report.write import read, write_reading
+    from QSMSeparationLib.report.write import read, write_report
 
     part = progress.part()
     with part.stage("reading") as report:
@@ -160,7 +160,7 @@ def _run_scan(
     inputs = scan.inputs | input_hashes(labels, beside=scan.inputs)
     with outputs, part.stage("writing"):
         write_result(result, outputs, scan.name, inputs, args.keep)
-        write_reading(result, reading, outputs, _table_prefix(scan.name), scan.name, inputs)
+        write_report(result, reading, outputs, _table_prefix(scan.name), scan.name, inputs)
     _print_findings(result, scan.name, progress)
 
 

@@ -58,14 +58,14 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     from QSMSeparationLib.io.nifti import read_labels, read_map
     from QSMSeparationLib.io.outputs import Outputs
     from QSMSeparationLib.pipeline import maps as pipeline
-    from QSMSeparationLib.report.write import READING_FILES, read, write_reading
+    from QSMSeparationLib.report.write import REPORT_FILES, read, write_report
 
     options = chosen_options(args)
     given_paths = _given_paths(args)
     prefix = require_bids_name(args.name)
     outputs = Outputs(args.out, args.overwrite)
     planned = planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"])
-    outputs.refuse_existing([*planned, *READING_FILES])
+    outputs.refuse_existing([*planned, *REPORT_FILES])
     mask = read_labels(args.mask)
     lesions = given_lesions(args)
     given = {_QUANTITIES.get(name, name): read_map(path) for name, path in given_paths.items()}
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     inputs = input_hashes({**given_paths, **others})
     with outputs, progress.stage("writing"):
         write_result(result, outputs, prefix, inputs, args.keep)
-        write_reading(result, reading, outputs, "", prefix, inputs)
+        write_report(result, reading, outputs, "", prefix, inputs)
     describe_results(outputs.folder)
     return outputs.written
 

@@ -24,6 +24,9 @@ class Code:
     meaning: str
 
 
+PRESETS = {"standard": "Standard", "wide": "Wide (7 T, iron)", "narrow": "Narrow (lesions)"}
+"""Titles of the sets of windows, by name."""
+
 UNIT_CODES = {
     "ppm": Code("[ppm]", "UCUM", "parts per million"),
     "ppb": Code("[ppb]", "UCUM", "parts per billion"),

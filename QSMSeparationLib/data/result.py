@@ -34,7 +34,7 @@ class Result:
     anatomy : ndarray, optional
         Structures of the brain by label number (:mod:`QSMSeparationLib.data.structures`), int16.
     checks : list
-        Data checks (:class:`QSMSeparationLib.preprocess.checks.Check`).
+        Data checks (:class:`QSMSeparationLib.data.check.Check`).
     """
 
     geometry: Geometry

@@ -14,7 +14,7 @@ from QSMSeparationLib.io.tables import rows_to_csv
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.report.figures import comparison_figure, save_figure
-from QSMSeparationLib.report.write import read, write_reading
+from QSMSeparationLib.report.write import read, write_report
 from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.simulation.dataset import write_dataset
 from QSMSeparationLib.simulation.protocol import Protocol
@@ -70,7 +70,7 @@ def run_demo(
     with data, maps, outputs, progress.stage("writing"):
         inputs = write_dataset(scan, truth, lesions, data)
         write_result(result, maps, name, inputs, keep)
-        write_reading(result, reading, maps, "", name, inputs)
+        write_report(result, reading, maps, "", name, inputs)
         outputs.text("scores.csv", rows_to_csv([row]), what="scores")
         save_figure(_picture(result, truth), outputs.path(PICTURE, "picture"))
     describe_results(outputs.folder)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import slicer
 
 from QSMSeparationLib.data.quantities import MAPS, Window
+from QSMSeparationLib.data.quantities import PRESETS as TITLES
 
 HIGH_FIELD_T = 5.0
 """From this field strength on, the wide windows are the first choice: half way from 3 to 7 T."""
@@ -24,11 +25,7 @@ class Preset:
     title: str
 
 
-PRESETS = (
-    Preset("standard", "Standard"),
-    Preset("wide", "Wide (7 T, iron)"),
-    Preset("narrow", "Narrow (lesions)"),
-)
+PRESETS = tuple(Preset(name, title) for name, title in TITLES.items())
 
 
 def preset(name: str) -> Preset:

@@ -1,66 +1,24 @@
 """Checks of the data that a reader of the maps would want to see, each with its number.
 
-Every function takes arrays and returns a :class:`Check`; nothing is raised or printed.
+Every function takes arrays and returns a :class:`~QSMSeparationLib.data.check.Check`; nothing is
+raised or printed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.data.check import Check, Status
 from QSMSeparationLib.physics.constants import REFERENCE_B0_T
 from QSMSeparationLib.preprocess.phase_sign import DECIDED, PhaseSign
 
-Status = Literal["pass", "warn", "fail"]
 Array = Tensor | NDArray
 _GOOD_SIGN = 0.6
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of the data.
-
-    Parameters
-    ----------
-    name : str
-        What was checked.
-    status : {"pass", "warn", "fail"}
-        The verdict.
-    value : float
-        The number behind it; NaN where it could not be had.
-    unit : str
-        Unit of the number.
-    limits : str
-        Where pass ends and where fail begins, in words.
-    advice : str
-        What to do; empty when passed.
-    """
-
-    name: str
-    status: Status
-    value: float
-    unit: str
-    limits: str
-    advice: str = ""
-
-    def as_dict(self) -> dict[str, str | float | None]:
-        """Return plain data for JSON; a missing number is None."""
-        row = asdict(self)
-        row["value"] = None if math.isnan(self.value) else round(self.value, 4)
-        return row
-
-
-def worst(checks: Sequence[Check]) -> Status:
-    """Return the worst verdict of several checks."""
-    order: tuple[Status, ...] = ("pass", "warn", "fail")
-    return max((c.status for c in checks), key=order.index, default="pass")
 
 
 def check_phase_sign(sign: PhaseSign) -> Check:

@@ -1,33 +1,20 @@
 """Charts of the report as SVG text: they show without scripts and print sharply.
 
-Colours are those of Okabe and Ito, told apart by colour-blind readers; every class has
-its own shape as well.
+Every class has its own shape beside its color.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.quantities import Quantity
+from QSMSeparationLib.lesions.classes import CLASSES, class_words
 from QSMSeparationLib.lesions.results import LesionReport, LesionResult
 
-CLASS_COLOURS = {
-    "hypo": "#0072B2",
-    "iso": "#767676",
-    "hyper": "#D55E00",
-    "rim": "#A0398A",
-    "small": "#767676",
-}
-CLASS_WORDS = {
-    "hypo": "hypo",
-    "iso": "iso",
-    "hyper": "hyper",
-    "rim": "rim",
-    "small": "under 3 mm",
-}
 _WIDTH, _HEIGHT = 380, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 14, 46
 
@@ -46,7 +33,7 @@ class _Axes:
         return _LEFT + u * width, _TOP + (1 - v) * height
 
 
-def scatter(report: LesionReport) -> str:
+def scatter(report: LesionReport) -> Markup:
     """Return core chi+ against core |chi-| of every lesion, with NAWM and its limits."""
     points = [
         (one, one.statistics["chi_para"]["core"].mean, one.statistics["chi_dia"]["core"].mean)
@@ -72,22 +59,17 @@ def scatter(report: LesionReport) -> str:
     return _svg(label, body)
 
 
-def legend(report: LesionReport) -> str:
-    """Return the classes of chi+ that occur, with their shapes, as HTML."""
-    present = {one.para.name for one in report.lesions}
-    items = [
-        f'<li><svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
-        f"{_marker(name, 8, 8)}</svg> {escape(CLASS_WORDS[name])}</li>"
-        for name in CLASS_COLOURS
-        if name in present
-    ]
-    return f'<ul class="legend" aria-label="Class in chi plus">{"".join(items)}</ul>'
+def swatch(name: str) -> Markup:
+    """Return the shape of a class in its color."""
+    return Markup(
+        f'<svg class="swatch" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
+        f"{_marker(name, 8, 8)}</svg>"
+    )
 
 
-def histogram(
-    values: NDArray[np.floating], span: tuple[float, float], title: str, unit: str
-) -> str:
-    """Return the histogram of a map within the brain."""
+def histogram(values: NDArray[np.floating], row: Quantity, title: str, b0_tesla: float) -> Markup:
+    """Return the histogram of a map within the brain, its values as they are shown."""
+    span, unit = row.span_at(b0_tesla), row.unit_on_screen
     counts, edges = np.histogram(values, bins=80, range=span)
     share = 100 * counts / max(1, values.size)
     axes = _Axes(span, (0.0, _ceiling(share.tolist())))
@@ -109,7 +91,8 @@ def histogram(
 
 
 def _point(lesion: LesionResult, x: float, y: float) -> str:
-    words = f"lesion {lesion.id}: chi+ {lesion.para.name}, |chi-| {lesion.dia.name}"
+    para, dia = class_words(lesion.para.name, "para"), class_words(lesion.dia.name, "dia")
+    words = f"lesion {lesion.id}: {para}, {dia}"
     return (
         f'<g class="point" data-lesion="{lesion.id}" tabindex="0" role="button" '
         f'aria-label="{escape(words)}"><title>{escape(words)}</title>'
@@ -118,20 +101,20 @@ def _point(lesion: LesionResult, x: float, y: float) -> str:
 
 
 def _marker(name: str, x: float, y: float) -> str:
-    colour = CLASS_COLOURS[name]
+    color = CLASSES[name].color
     if name == "rim":
         return (
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="none" stroke="{colour}" '
-            f'stroke-width="2"/><circle cx="{x:.1f}" cy="{y:.1f}" r="1.8" fill="{colour}"/>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="none" stroke="{color}" '
+            f'stroke-width="2.4"/><circle cx="{x:.1f}" cy="{y:.1f}" r="1.8" fill="{color}"/>'
         )
     if name in ("hyper", "hypo"):
         up = 1 if name == "hyper" else -1
         points = f"{x:.1f},{y - 6 * up:.1f} {x + 5.5:.1f},{y + 4 * up:.1f} {x - 5.5:.1f},{y + 4 * up:.1f}"
-        return f'<polygon points="{points}" fill="{colour}"/>'
-    radius, fill = (4.5, colour) if name == "iso" else (3.0, "none")
+        return f'<polygon class="edge" points="{points}" fill="{color}"/>'
+    radius, fill = (4.5, color) if name == "iso" else (3.0, "none")
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{fill}" '
-        f'stroke="{colour}" stroke-width="1.2"/>'
+        f'stroke="{color}" stroke-width="1.2"/>'
     )
 
 
@@ -183,8 +166,8 @@ def _ceiling(values: Sequence[float]) -> float:
     return max(1e-3, 1.08 * top)
 
 
-def _svg(label: str, body: Sequence[str]) -> str:
-    return (
+def _svg(label: str, body: Sequence[str]) -> Markup:
+    return Markup(
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="group" '
         f'aria-label="{escape(label)}">{"".join(body)}</svg>'
     )

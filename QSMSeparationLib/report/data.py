@@ -1,52 +1,15 @@
-"""What a report shows: :class:`ReportData`."""
+"""Everything that goes into one report: :class:`ReportData`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from QSMSeparationLib.anatomy.regions import Region
+from QSMSeparationLib.data.check import Check
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.lesions.results import LesionReport
-from QSMSeparationLib.runtime.errors import InputError
-
-STATUSES = ("pass", "warn", "fail")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of the data.
-
-    Parameters
-    ----------
-    name : str
-        What was checked.
-    status : str
-        ``pass``, ``warn`` or ``fail``.
-    finding : str
-        What was found, with the number.
-    advice : str
-        What to do about it; empty when it passed.
-    """
-
-    name: str
-    status: str
-    finding: str
-    advice: str = ""
-
-    @classmethod
-    def of_number(
-        cls, name: str, status: str, value: float, unit: str, limits: str, advice: str = ""
-    ) -> Check:
-        """Return the check of a measured number; ``limits`` says where pass and fail lie."""
-        number = "not measured" if not math.isfinite(value) else f"{value:.4g} {unit}".strip()
-        return cls(name, status, f"{number} ({limits})" if limits else number, advice)
-
-    def __post_init__(self) -> None:
-        if self.status not in STATUSES:
-            raise InputError(f"a check is one of {', '.join(STATUSES)}, not '{self.status}'")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +19,8 @@ class ReportData:
     Parameters
     ----------
     maps : mapping of str to Volume
-        ``net``, ``chi_para``, ``chi_dia`` in ppm (signed), ``r2star``, ``r2prime`` in Hz,
-        on one grid; those that are missing are not shown.
+        Maps as files hold them, on one grid; those of
+        :data:`~QSMSeparationLib.data.quantities.IN_REPORT` are shown.
     mask : Volume
         The brain; voxels outside it are not stored.
     lesions : LesionReport, optional
@@ -72,8 +35,12 @@ class ReportData:
         Software, weights, input hashes, device, seconds.
     notes : sequence of str
         What the reader must see first.
-    estimated : sequence of str
-        Maps that were estimated, not measured (``r2prime``): their titles say so.
+    r2prime_estimated : bool
+        The separation used an R2' that was estimated from R2*, not measured.
+    estimated_maps : sequence of str
+        Maps that are estimates themselves: their titles say so.
+    b0_tesla : float
+        Field strength, which windows of relaxation rates grow with.
     subject : str
         Name without identity, as in BIDS.
     title : str
@@ -88,6 +55,12 @@ class ReportData:
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    estimated: Sequence[str] = ()
+    r2prime_estimated: bool = False
+    estimated_maps: Sequence[str] = ()
+    b0_tesla: float = 3.0
     subject: str = ""
     title: str = "Susceptibility source separation"
+
+    def map_title(self, name: str, row_title: str) -> str:
+        """Return the heading of a map, which says whether it is an estimate."""
+        return f"{row_title} (estimated)" if name in self.estimated_maps else row_title

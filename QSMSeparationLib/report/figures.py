@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from QSMSeparationLib.data.quantities import MAPS, Quantity
 from QSMSeparationLib.data.volume import Geometry, Volume, reorient
+from QSMSeparationLib.lesions.classes import CLASSES
 from QSMSeparationLib.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = {
-    # map: (title, window in ppm or Hz, colour map). Strong |chi-| is bright: inverted grey.
-    "net": ("net χ [ppb]", (-100.0, 100.0), "gray"),
-    "chi_para": ("χ+ [ppb]", (0.0, 150.0), "gray"),
-    "chi_dia": ("χ− [ppb]", (-100.0, 0.0), "gray_r"),
-    "r2prime": ("R2′ [Hz]", (0.0, 20.0), "gray"),
-}
-"""Maps of the comparison figure, with fixed windows so that pictures can be compared."""
+COLUMNS = ("net", "chi_para", "chi_dia", "r2prime")
+"""Maps of the comparison figure; R2* adds little beside R2'."""
 
-_OUTLINE = "#ffd400"
+_OUTLINE = CLASSES["iso"].color
 _TEXT = "#e6e6e6"
 
 
@@ -34,20 +31,22 @@ def comparison_figure(
     geometry: Geometry,
     mask: NDArray[np.bool_],
     lesions: NDArray[np.int16] | None = None,
+    b0_tesla: float = 3.0,
 ) -> Figure:
     """Draw maps of several results below each other, one axial and one coronal slice each.
 
     Parameters
     ----------
     maps : mapping
-        For every result its maps by name (``net``, ``chi_para``, ``chi_dia`` in ppm,
-        ``r2prime`` in Hz), all on ``geometry``.
+        For every result its maps by name, as files hold them, all on ``geometry``.
     geometry : Geometry
         The grid.
     mask : ndarray
         Brain mask, bool.
     lesions : ndarray, optional
-        Lesion labels; their outlines are drawn on the maps of the last result.
+        Lesion labels, whose outlines are drawn on all maps.
+    b0_tesla : float
+        Field strength, which windows of relaxation rates grow with.
     """
     pyplot = _pyplot()
     display = _Display(geometry, mask, lesions)
@@ -65,11 +64,15 @@ def comparison_figure(
     )
     for line, (title, plane) in zip(axes, rows, strict=True):
         for place, name in zip(line, columns, strict=True):
-            _draw(place, display, maps[title].get(name), name, plane, title == list(maps)[-1])
+            if (array := maps[title].get(name)) is not None:
+                _draw(place, display, array, MAPS[name], plane, b0_tesla)
+            else:
+                _blank(place)
         line[0].set_ylabel(f"{title}\n{plane}", color=_TEXT, fontsize=9)
     for place, name in zip(axes[0], columns, strict=True):
-        low, high = COLUMNS[name][1]
-        place.set_title(f"{COLUMNS[name][0]}  {low:g} … {high:g}", color=_TEXT, fontsize=9)
+        row, (low, high) = MAPS[name], MAPS[name].window_at(b0_tesla)
+        title = f"{row.title} [{row.unit_on_screen}]  {low:g} … {high:g}"
+        place.set_title(title, color=_TEXT, fontsize=9)
     return figure
 
 
@@ -140,32 +143,37 @@ class _Display:
 def _draw(
     place: Axes,
     display: _Display,
-    array: NDArray[np.float32] | None,
-    name: str,
+    array: NDArray[np.float32],
+    row: Quantity,
     plane: str,
-    outlines: bool,
+    b0_tesla: float,
 ) -> None:
     """Draw one map in one plane."""
+    _blank(place)
+    inside = display.plane(display.mask, plane)
+    shown = display.plane(display.upright(array), plane) * row.scale
+    values = np.ma.masked_where(~inside, shown)
+    low, high = row.window_at(b0_tesla)
+    down, across = (1, 2) if plane == "axial" else (0, 2)
+    aspect = display.spacing[down] / display.spacing[across]
+    place.imshow(values, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
+    if display.lesions is not None:
+        lesions = display.plane(display.lesions, plane) > 0
+        if lesions.any():
+            # Through the voxels around the lesions: a line on the border would hide a rim.
+            around = ndimage.binary_dilation(lesions)
+            place.contour(around, levels=[0.5], colors=_OUTLINE, linewidths=0.6)
+    for x, letter in ((0.03, "R"), (0.97, "L")):
+        place.text(x, 0.5, letter, transform=place.transAxes, color=_TEXT, fontsize=7, ha="center")
+
+
+def _blank(place: Axes) -> None:
+    """Leave nothing but black."""
     place.set_xticks([])
     place.set_yticks([])
     place.set_facecolor("black")
     for spine in place.spines.values():
         spine.set_visible(False)
-    if array is None:
-        return
-    _, (low, high), colours = COLUMNS[name]
-    scale = 1.0 if name == "r2prime" else 1000.0
-    inside = display.plane(display.mask, plane)
-    values = np.ma.masked_where(~inside, display.plane(display.upright(array), plane) * scale)
-    rows, columns = (1, 2) if plane == "axial" else (0, 2)
-    aspect = display.spacing[rows] / display.spacing[columns]
-    place.imshow(values, cmap=colours, vmin=low, vmax=high, aspect=aspect, interpolation="nearest")
-    if outlines and display.lesions is not None:
-        lesions = display.plane(display.lesions, plane) > 0
-        if lesions.any():
-            place.contour(lesions, levels=[0.5], colors=_OUTLINE, linewidths=0.7)
-    for x, letter in ((0.03, "R"), (0.97, "L")):
-        place.text(x, 0.5, letter, transform=place.transAxes, color=_TEXT, fontsize=7, ha="center")
 
 
 def _pyplot():

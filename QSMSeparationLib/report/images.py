@@ -16,51 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.quantities import IN_REPORT, MAPS, PRESETS, Window
 from QSMSeparationLib.data.volume import Geometry, Volume, reorient, resample
 from QSMSeparationLib.runtime.errors import InputError
 
-MOST_VOXELS = 2_600_000
-"""Voxels of brain a map may have in a report; larger ones are shown on a coarser grid."""
+MOST_VALUES = 10_400_000
+"""Voxels of brain times maps that a report may hold; more are shown on a coarser grid.
 
-
-@dataclass(frozen=True)
-class Shown:
-    """How a map is shown.
-
-    Parameters
-    ----------
-    title, unit : str
-        Its heading.
-    scale : float
-        From the stored unit to the one shown; negative for |chi-|.
-    span : tuple of float
-        Range that is stored.
-    window : tuple of float
-        Window at the start.
-    """
-
-    title: str
-    unit: str
-    scale: float
-    span: tuple[float, float]
-    window: tuple[float, float]
-
-
-SHOWN: Mapping[str, Shown] = {
-    "net": Shown("Net χ", "ppb", 1000.0, (-200.0, 200.0), (-100.0, 100.0)),
-    "chi_para": Shown("χ+ paramagnetic", "ppb", 1000.0, (0.0, 250.0), (0.0, 100.0)),
-    "chi_dia": Shown("|χ−| diamagnetic", "ppb", -1000.0, (0.0, 150.0), (0.0, 80.0)),
-    "r2star": Shown("R2*", "Hz", 1.0, (0.0, 100.0), (0.0, 50.0)),
-    "r2prime": Shown("R2′", "Hz", 1.0, (0.0, 50.0), (0.0, 20.0)),
-}
-"""Maps that a report can show, in order. Strong |chi-| is bright: inverted grey of chi-."""
-
-MOST_MAPS = 4
+A report of noise, which hardly compresses, then has 14 MB, which mail and browsers still take.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Maps, mask and labels on the grid of the display."""
+    """Maps in the units of the screen, mask and labels, on the grid of the display."""
 
     geometry: Geometry
     maps: dict[str, NDArray[np.float32]]
@@ -70,18 +39,19 @@ class Scene:
 
 
 def make_scene(maps: Mapping[str, Volume], mask: Volume, labels: Volume | None) -> Scene:
-    """Bring maps to the display: radiological order, cropped, at most ``MOST_VOXELS``."""
+    """Bring maps to the display: radiological order, cropped, at most ``MOST_VALUES``."""
     for volume in (*maps.values(), *([labels] if labels is not None else [])):
         mask.require_same_grid(volume)
     count = int(np.count_nonzero(mask.array))
     if count == 0:
         raise InputError(f"{mask.source}: the mask is empty, there is nothing to show")
-    chosen = [name for name in SHOWN if name in maps][:MOST_MAPS]
+    chosen = [name for name in IN_REPORT if name in maps]
     if not chosen:
-        raise InputError(f"a report needs at least one map of: {', '.join(SHOWN)}")
+        raise InputError(f"a report needs at least one map of: {', '.join(IN_REPORT)}")
+    most_voxels = MOST_VALUES / len(chosen)
     grid, note = reorient(mask).geometry, ""
-    if count > MOST_VOXELS:
-        factor = float(np.cbrt(count / MOST_VOXELS))
+    if count > most_voxels:
+        factor = float(np.cbrt(count / most_voxels))
         grid = _coarser(grid, factor)
         size = " x ".join(f"{s:.2g}" for s in grid.spacing_mm)
         note = (
@@ -93,7 +63,7 @@ def make_scene(maps: Mapping[str, Volume], mask: Volume, labels: Volume | None) 
     shown = {}
     for name in chosen:
         array = np.nan_to_num(maps[name].array.astype(np.float32))
-        shown[name] = _on(maps[name].like(array), grid, 1)[box] * np.float32(SHOWN[name].scale)
+        shown[name] = _on(maps[name].like(array), grid, 1)[box] * np.float32(MAPS[name].scale)
     drawn = np.zeros(inside.shape, dtype=np.int32)
     if labels is not None:
         drawn = _on(labels.like(labels.array.astype(np.int32)), grid, 0)
@@ -103,7 +73,7 @@ def make_scene(maps: Mapping[str, Volume], mask: Volume, labels: Volume | None) 
     return Scene(geometry, shown, inside[box], drawn[box], note)
 
 
-def pack(scene: Scene, titles: Mapping[str, str]) -> dict[str, Any]:
+def pack(scene: Scene, titles: Mapping[str, str], b0_tesla: float) -> dict[str, Any]:
     """Return a scene as data for the page."""
     matrix, origin = scene.geometry.direction_matrix, scene.geometry.origin_mm
     return {
@@ -115,10 +85,10 @@ def pack(scene: Scene, titles: Mapping[str, str]) -> dict[str, Any]:
             {
                 "name": name,
                 "title": titles[name],
-                "unit": SHOWN[name].unit,
-                "span": list(SHOWN[name].span),
-                "window": list(SHOWN[name].window),
-                "data": levels(values, scene.mask, SHOWN[name]).decode(),
+                "unit": MAPS[name].unit_on_screen,
+                "span": list(MAPS[name].span_at(b0_tesla)),
+                "windows": {one: list(MAPS[name].window_at(b0_tesla, one)) for one in PRESETS},
+                "data": levels(values, scene.mask, MAPS[name].span_at(b0_tesla)).decode(),
             }
             for name, values in scene.maps.items()
         ],
@@ -126,9 +96,9 @@ def pack(scene: Scene, titles: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def levels(values: NDArray[np.float32], mask: NDArray[np.bool_], shown: Shown) -> bytes:
+def levels(values: NDArray[np.float32], mask: NDArray[np.bool_], span: Window) -> bytes:
     """Quantise a map to levels 1 to 255 within the mask and compress it."""
-    low, high = shown.span
+    low, high = span
     scaled = np.clip((values - low) / (high - low), 0, 1) * 254 + 1
     return _packed(np.where(mask, np.rint(scaled), 0).astype(np.uint8))
 

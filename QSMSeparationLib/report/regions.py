@@ -1,69 +1,45 @@
-"""The regions in a report: a table, and bars beside the published ranges."""
+"""The regions in a report: means as bars beside the published ranges."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
-import numpy as np
+from markupsafe import Markup, escape
 
 from QSMSeparationLib.anatomy.published import CAUTION, SOURCE, range_of
 from QSMSeparationLib.anatomy.regions import Region
-from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES
+from QSMSeparationLib.data.quantities import IN_LESIONS, MAPS, Quantity
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BOTTOM = 560, 210, 16, 20, 8, 40
-_SIDE_COLOURS = {"left": "#0072B2", "right": "#D55E00", "": "#767676"}
+_SIDE_COLORS = {"left": "#0072B2", "right": "#D55E00", "": "#767676"}
 
 
-def region_section(regions: Sequence[Region]) -> str:
-    """Return the section of regions as HTML."""
-    if not regions:
-        return "<p>No regions: the brain was not labelled.</p>"
-    maps = [name for name in IN_LESIONS if name in regions[0].values]
-    heads = ["Region", "Volume [ml]"]
-    heads += [
-        f"{QUANTITIES[name].title} [{QUANTITIES[name].unit_on_screen}] mean ± SD" for name in maps
-    ]
-    heads += ["left − right in χ+", "z of χ+", "z of |χ−|"]
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    rows = "".join(_row(one, maps) for one in regions)
-    caption = (
+def region_note() -> str:
+    """Return what the numbers of regions mean, and where the published ones come from."""
+    return (
         "Voxels at the edge of a region are left out. z: distance from the mean of "
         f"{SOURCE}, in its SD over people. {CAUTION}"
     )
-    charts = "".join(
-        f"<figure>{region_bars(regions, name)}</figure>"
-        for name in ("chi_para", "chi_dia")
-        if name in maps
-    )
-    return (
-        f'<div class="scroll"><table class="regions"><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        f'<div class="charts">{charts}</div>'
-    )
 
 
-def _row(one: Region, maps: Sequence[str]) -> str:
-    cells = [f'<th scope="row">{escape(one.name)}</th>', _cell(one.volume_mm3 / 1000, "{:.2f}")]
-    for name in maps:
-        numbers = one.values[name]
-        text = f"{numbers.mean:.1f} ± {numbers.sd:.1f}".replace("-", "−")
-        cells.append(f'<td class="num">{text}</td>')
-    cells.append(_cell(one.difference.get("chi_para"), "{:+.1f}"))
-    cells += [_cell(one.z.get(name), "{:+.1f}") for name in ("chi_para", "chi_dia")]
-    return f"<tr>{''.join(cells)}</tr>"
+def region_maps(regions: Sequence[Region]) -> list[Quantity]:
+    """Return the maps that were measured."""
+    return [MAPS[name] for name in IN_LESIONS if regions and name in regions[0].values]
 
 
-def _cell(value: float | None, form: str) -> str:
-    if value is None or not np.isfinite(value):
-        return '<td class="num">&ndash;</td>'
-    return f'<td class="num">{form.format(value).replace("-", "−")}</td>'
+def region_charts(regions: Sequence[Region]) -> list[Markup]:
+    """Return bars of chi+ and |chi-| beside the published ranges."""
+    return [
+        region_bars(regions, row.name)
+        for row in region_maps(regions)
+        if row.name in ("chi_para", "chi_dia")
+    ]
 
 
-def region_bars(regions: Sequence[Region], name: str) -> str:
+def region_bars(regions: Sequence[Region], name: str) -> Markup:
     """Return means of the regions that have a published range, as bars with that range."""
     shown = [one for one in regions if range_of(one.name) is not None]
-    quantity = QUANTITIES[name]
+    quantity = MAPS[name]
     published = [_published(one.name, name) for one in shown]
     top = max(
         [one.values[name].mean for one in shown] + [mean + 2 * sd for mean, sd in published],
@@ -77,7 +53,7 @@ def region_bars(regions: Sequence[Region], name: str) -> str:
     ]
     label = f"Mean {quantity.title} of the regions; grey: published mean and two SD to each side"
     axis = _axis(top, scale, height, f"{quantity.title} [{quantity.unit_on_screen}]")
-    return (
+    return Markup(
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="group" '
         f'aria-label="{escape(label)}">{"".join(body)}{axis}</svg>'
     )
@@ -100,7 +76,7 @@ def _bar(one: Region, name: str, mean: float, sd: float, y: float, scale: float)
         f'<rect class="band" x="{_LEFT + low * scale:.1f}" y="{y + 2:.1f}" '
         f'width="{(high - low) * scale:.1f}" height="{_ROW - 4}"/>'
         f'<rect x="{_LEFT}" y="{y + 6:.1f}" width="{value * scale:.1f}" height="{_ROW - 12}" '
-        f'fill="{_SIDE_COLOURS[side]}"/></g>'
+        f'fill="{_SIDE_COLORS[side]}"/></g>'
     )
 
 

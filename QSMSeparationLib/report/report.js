@@ -16,8 +16,10 @@
     { name: "Sagittal", axis: 2, width: nj, height: nk, dx: sj, dy: sk, up: true,
       letters: ["A", "P", "S", "I"], index: (s, y, x) => [y, x, s], spot: (c) => [c[1], c[0]] },
   ];
-  const OUTLINE = "#ffd400", CHOSEN = "#00e5ff", CURSOR = "rgba(255,120,120,0.75)";
-  const state = { cursor: [nk >> 1, nj >> 1, ni >> 1], chosen: 0, views: [], sliders: [] };
+  const CURSOR = "rgba(255,225,90,0.75)", PLAIN = "#009E73";
+  const state = {
+    cursor: [nk >> 1, nj >> 1, ni >> 1], chosen: 0, views: [], sliders: [], windows: [], touched: false,
+  };
   const offset = (c) => (c[0] * nj + c[1]) * ni + c[2];
 
   async function unpack(text) {
@@ -81,25 +83,26 @@
     const label = (y, x) =>
       x < 0 || y < 0 || x >= plane.width || y >= plane.height
         ? 0 : scene.labelData[offset(plane.index(slice, row(plane, y), x))];
-    const paths = { [OUTLINE]: new Path2D(), [CHOSEN]: new Path2D() };
+    const lineWidth = (number) => (number === state.chosen ? 3.4 : 2);
+    // Lines run outside the border: on it they would hide the rim that is looked for.
+    const paths = new Map();
     for (let y = 0; y < plane.height; y++) {
       for (let x = 0; x < plane.width; x++) {
         const here = label(y, x);
         if (!here) continue;
-        const path = paths[here === state.chosen ? CHOSEN : OUTLINE];
-        const edge = (x0, y0, x1, y1) => {
-          path.moveTo(x0 * ux, y0 * uy);
-          path.lineTo(x1 * ux, y1 * uy);
-        };
-        if (label(y - 1, x) !== here) edge(x, y, x + 1, y);
-        if (label(y + 1, x) !== here) edge(x, y + 1, x + 1, y + 1);
-        if (label(y, x - 1) !== here) edge(x, y, x, y + 1);
-        if (label(y, x + 1) !== here) edge(x + 1, y, x + 1, y + 1);
+        if (!paths.has(here)) paths.set(here, new Path2D());
+        const path = paths.get(here), off = lineWidth(here) / 2;
+        const left = x * ux - off, right = (x + 1) * ux + off, top = y * uy - off, bottom = (y + 1) * uy + off;
+        const edge = (x0, y0, x1, y1) => { path.moveTo(x0, y0); path.lineTo(x1, y1); };
+        if (label(y - 1, x) !== here) edge(left, top, right, top);
+        if (label(y + 1, x) !== here) edge(left, bottom, right, bottom);
+        if (label(y, x - 1) !== here) edge(left, top, left, bottom);
+        if (label(y, x + 1) !== here) edge(right, top, right, bottom);
       }
     }
-    for (const [colour, path] of Object.entries(paths)) {
-      context.strokeStyle = colour;
-      context.lineWidth = colour === CHOSEN ? 2.5 : 1.5;
+    for (const [number, path] of paths) {
+      context.strokeStyle = (scene.lesions[number] || {}).color || PLAIN;
+      context.lineWidth = lineWidth(number);
       context.stroke(path);
     }
   }
@@ -227,37 +230,52 @@
 
   function buildWindow(map) {
     const box = element("div", { class: "window" }, `${map.title} [${map.unit}]`);
-    const start = [...map.window];
     const inputs = ["from", "to"].map((word, n) => {
       const input = element("input", {
         type: "number", step: "any", id: `window-${map.name}-${word}`, "aria-label": `${map.title} window ${word}`,
       });
-      input.value = map.window[n];
       input.addEventListener("input", () => {
         const value = Number(input.value);
         if (input.value === "" || !Number.isFinite(value)) return;
         map.window[n] = value;
+        state.touched = true;
         refresh();
       });
       return input;
     });
-    const reset = element("button", { type: "button", "aria-label": `Reset window of ${map.title}` }, "Reset");
-    reset.addEventListener("click", () => {
-      map.window = [...start];
-      inputs.forEach((input, n) => { input.value = start[n]; });
-      refresh();
-    });
-    box.append(inputs[0], " to ", inputs[1], reset);
+    state.windows.push(() => inputs.forEach((input, n) => { input.value = map.window[n]; }));
+    box.append(inputs[0], " to ", inputs[1]);
     byId("windows").append(box);
   }
 
+  function setWindows(name) {
+    for (const map of scene.maps) map.window = [...map.windows[name]];
+    state.windows.forEach((show) => show());
+    byId("preset").value = name;
+    refresh();
+  }
+
+  function buildPresets() {
+    const choice = element("select", { id: "preset" });
+    for (const [name, title] of Object.entries(scene.presets)) {
+      choice.append(element("option", { value: name }, title));
+    }
+    choice.addEventListener("change", () => {
+      state.touched = true;
+      setWindows(choice.value);
+    });
+    byId("windows").append(element("label", { class: "window" }, "All maps ", choice));
+  }
+
   function choose(id, scroll) {
-    const place = scene.lesions[id];
-    if (!place) return;
+    const lesion = scene.lesions[id];
+    if (!lesion) return;
     state.chosen = Number(id);
+    // Lesions differ from white matter by a few ppb; windows that the reader chose stay.
+    if (!state.touched) setWindows("narrow");
     for (const marked of document.querySelectorAll(".chosen")) marked.classList.remove("chosen");
     for (const mark of document.querySelectorAll(`[data-lesion="${Number(id)}"]`)) mark.classList.add("chosen");
-    moveTo(place);
+    moveTo(lesion.at);
     if (scroll) byId("maps").scrollIntoView({ block: "start" });
   }
 
@@ -298,16 +316,25 @@
     watchLesions();
     for (const map of scene.maps) {
       map.levels = await unpack(map.data);
+      map.window = [...map.windows.standard];
       delete map.data;
     }
     const labels = await unpack(scene.labels);
     scene.labelData = new Int32Array(labels.buffer);
     PLANES.forEach(buildPlane);
+    buildPresets();
     scene.maps.forEach(buildWindow);
+    setWindows("standard");
     for (const id of ["outlines", "cross"]) byId(id).addEventListener("change", refresh);
     refresh();
     document.documentElement.dataset.ready = "yes";
   }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "o" || event.ctrlKey || event.metaKey || event.target.matches("input, select")) return;
+    byId("outlines").checked = !byId("outlines").checked;
+    refresh();
+  });
 
   window.addEventListener("beforeprint", () => {
     for (const one of document.querySelectorAll("details")) one.open = true;

@@ -1,4 +1,4 @@
-"""Reading material beside the maps: tables of lesions and regions, lesion labels, report."""
+"""Write what a reader gets beside the maps: tables of lesions and regions, labels, report."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from typing import Any
 import numpy as np
 
 from QSMSeparationLib.anatomy.regions import Region, measure_regions, region_table
-from QSMSeparationLib.data.quantities import MAPS
+from QSMSeparationLib.data.quantities import IN_LESIONS, IN_REPORT, MAPS
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume, resample
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.lesions import LesionReport, analyse_lesions, lesion_table
 from QSMSeparationLib.lesions.location import from_freesurfer
 from QSMSeparationLib.lesions.table import lesion_facts
-from QSMSeparationLib.report.data import Check, ReportData
+from QSMSeparationLib.report.data import ReportData
 from QSMSeparationLib.report.page import render_report
 from QSMSeparationLib.runtime.progress import Progress
 
-LESION_MAPS = ("chi_para", "chi_dia", "net", "r2star", "r2prime", "r2")
-READING_FILES = ("lesions.csv", "lesions.json", "regions.csv", "report.html")
-_REPORT_MAPS = ("net", "chi_para", "chi_dia", "r2star", "r2prime")
+REPORT_FILES = ("lesions.csv", "lesions.json", "regions.csv", "report.html")
 _PARAMETERS = (
     "Separation", "SeparationParameters", "Inversion", "InversionParameters", "Reference",
-    "RelaxivityNote", "R2primeOrigin", "MagneticFieldStrength", "EchoTimes_s",
+    "RelaxivityNote", "R2primeOrigin", "SeparationR2prime",
+    "MagneticFieldStrength", "EchoTimes_s",
 )  # fmt: skip
 
 
@@ -76,7 +75,7 @@ def analyse(
     """Measure the lesions of a result; None without a segmentation."""
     if lesions is None:
         return None
-    maps = {name: result.volume(name) for name in LESION_MAPS if name in result.maps}
+    maps = {name: result.volume(name) for name in IN_LESIONS if name in result.maps}
     mask = Volume(result.mask.astype(np.uint8), result.geometry, "mask")
     if tissue is None and result.anatomy is not None:
         tissue = from_freesurfer(Volume(result.anatomy, result.geometry, "anatomy-net"))
@@ -100,7 +99,7 @@ def measure(
     without = ~result.mask
     if lesions is not None:
         without = without | (lesions.labels.array > 0)
-    maps = {name: result.volume(name) for name in LESION_MAPS if name in result.maps}
+    maps = {name: result.volume(name) for name in IN_LESIONS if name in result.maps}
     with progress.stage("regions"):
         if given is not None:
             labels, names = given
@@ -110,7 +109,7 @@ def measure(
         return measure_regions(maps, labels, without=without)
 
 
-def write_reading(
+def write_report(
     result: Result,
     reading: Reading,
     outputs: Outputs,
@@ -150,15 +149,13 @@ def write_reading(
 
 def _report_data(result: Result, reading: Reading, name: str, inputs: dict[str, str]) -> ReportData:
     """Collect what the report shows."""
-    rows = [c.as_dict() | {"value": c.value} for c in result.checks]
-    order = ("name", "status", "value", "unit", "limits", "advice")
     software = {key: result.facts[key] for key in ("SoftwareVersion", "Device")}
     return ReportData(
-        maps={n: result.volume(n) for n in _REPORT_MAPS if n in result.maps},
+        maps={n: result.volume(n) for n in IN_REPORT if n in result.maps},
         mask=Volume(result.mask.astype(np.uint8), result.geometry, "mask"),
         lesions=reading.lesions,
         regions=reading.regions,
-        checks=[Check.of_number(*(row[key] for key in order)) for row in rows],
+        checks=result.checks,
         parameters={
             "methods": _chosen(result),
             "maps": {n: MAPS[n].description for n in result.maps},
@@ -167,6 +164,9 @@ def _report_data(result: Result, reading: Reading, name: str, inputs: dict[str, 
         | {f"seconds: {k}": v for k, v in result.facts.get("SecondsPerStage", {}).items()}
         | {f"SHA-256 of {file}": value for file, value in inputs.items()},
         notes=result.notes,
+        r2prime_estimated=result.r2prime_estimated,
+        estimated_maps=("r2prime",) if result.r2prime_map_estimated else (),
+        b0_tesla=float(result.facts.get("MagneticFieldStrength", 3.0)),
         subject=name,
     )
 

@@ -115,10 +115,3 @@ def test_no_voxels_never_pass_and_go_into_json():
     ]
     assert all(math.isnan(c.value) and c.status == "fail" for c in found)
     assert all(json.loads(json.dumps(c.as_dict()))["value"] is None for c in found)
-
-
-def test_worst_verdict():
-    good = checks.check_r2star(filled(18), MASK, 3.0)
-    bad = checks.check_r2star(filled(0.02), MASK, 3.0)
-    assert checks.worst([]) == checks.worst([good]) == "pass"
-    assert checks.worst([good, bad, good]) == "fail"

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from lesion_phantom import phantom
 
+from QSMSeparationLib.data.check import Check
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import analyse_lesions
-from QSMSeparationLib.report.data import Check, ReportData
-from QSMSeparationLib.report.images import MOST_VOXELS, SHOWN, make_scene
+from QSMSeparationLib.lesions.classes import CLASSES, class_words
+from QSMSeparationLib.report.data import ReportData
+from QSMSeparationLib.report.images import MOST_VALUES, make_scene
 from QSMSeparationLib.report.page import render_report
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -41,13 +44,13 @@ def report_data(**changed):
         "mask": mask,
         "lesions": analyse_lesions(maps, seg, mask, white),
         "checks": (
-            Check("Echo times", "pass", "5 echoes, 5 to 29 ms"),
-            Check("Phase sign", "warn", "unsure", "look at the veins"),
-            Check("Spin echo", "fail", "none", "measure one"),
+            Check("Echo times", "pass", 5, "echoes", "pass from 3"),
+            Check("Phase sign", "warn", 0.4, "confidence", "pass from 0.6", "look at the veins"),
+            Check("Spin echo", "fail", float("nan"), "", "", "measure one"),
         ),
         "parameters": {"separation": {"Dr+": "114 Hz/ppm"}},
         "provenance": {"inputs": {"mag.nii.gz": "ab12"}},
-        "estimated": ("r2prime",),
+        "r2prime_estimated": True,
         "subject": "sub-01",
     }
     return ReportData(**{**given, **changed})
@@ -92,8 +95,7 @@ def test_hostile_strings_stay_text():
             subject=HOSTILE,
             title=HOSTILE,
             notes=(HOSTILE,),
-            estimated=(HOSTILE,),
-            checks=(Check(HOSTILE, "warn", HOSTILE, HOSTILE),),
+            checks=(Check(HOSTILE, "warn", 1.0, HOSTILE, HOSTILE, HOSTILE),),
             parameters={HOSTILE: {HOSTILE: HOSTILE}},
             provenance={HOSTILE: [HOSTILE, {HOSTILE: HOSTILE}]},
         )
@@ -103,10 +105,41 @@ def test_hostile_strings_stay_text():
     assert "alert(1)&lt;/script&gt;" in html
 
 
+def test_classes_are_said_in_words_that_cannot_be_misread(page):
+    report = report_data().lesions
+    for source in ("para", "dia"):
+        for lesion in report.lesions:
+            words = class_words(getattr(lesion, source).name, source)
+            assert words not in ("hypo", "iso", "hyper")
+            assert f"> {words}</span>" in page
+
+
+def test_outlines_have_the_color_of_the_class(page):
+    scene = scene_of(page)
+    for lesion in report_data().lesions.lesions:
+        assert scene["lesions"][str(lesion.id)]["color"] == CLASSES[lesion.para.name].color
+
+
+def test_windows_are_those_of_the_table_of_maps_and_grow_with_the_field():
+    for b0_tesla in (3.0, 7.0):
+        for one in scene_of(render_report(report_data(b0_tesla=b0_tesla)))["maps"]:
+            row = MAPS[one["name"]]
+            assert one["windows"]["standard"] == list(row.window_at(b0_tesla))
+            assert one["windows"]["narrow"] == list(row.window_at(b0_tesla, "narrow"))
+            assert one["span"] == list(row.span_at(b0_tesla))
+
+
 def test_what_must_be_said_is_said(page):
     assert "For research only" in page
     assert "Estimated, not measured" in page
-    for word in ("Echo times", "look at the veins", "measure one", "114 Hz/ppm", "ab12"):
+    for word in (
+        "Echo times",
+        "look at the veins",
+        "measure one",
+        "not measured",
+        "114 Hz/ppm",
+        "ab12",
+    ):
         assert word in page
     assert page.index("measure one") < page.index("look at the veins")
 
@@ -120,7 +153,7 @@ def test_maps_come_back_within_one_level(page):
         low, high = one["span"]
         levels = unpacked(one["data"], shape)
         shown = low + (levels.astype(float) - 1) / 254 * (high - low)
-        wanted = data.maps[one["name"]].array * SHOWN[one["name"]].scale
+        wanted = data.maps[one["name"]].array * MAPS[one["name"]].scale
         assert np.abs(shown - np.clip(wanted, low, high)).max() <= (high - low) / 254
     labels = unpacked(scene["labels"], shape, "<i4")
     assert (labels == data.lesions.labels.array).all()
@@ -158,7 +191,7 @@ def test_left_is_left_however_the_scan_was_stored(direction):
 def test_lesions_are_found_where_they_are_drawn(page):
     scene = scene_of(page)
     labels = unpacked(scene["labels"], scene["shape"], "<i4")
-    assert all(labels[tuple(index)] == int(n) for n, index in scene["lesions"].items())
+    assert all(labels[tuple(one["at"])] == int(n) for n, one in scene["lesions"].items())
 
 
 def test_a_brain_of_one_millimetre_stays_below_fifteen_megabytes():
@@ -181,16 +214,16 @@ def test_a_brain_of_one_millimetre_stays_below_fifteen_megabytes():
 
 
 def test_a_finer_brain_is_shown_coarser_and_says_so():
-    shape = (150, 150, 150)
+    shape = (225, 225, 225)
     geometry = Geometry(shape, (0.5, 0.5, 0.5))
     mask = Volume(np.ones(shape, np.uint8), geometry)
-    ramp = np.broadcast_to(np.linspace(0, 0.2, 150, dtype=np.float32), shape)
+    ramp = np.broadcast_to(np.linspace(0, 0.2, 225, dtype=np.float32), shape)
     scene = make_scene({"chi_para": Volume(ramp, geometry)}, mask, None)
-    assert scene.mask.size <= 1.05 * MOST_VOXELS
+    assert scene.mask.size <= 1.05 * MOST_VALUES
     assert "coarser" in scene.note
     at = scene.geometry.world(np.array([10, 10, 60]))
     assert scene.maps["chi_para"][10, 10, 60] == pytest.approx(
-        200 * geometry.index(at)[2] / 149, abs=1.0
+        200 * geometry.index(at)[2] / 224, abs=1.0
     )
 
 
@@ -198,8 +231,8 @@ def test_an_empty_mask_and_an_unknown_status_are_refused():
     data = report_data()
     with pytest.raises(InputError, match="mask is empty"):
         render_report(report_data(mask=data.mask.like(np.zeros_like(data.mask.array))))
-    with pytest.raises(InputError, match="pass, warn, fail"):
-        Check("x", "maybe", "y")
+    with pytest.raises(ValueError, match="pass, warn, fail"):
+        Check("x", "maybe", 1.0, "", "")
 
 
 def test_a_report_without_lesions_and_with_one_map_is_complete():
@@ -274,7 +307,9 @@ def test_slider_jump_and_windows_work_in_a_browser(browser, page, tmp_path):
     browser.execute_script("arguments[0].focus()", button)
     button.send_keys("\n")
     pixels("net", "axial")
-    for plane, value in zip(("axial", "coronal", "sagittal"), scene["lesions"]["3"], strict=True):
+    for plane, value in zip(
+        ("axial", "coronal", "sagittal"), scene["lesions"]["3"]["at"], strict=True
+    ):
         slider = browser.find_element("id", f"slice-{plane}")
         assert int(slider.get_attribute("value")) == value
     assert "lesion 3" in browser.find_element("id", "readout").text
@@ -284,7 +319,7 @@ def test_slider_jump_and_windows_work_in_a_browser(browser, page, tmp_path):
     canvas.send_keys("\ue014")  # arrow right: one column to the patient's left
     pixels("net", "axial")
     moved = browser.find_element("id", "slice-sagittal").get_attribute("value")
-    assert int(moved) == scene["lesions"]["3"][2] + 1
+    assert int(moved) == scene["lesions"]["3"]["at"][2] + 1
 
     volume = browser.find_element("css selector", "#lesions thead th:nth-child(3) button")
     browser.execute_script("arguments[0].click()", volume)
