@@ -12,7 +12,7 @@ from QSMSeparationLib.io.derivatives import write_result
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.pipeline.maps import separate
 from QSMSeparationLib.pipeline.options import Options
-from QSMSeparationLib.report.write import write_report
+from QSMSeparationLib.report.write import Reading, write_report
 from QSMSeparationLib.runtime.progress import Progress
 
 SHAPE = (24, 26, 28)
@@ -45,7 +45,7 @@ def written(tmp_path):
         result = separate(volumes, mask, Options(method=method), Progress())
         with Outputs(tmp_path) as outputs:
             write_result(result, outputs, "sub-01", {})
-            write_report(result, None, outputs, "", "sub-01", {})
+            write_report(result, Reading(), outputs, "", "sub-01", {})
         sidecar = tmp_path / "sub-01_R2primemap.json"
         told = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
         return result, (tmp_path / "report.html").read_text(encoding="utf-8"), told
