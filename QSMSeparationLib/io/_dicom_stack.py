@@ -176,6 +176,7 @@ def _slice_spacing(positions: NDArray, normal: NDArray, first: Frame, what: str)
         return first.thickness_mm
     gaps = np.diff(positions @ normal)
     step = float(np.median(gaps))
+    _refuse_coils(gaps, what)
     if gaps.min() < max(0.01, 0.1 * step):
         count = int(np.sum(gaps < max(0.01, 0.1 * step)))
         raise InputError(
@@ -192,3 +193,14 @@ def _slice_spacing(positions: NDArray, normal: NDArray, first: Frame, what: str)
     if np.linalg.norm(drift - drift[0], axis=1).max() > 0.1 * min(first.spacing_mm):
         raise InputError(f"{what}: slices are shifted against each other (tilted or broken header)")
     return float(gaps.mean())
+
+
+def _refuse_coils(gaps: NDArray, what: str) -> None:
+    """Refuse a stack in which every slice is there equally often, as separate coils store it."""
+    starts = np.flatnonzero(gaps > 0.01) + 1
+    counts = np.diff([0, *starts, len(gaps) + 1])
+    if counts[0] > 1 and (counts == counts[0]).all():
+        raise InputError(
+            f"{what}: every slice is there {counts[0]} times, images of separate coils or of "
+            f"repeated measurements; export the combined images of one"
+        )

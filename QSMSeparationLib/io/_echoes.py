@@ -21,6 +21,7 @@ from QSMSeparationLib.io.phase_scaling import (
     phase_to_radians,
     undo_alternating_slices,
 )
+from QSMSeparationLib.io.zero_filled import zero_filling_note
 from QSMSeparationLib.runtime.errors import InputError
 
 _SAME_ECHO_S = 5e-5
@@ -172,12 +173,12 @@ def magnitude_and_phase(
             f"{second[0].path.name} does not lie on the grid of {first[0].path.name}: {difference}; "
             f"give {names[0]} and {names[1]} of one scan"
         )
-    magnitude, phase, notes = combine_parts(a, b, complex_parts, facts)
+    magnitude, phase, notes = combine_parts(a, b, complex_parts, facts, first[0].geometry)
     return magnitude, phase, times, notes
 
 
 def combine_parts(
-    first: NDArray, second: NDArray, complex_parts: bool, facts: PhaseFacts
+    first: NDArray, second: NDArray, complex_parts: bool, facts: PhaseFacts, geometry: Geometry
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[str]]:
     """Return magnitude, phase in radians and notes.
 
@@ -189,6 +190,8 @@ def combine_parts(
         True for real and imaginary parts.
     facts : PhaseFacts
         What the header says.
+    geometry : Geometry
+        Their grid.
     """
     if complex_parts:
         magnitude, phase, said = from_complex(first, second, facts.source)
@@ -199,7 +202,8 @@ def combine_parts(
         phase, said = phase_to_radians(second, facts)
         notes = [cleaned, said]
     phase, flipped = undo_alternating_slices(magnitude, phase)
-    return magnitude, phase, [note for note in (*notes, flipped) if note]
+    filled = zero_filling_note(magnitude[0], phase[0], geometry.spacing_kji)
+    return magnitude, phase, [note for note in (*notes, flipped, filled) if note]
 
 
 def require_same_times(

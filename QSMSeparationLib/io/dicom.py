@@ -195,7 +195,7 @@ def _scan(plan: _Plan, name: str, advance: Callable[[int], None]) -> Scan:
     a = load(frames_a, plan.geometry, advance)
     b = load(frames_b, plan.geometry, advance)
     facts = PhaseFacts(label, vendor, header_span=_header_span(frames_b))
-    magnitude, phase, notes = combine_parts(a, b, first == "real", facts)
+    magnitude, phase, notes = combine_parts(a, b, first == "real", facts, plan.geometry)
     count = len(plan.times_s)
     tr_ms, flip = plan.acquisition.frames[0].protocol
     tr_s, flip_deg = plausible_excitation(None if tr_ms is None else tr_ms / 1000, flip)

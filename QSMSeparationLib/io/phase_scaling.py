@@ -20,6 +20,10 @@ _SLACK = 0.005  # rounding of the stored numbers, as a share of the span
 _OUTSIDE = 0.01  # a lowest value in more than this share of the voxels is the fill outside the head
 
 
+_SMOOTH = np.pi / 2  # unwrapped phase steps less from voxel to voxel; other units and noise more
+_RADIANS = ("rad", "radian", "radians")
+
+
 @dataclass(frozen=True)
 class PhaseFacts:
     """What the header says about stored phase.
@@ -31,7 +35,8 @@ class PhaseFacts:
     vendor : str
         Manufacturer, for the note.
     units : str
-        BIDS ``Units``; ``rad`` lets phase pass that does not fill the circle.
+        BIDS ``Units``; ``rad`` lets phase pass that does not fill the circle, or goes beyond
+        it because it is unwrapped already.
     slope, intercept : float
         The rescaling that a NIfTI header has applied; undone when only the stored
         numbers make sense, because some converters write it wrongly.
@@ -103,6 +108,13 @@ def phase_to_radians(stored: NDArray, facts: PhaseFacts) -> tuple[NDArray[np.flo
     if values.size == 0 or not finite.any() or values.min() == values.max():
         raise InputError(f"{facts.source}: the phase is the same everywhere; export it again")
     low, high = float(values.min()), float(values.max())
+    if facts.units.lower() in ("hz", "ppm", "t", "tesla"):
+        raise InputError(
+            f"{facts.source}: in {facts.units}, a field map; give the phase of every echo"
+        )
+    if _is_unwrapped(values, low, high, facts):
+        said = f"phase was unwrapped already (found {low:.5g} to {high:.5g} rad) and wrapped again"
+        return _wrapped(values), said if complete else f"{said}; {_lost(finite)}"
     convention, undo = _recognise(values, low, high, facts)
     phase = values.astype(np.float32)
     if undo:
@@ -115,8 +127,31 @@ def phase_to_radians(stored: NDArray, facts: PhaseFacts) -> tuple[NDArray[np.flo
     if undo:
         note += f", after undoing the header's slope of {facts.slope:.4g}"
     if not complete:
-        note += f"; {1 - finite.mean():.1%} of the values were not finite and set to 0"
+        note += f"; {_lost(finite)}"
     return phase, note
+
+
+def _lost(finite: NDArray[np.bool_]) -> str:
+    return f"{1 - finite.mean():.1%} of the values were not finite and set to 0"
+
+
+def _is_unwrapped(values: NDArray, low: float, high: float, facts: PhaseFacts) -> bool:
+    """Return True for radians beyond a turn; only a sidecar tells them from other units.
+
+    Integers that fill a known span are what scanners store, whatever the sidecar says.
+    """
+    if facts.units.lower() not in _RADIANS or _match(low, high, _are_integers(values)):
+        return False
+    if any(_inside(low, high, convention) for convention in _CONVENTIONS[:2]):
+        return False
+    steps = np.abs(np.diff(values, axis=-1))[values[..., 1:] != 0]
+    return bool(steps.size and np.median(steps) < _SMOOTH)
+
+
+def _wrapped(phase_rad: NDArray) -> NDArray[np.float32]:
+    """Wrap to [-pi, pi]: the field is unwrapped once, by all echoes together."""
+    turns = np.rint(phase_rad / (2 * np.pi))
+    return (phase_rad - 2 * np.pi * turns).astype(np.float32).clip(-np.pi, np.pi)
 
 
 def undo_alternating_slices(
@@ -173,7 +208,7 @@ def _recognise(
     convention = _match(low, high, integers)
     if convention:
         return convention, False
-    if facts.units.lower() in ("rad", "radian", "radians"):
+    if facts.units.lower() in _RADIANS:
         for convention in _CONVENTIONS[:2]:
             if _inside(low, high, convention):
                 return convention, False
@@ -184,8 +219,8 @@ def _recognise(
             return convention, True
     raise InputError(
         f"{facts.source}: the phase runs from {low:.5g} to {high:.5g}, which fills none of the "
-        f"known spans (2 pi rad, 4096 or 8192 steps, 6283 mrad); export the wrapped phase, "
-        f"or give it in radians with Units 'rad' in its sidecar"
+        f"known spans (2 pi rad, 4096 or 8192 steps, 6283 mrad); export the wrapped phase, or give "
+        f"it in radians, wrapped or not, with Units 'rad' in its sidecar"
     )
 
 

@@ -75,7 +75,29 @@ def test_units_and_headers_admit_phase_that_does_not_fill_the_circle():
     assert angle_between(phase, quiet).max() < STEP
     assert "Siemens" in note
     with pytest.raises(InputError):
-        phase_to_radians(TRUE * 3, PhaseFacts(units="rad"))  # unwrapped: no longer within pi
+        phase_to_radians(TRUE * 3, PhaseFacts(units="rad"))  # beyond pi, but not unwrapped
+
+
+def test_phase_that_is_unwrapped_already_is_wrapped_again():
+    k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in (6, 24, 24)], indexing="ij")
+    unwrapped = np.stack([n * (9 * i**2 + 4 * j + k) for n in (1, 2, 3)])
+    phase, note = phase_to_radians(unwrapped, PhaseFacts(units="rad"))
+    assert np.abs(phase).max() <= np.pi + 1e-6
+    assert angle_between(phase, unwrapped).max() < 1e-5
+    assert "unwrapped already" in note
+    with pytest.raises(InputError, match="wrapped or not, with Units 'rad'"):
+        phase_to_radians(unwrapped, PhaseFacts())
+    with pytest.raises(InputError, match="known spans"):  # degrees that claim to be radians
+        phase_to_radians(np.degrees(unwrapped), PhaseFacts(units="rad"))
+    # Integers of a scanner are known by their span, whatever a sidecar claims.
+    phase, note = phase_to_radians(INTEGERS, PhaseFacts(units="rad"))
+    assert "integers 0 to 4095" in note
+
+
+@pytest.mark.parametrize("units", ["Hz", "ppm"])
+def test_a_field_map_is_no_phase(units):
+    with pytest.raises(InputError, match="a field map"):
+        phase_to_radians(TRUE * 30, PhaseFacts(units=units))
 
 
 def test_a_slope_that_the_converter_wrote_wrongly_is_undone():

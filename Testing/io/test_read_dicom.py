@@ -134,6 +134,10 @@ def slice_twice(datasets):
     return [*datasets, datasets[3]]
 
 
+def coils_apart(datasets):
+    return [d for d in datasets for _ in range(8)]
+
+
 def turned_slice(datasets):
     datasets[2].ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     return datasets
@@ -194,6 +198,7 @@ REFUSED = {
     last_slice_lost_once: "5 slices but 6",
     echo_lost: "10 ms has no phase",
     slice_twice: "lie where another one is",
+    coils_apart: "every slice is there 8 times, images of separate coils",
     turned_slice: "different geometry",
     other_pixel_size: "pixel size 0.9x1.1 mm against 2x2 mm",
     other_patient: "2 patients",

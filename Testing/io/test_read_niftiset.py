@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_fixtures import TIMES_S, oblique_geometry, phantom
 
-from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.nifti import write_volume
 from QSMSeparationLib.io.source import Given, find_scans, read_source
 from QSMSeparationLib.runtime.errors import InputError
@@ -187,3 +187,22 @@ def test_real_gre_patch():
     files = tuple(folder / f"romeo_small2_{part}.nii" for part in ("Mag", "Phase"))
     with pytest.raises(InputError, match="single echo"):
         read_source(folder, given=Given(files, (4,), 7.0))
+
+
+def test_interpolated_images_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    k, j, i = np.meshgrid(*[np.linspace(-1.2, 1.2, n) for n in (20, 48, 48)], indexing="ij")
+    noise = rng.normal(size=(2, 20, 48, 48))
+    signal = 100.0 * (k**2 + j**2 + i**2 < 1) + noise[0] + 1j * noise[1]
+    space = np.fft.fftshift(np.fft.fftn(signal))
+    image = np.fft.ifftn(np.fft.ifftshift(np.pad(space, ((0, 0), (8, 8), (8, 8)))))
+    grid = Geometry(image.shape, (0.75, 0.75, 2.0))
+    for e, time in enumerate(TIMES_S):
+        turned = image * np.exp(2j * np.pi * 40 * i.mean() * time)
+        for part, values in (("mag", np.abs(turned)), ("phase", np.angle(turned))):
+            facts = FACTS | {"EchoTime": time, "Units": "rad"}
+            put(tmp_path / f"{part}_{e}.nii.gz", values, facts, grid)
+    (scan,) = read_source(tmp_path)
+    (note,) = [note for note in scan.notes if "interpolated" in note]
+    assert "made of 48 x 48 x 20" in note
+    assert "true voxels 1 x 1 x 2 mm" in note
