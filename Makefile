@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Simulated cases that benchmarks run on; one is made if there are none.
-CASES ?= build/cases
+# SynthSeg label maps, from which benchmarks make some of their heads; none by default.
+LABEL_MAPS ?=
 
-.PHONY: demo test test-slow lint bench pictures clean
+.PHONY: demo test test-slow lint docs bench pictures clean
 
 demo: $(STAMP)
 	$(BIN)/qsmsep demo demo --overwrite --open
@@ -22,14 +22,16 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell .
+	$(BIN)/codespell --builtin en-GB_to_en-US --ignore-words-list catalogue,grey README.md CONTRIBUTING.md CHANGELOG.md docs
 
+# Hours. Heads from label maps are made where LABEL_MAPS names their folder.
 bench: $(STAMP)
-	test -d $(CASES) || $(BIN)/qsmsep simulate $(CASES)/seed801 --seed 801 --spin-echo
 	$(BIN)/python Testing/benchmarks/bench_dipole.py
-	$(BIN)/python Testing/benchmarks/bench_methods.py
-	$(BIN)/python Testing/benchmarks/bench_chain.py $(CASES)
-	$(BIN)/python Testing/benchmarks/bench_implicit.py $(CASES)
+	$(BIN)/python Testing/benchmarks/bench.py --label-maps "$(LABEL_MAPS)"
 	$(BIN)/python Testing/benchmarks/bench_lesions.py
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict --quiet
 
 pictures: $(STAMP)
 	$(BIN)/python Testing/module/make_pictures.py docs
@@ -41,4 +43,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo build dist site *.egg-info

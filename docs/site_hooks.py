@@ -175,4 +175,8 @@ def equation(text: str) -> str:
     text = re.sub(r"(χ|Dr)([+-])(?! ?\w+ )", r"\1<sup>\2</sup>", text)
     text = re.sub(r"_(\w+)", r"<sub>\1</sub>", text)
     text = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", text)
-    return text.replace("-1</sup>", "−1</sup>").replace("<sup>-</sup>", "<sup>−</sup>").replace("'", "′")
+    return (
+        text.replace("-1</sup>", "−1</sup>")
+        .replace("<sup>-</sup>", "<sup>−</sup>")
+        .replace("'", "′")
+    )

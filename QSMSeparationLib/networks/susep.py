@@ -22,7 +22,7 @@ from QSMSeparationLib.networks.unet import HEAD_SD, ConvBlock, folded, initialis
 class SusepOutput(NamedTuple):
     """What a forward pass gives.
 
-    Parameters
+    Attributes
     ----------
     sources : Tensor
         chi+ and |chi-|, (batch, 2, k, j, i).

@@ -26,8 +26,8 @@ _RATES = ("r2star", "r2", "r2prime")
 def invert(
     local_field: Volume,
     mask: Volume,
-    options: Options,
-    progress: Progress,
+    options: Options | None = None,
+    progress: Progress | None = None,
     r2star: Volume | None = None,
     magnitude: Volume | None = None,
 ) -> Result:
@@ -39,15 +39,16 @@ def invert(
         Local field in ppm.
     mask : Volume
         Brain mask on the same grid.
-    options : Options
+    options : Options, optional
         ``inversion`` and its parameters.
-    progress : Progress
+    progress : Progress, optional
         Receives the stages.
     r2star : Volume, optional
         R2* in Hz, whose borders ``tv`` does not smooth.
     magnitude : Volume, optional
         Says how far each voxel of the field is trusted, and shows borders without R2*.
     """
+    options, progress = options or Options(), progress or Progress()
     options.refuse_unknown(catalogue.find(options.inversion, "inversion"))
     inside = checked_mask(mask)
     arrays = {"local_field": checked_map(local_field, "local_field", mask, options.b0_tesla)}
@@ -69,7 +70,10 @@ def invert(
 
 
 def separate(
-    given: dict[str, Volume], mask: Volume, options: Options, progress: Progress
+    given: dict[str, Volume],
+    mask: Volume,
+    options: Options | None = None,
+    progress: Progress | None = None,
 ) -> Result:
     """Separate maps made elsewhere into chi+ and chi-.
 
@@ -81,11 +85,12 @@ def separate(
         ``magnitude``, which says how far each voxel of the field is trusted.
     mask : Volume
         Brain mask on the same grid.
-    options : Options
+    options : Options, optional
         Choices of the user.
-    progress : Progress
+    progress : Progress, optional
         Receives the stages.
     """
+    options, progress = options or Options(), progress or Progress()
     inside = checked_mask(mask)
     arrays = {name: checked_map(v, name, mask, options.b0_tesla) for name, v in given.items()}
     if "magnitude" in arrays:

@@ -55,18 +55,21 @@ class Relaxation:
         return {name: rate * mask for name, rate in rates.items() if rate is not None}
 
 
-def reconstruct(scan: Scan, options: Options, progress: Progress) -> Result:
+def reconstruct(
+    scan: Scan, options: Options | None = None, progress: Progress | None = None
+) -> Result:
     """Turn a raw scan into chi+, chi- and net chi.
 
     Parameters
     ----------
     scan : Scan
         The echoes; ``mask`` and ``spin_echo`` are used where it has them.
-    options : Options
+    options : Options, optional
         Choices of the user; the field strength is that of the scan.
-    progress : Progress
+    progress : Progress, optional
         Receives the stages.
     """
+    options, progress = options or Options(), progress or Progress()
     options = replace(options, b0_tesla=scan.b0_tesla)
     require_reconstructable(scan)
     background_method = catalogue.find(options.background, "background")

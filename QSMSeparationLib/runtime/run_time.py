@@ -45,7 +45,7 @@ _SURE = 0.1  # of a stage: from here on its own time left is better than the tab
 class RunShare(NamedTuple):
     """How far a whole run is.
 
-    Parameters
+    Attributes
     ----------
     done : float
         The share of it that is done, 0 to 1; it never falls.

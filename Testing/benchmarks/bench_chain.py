@@ -1,6 +1,6 @@
 """Seconds and peak memory of each stage from the raw scan to chi+ and chi-.
 
-Run: python Testing/benchmarks/bench_chain.py CASES [--matrix 256 224 176] [--no-spin-echo]
+Run: python Testing/benchmarks/bench_chain.py CASES [--matrix 256 224 176] [--no-spin-echo] [--json FILE]
 
 The first simulated case ('qsmsep simulate') in CASES is laid into the middle of a matrix of the
 wanted size (i j k), with noise in place of air, or cut to it where it is larger; so the matrix is
@@ -10,6 +10,7 @@ that of the scan, and the head is a head. Everything runs in a process of its ow
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
@@ -92,12 +93,19 @@ def main() -> None:
     parser.add_argument("cases", type=Path)
     parser.add_argument("--matrix", type=int, nargs=3, default=(256, 224, 176), metavar="N")
     parser.add_argument("--no-spin-echo", dest="spin_echo", action="store_false")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the sum, for docs/results")
     given = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         rows = pool.apply(measure, (given.cases, tuple(given.matrix[::-1]), given.spin_echo))
-    print(f"{'x'.join(map(str, given.matrix)):40}{'seconds':>9}{'MiB':>8}")
+    matrix = "x".join(map(str, given.matrix))
+    print(f"{matrix:40}{'seconds':>9}{'MiB':>8}")
     for name, seconds, mib in rows:
         print(f"{name:40}{seconds:9.1f}{mib:8.0f}")
+    if given.json:
+        _, seconds, mib = rows[-1]
+        what = "whole chain, 5 echoes" + (" and spin echo" if given.spin_echo else "")
+        row = {"what": what, "matrix": matrix, "seconds": round(seconds, 1), "peak_mib": round(mib)}
+        given.json.write_text(json.dumps([row]), encoding="utf-8")
 
 
 if __name__ == "__main__":

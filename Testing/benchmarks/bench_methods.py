@@ -1,15 +1,17 @@
 """Seconds and peak memory of inversions and separations, each in a process of its own.
 
-Run: python Testing/benchmarks/bench_methods.py [NAME ...]   (names as in 'qsmsep methods')
+Run: python Testing/benchmarks/bench_methods.py [NAME ...] [--json FILE]   (names as in 'qsmsep methods')
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import multiprocessing
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 from peak_memory import peak_mib
 
@@ -60,14 +62,25 @@ def main() -> None:
     """Print a table."""
     from QSMSeparationLib import catalogue
 
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the rows, for docs/results"
+    )
+    given = parser.parse_args()
+    rows = []
     stages = {m.name: stage for stage in SHAPES for m in catalogue.methods(stage)}
     context = multiprocessing.get_context("spawn")
     print(f"{'method':20}{'grid':>14}{'seconds':>10}{'MiB before':>12}{'MiB peak':>10}")
-    for name in sys.argv[1:] or NAMES:
+    for name in given.names:
         for title, shape in SHAPES[stages[name]].items():
             with context.Pool(1) as pool:
                 seconds, before, peak = pool.apply(measure, (name, stages[name], shape))
             print(f"{name:20}{title:>14}{seconds:10.2f}{before:12.0f}{peak:10.0f}", flush=True)
+            row = {"what": f"`{name}`", "matrix": title}
+            rows.append(row | {"seconds": round(seconds, 1), "peak_mib": round(peak)})
+    if given.json:
+        given.json.write_text(json.dumps(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
