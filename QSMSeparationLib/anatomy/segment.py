@@ -142,9 +142,24 @@ def labels_on(found: Segmentation, mask: Volume) -> Volume:
 def brain_on(found: Segmentation, grid: Geometry) -> Tensor:
     """Return the probability of brain on another grid; parts off the brain are 0."""
     near = ndimage.binary_dilation(found.mask, iterations=2)
-    share = torch.from_numpy(np.where(near | found.mask, found.brain, 0.0).astype(np.float32))
-    whole = tuple(slice(0, n) for n in grid.shape)
-    return _sampled(share, sampling_places(found.geometry, grid, whole))
+    share = torch.from_numpy(np.where(near, found.brain, 0.0).astype(np.float32))
+    result = torch.zeros(grid.shape)
+    if near.any():
+        box = _box_on(near, found.geometry, grid)
+        result[box] = _sampled(share, sampling_places(found.geometry, grid, box))
+    return result
+
+
+def _box_on(
+    where: NDArray[np.bool_], geometry: Geometry, grid: Geometry
+) -> tuple[slice, slice, slice]:
+    """Return the box of a mask on another grid, with a voxel of margin."""
+    box = ndimage.find_objects(where.astype(np.uint8))[0]
+    edges = np.array(np.meshgrid(*[(s.start - 1, s.stop) for s in box])).reshape(3, -1).T
+    corners = grid.index(geometry.world(edges.astype(float)))
+    low = np.clip(np.floor(corners.min(axis=0)), 0, grid.shape).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, grid.shape).astype(int)
+    return tuple(slice(int(a), int(max(a, b))) for a, b in zip(low, high, strict=True))
 
 
 def sampling_places(source: Geometry, grid: Geometry, box: tuple[slice, ...]) -> Tensor:
