@@ -230,8 +230,11 @@ MAPS: dict[str, Quantity] = {name: row for name, row in QUANTITIES.items() if na
 IN_REPORT: tuple[str, ...] = tuple(name for name, row in MAPS.items() if row.span)
 """Maps that a report can show."""
 
-IN_LESIONS: tuple[str, ...] = tuple(name for name, row in MAPS.items() if row.column)
-"""Maps that are measured in lesions."""
-
 SOURCES: tuple[str, ...] = ("chi_para", "chi_dia", "net")
 """The susceptibility maps that lesions are classified and compared by."""
+
+IN_LESIONS: tuple[str, ...] = (
+    *SOURCES,
+    *(name for name, row in MAPS.items() if row.column and name not in SOURCES),
+)
+"""Maps that are measured in lesions, in the order of their columns."""

@@ -20,9 +20,8 @@ from QSMSeparationLib.simulation.dataset import TRUTH_FOLDER
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.scanner import Truth
 
-_TRUTH_MAPS = (
-    "chi_para", "chi_dia", "net", "local_field", "total_field", "r2", "r2prime", "r2star",
-)  # fmt: skip
+_NEEDED = ("chi_para", "chi_dia", "net", "local_field")
+"""Maps without which nothing can be scored; datasets of older versions lack some of the others."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,11 @@ class Case:
     def truth(self) -> Truth:
         """Read the truth."""
         prefix = f"{TRUTH_FOLDER}/{anat_prefix(self.subject)}"
+        files = {name: self.root / f"{prefix}_{row.bids}.nii.gz" for name, row in MAPS.items()}
         volumes = {
-            name: read_map(self.root / f"{prefix}_{MAPS[name].bids}.nii.gz") for name in _TRUTH_MAPS
+            name: read_map(file)
+            for name, file in files.items()
+            if name in _NEEDED or file.is_file()
         }
         labels = {
             kind: read_labels(self.root / f"{prefix}_desc-{kind}.nii.gz")
@@ -67,7 +69,7 @@ class Case:
             _read_protocol(self.root / f"{prefix}_{MAPS['net'].bids}.json"),
         )
 
-    def lesion_table(self) -> dict[int, dict[str, str]]:
+    def lesion_truth(self) -> dict[int, dict[str, str]]:
         """Read the truth rows of the lesions, by number."""
         file = self.root / f"{TRUTH_FOLDER}/{anat_prefix(self.subject)}_lesions.csv"
         try:

@@ -19,7 +19,7 @@ from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.evaluation.cases import Case
-from QSMSeparationLib.evaluation.lesions import agreement_between, lesion_rows, summarise
+from QSMSeparationLib.evaluation.lesions import agreement_between, score_lesions, summarise
 from QSMSeparationLib.evaluation.metrics import (
     correlation,
     demeaned_nrmse,
@@ -117,7 +117,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
     inversions = [catalogue.find(name, "inversion") for name in plan.inversions]
     options.refuse_unknown(*separations, *inversions)
     for number, case in enumerate(cases):
-        truth, table = case.truth(), case.lesion_table()
+        truth, table = case.truth(), case.lesion_truth()
         found.example = {"truth": truth}
         for inversion in inversions:
             chosen = replace(options, inversion=inversion.name, b0_tesla=truth.protocol.b0_tesla)
@@ -132,7 +132,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
                 label |= {"inversion": inversion.name}
                 found.rows.append(label | score(result, truth) | prepared)
                 found.lesions += [
-                    label | row for row in lesion_rows(result, truth, table, progress.part())
+                    label | row for row in score_lesions(result, truth, table, progress.part())
                 ]
                 found.example[f"{method.name} on {inversion.name}"] = result
     return found

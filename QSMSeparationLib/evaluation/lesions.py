@@ -1,4 +1,4 @@
-"""What methods make of lesions whose truth is known: means, rims, classes."""
+"""Score the values and classes of lesions against their truth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.evaluation.metrics import line_through
 from QSMSeparationLib.lesions.agreement import class_agreement
 from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.compartments import depth_mm
@@ -23,7 +24,7 @@ SMALLEST_MM = 3.0
 _MARGIN = 3
 
 
-def lesion_rows(
+def score_lesions(
     result: Result, truth: Truth, table: Mapping[int, Mapping[str, str]], progress: Progress
 ) -> list[dict[str, Any]]:
     """Return measured and true values and classes of every lesion, in ppb.
@@ -47,9 +48,9 @@ def lesion_rows(
         if known is None or float(known["diameter_mm"]) < SMALLEST_MM:
             continue
         row: dict[str, Any] = {"id": lesion.id, "diameter_mm": float(known["diameter_mm"])}
-        for source, call in (("para", lesion.para), ("dia", lesion.dia)):
+        for source, found in (("para", lesion.para), ("dia", lesion.dia)):
             row[f"true_class_{source}"] = known[f"class_{source}"]
-            row[f"class_{source}"] = call.name
+            row[f"class_{source}"] = found.name
         rows.append(row | _means(result, truth, lesion.id, float(known["rim_mm"])))
     return rows
 
@@ -128,9 +129,7 @@ def _line(rows: Sequence[Mapping[str, Any]], name: str, label: str) -> dict[str,
     """Slope and correlation of measured on true values."""
     pairs = np.array([(row[f"true_{name}"], row[name]) for row in rows], dtype=float).reshape(-1, 2)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
-    if len(pairs) < 3 or pairs[:, 0].std() == 0:
+    if len(pairs) < 3:
         return {f"{label}_slope": math.nan, f"{label}_r": math.nan}
-    true, measured = (column - column.mean() for column in pairs.T)
-    slope = float(true @ measured / (true @ true))
-    r = float(true @ measured / math.sqrt((true @ true) * max(measured @ measured, 1e-30)))
+    slope, r = line_through(*pairs.T)
     return {f"{label}_slope": slope, f"{label}_r": r}

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import linregress
 
+from QSMSeparationLib.lesions.agreement import correlation as pearson
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.tissues import DEEP_GREY, LABELS, WHITE_MATTER
 
@@ -61,10 +63,7 @@ def detrended_nrmse(result: Array, truth: Array, mask: Mask) -> float:
 
 def correlation(result: Array, truth: Array, mask: Mask) -> float:
     """Pearson's correlation over the mask; NaN where one of the maps is constant."""
-    r, t = _inside(result, truth, mask)
-    r, t = r - r.mean(), t - t.mean()
-    norm = math.sqrt(float(r @ r) * float(t @ t))
-    return float(r @ t) / norm if norm > 0 else math.nan
+    return pearson(*_inside(result, truth, mask))
 
 
 def psnr(result: Array, truth: Array, mask: Mask) -> float:
@@ -159,9 +158,20 @@ def deep_grey_slope(
     means = [(t, r) for t, r, _ in _region_means(result, truth, mask, labels, regions)]
     if len(means) < 2:
         return math.nan
-    t, r = (np.array(column) - np.mean(column) for column in zip(*means, strict=True))
-    power = float(t @ t)
-    return float(r @ t) / power if power > 0 else math.nan
+    return line_through(*zip(*means, strict=True))[0]
+
+
+def line_through(true: Sequence[float], measured: Sequence[float]) -> tuple[float, float]:
+    """Return slope and correlation of the least-squares line measured = a true + b.
+
+    NaN below two points and where the truth is constant; the correlation also where the
+    measured values are.
+    """
+    x, y = np.asarray(true, dtype=np.float64), np.asarray(measured, dtype=np.float64)
+    if x.size < 2 or np.ptp(x) == 0:
+        return math.nan, math.nan
+    line = linregress(x, y)
+    return float(line.slope), float(line.rvalue) if np.ptp(y) > 0 else math.nan
 
 
 def roi_relative_error(

@@ -54,10 +54,18 @@ def wilson(agreed: int, n: int) -> Interval:
     """Return a share with its Wilson score interval (JASA 1927;22:209)."""
     if n == 0:
         return Interval(float("nan"), float("nan"), float("nan"))
-    share, z2 = agreed / n, _Z95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return Interval(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    from scipy.stats import binomtest
+
+    interval = binomtest(agreed, n).proportion_ci(method="wilson")
+    return Interval(agreed / n, float(interval.low), float(interval.high))
+
+
+def correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Return Pearson's correlation; NaN below three values and where one side is constant."""
+    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if x.size < 3 or x.std() == 0 or y.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def class_agreement(

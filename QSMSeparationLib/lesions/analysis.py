@@ -7,12 +7,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.quantities import IN_LESIONS, MAPS, SOURCES
 from QSMSeparationLib.data.volume import Geometry, Volume
-from QSMSeparationLib.lesions import instances as inst
-from QSMSeparationLib.lesions.classify import Call, Thresholds, call, call_rim, is_rim
-from QSMSeparationLib.lesions.classify import not_classified as small_call
+from QSMSeparationLib.lesions import instances
+from QSMSeparationLib.lesions.classify import (
+    Classification,
+    Thresholds,
+    classify,
+    classify_rim,
+    is_rim,
+    not_classified,
+)
 from QSMSeparationLib.lesions.compartments import Compartments, compartments
-from QSMSeparationLib.lesions.results import CHI, COMPARTMENTS, MAPS, LesionReport, LesionResult
+from QSMSeparationLib.lesions.exam import ExamContext, measure_references
+from QSMSeparationLib.lesions.results import COMPARTMENTS, LesionReport, LesionResult
 from QSMSeparationLib.lesions.rim import RimCoverage, RimReference, rim_coverage, slice_axis
 from QSMSeparationLib.lesions.statistics import (
     Interval,
@@ -24,7 +32,6 @@ from QSMSeparationLib.lesions.statistics import (
     largest_diameter_mm,
     statistics,
 )
-from QSMSeparationLib.lesions.survey import Brain, survey
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 
@@ -68,17 +75,17 @@ def analyse_lesions(
     given = [lesions] if isinstance(lesions, Volume) else list(lesions)
     arrays, geometry = _arrays(maps, mask)
     placed, notes = _placed(given, geometry)
-    found = inst.split_segments(placed) if placed else ()
+    found = instances.split_segments(placed) if placed else ()
     inside = (mask.array > 0) & np.isfinite(arrays["chi_para"] + arrays["chi_dia"])
     kept, more = _within_mask(found, inside)
     box = _bounding_box(inside)
     small = _cropped(geometry, box)
     shifted = [one.shifted([-s.start for s in box]) for one in kept]
-    brain, tissue_source = survey(
+    exam, tissue_source = measure_references(
         {name: array[box] for name, array in arrays.items()},
         small,
         inside[box],
-        inst.union(shifted, small.shape),
+        instances.union(shifted, small.shape),
         tissue,
         veins,
         thresholds,
@@ -87,10 +94,10 @@ def analyse_lesions(
     results = []
     for done, one in enumerate(shifted):
         report(done, len(kept))
-        results.append(_measure(one, brain))
-    labels = Volume(inst.label_map(kept, geometry.shape), geometry, "lesions")
+        results.append(_measure(one, exam))
+    labels = Volume(instances.label_map(kept, geometry.shape), geometry, "lesions")
     return LesionReport(
-        tuple(results), labels, brain.nawm, thresholds, dr_para, dr_dia, tissue_source, notes + more
+        tuple(results), labels, exam.nawm, thresholds, dr_para, dr_dia, tissue_source, notes + more
     )
 
 
@@ -118,8 +125,8 @@ def _arrays(
     for name in ("chi_para", "chi_dia"):
         if name not in maps:
             raise InputError(f"the map '{name}' is needed to classify lesions")
-    if unknown := set(maps) - set(MAPS):
-        raise InputError(f"unknown map {sorted(unknown)[0]}; known: {', '.join(MAPS)}")
+    if unknown := set(maps) - set(IN_LESIONS):
+        raise InputError(f"unknown map {sorted(unknown)[0]}; known: {', '.join(IN_LESIONS)}")
     first = maps["chi_para"]
     for other in (*maps.values(), mask):
         first.require_same_grid(other)
@@ -130,13 +137,10 @@ def _arrays(
             f"{maps['chi_dia'].source}: chi- must be negative or 0; multiply the map by -1"
         )
     arrays = {
-        "chi_para": first.array.astype(np.float32) * np.float32(1000),
-        "chi_dia": dia.astype(np.float32) * np.float32(-1000),
+        name: maps[name].array.astype(np.float32) * np.float32(MAPS[name].scale)
+        for name in IN_LESIONS
+        if name in maps
     }
-    for name in MAPS[2:]:
-        if name in maps:
-            scale = np.float32(1000 if name == "net" else 1)
-            arrays[name] = maps[name].array.astype(np.float32) * scale
     arrays.setdefault("net", arrays["chi_para"] - arrays["chi_dia"])
     return arrays, first.geometry
 
@@ -144,15 +148,15 @@ def _arrays(
 def _placed(given: list[Volume], grid: Geometry) -> tuple[list[Volume], tuple[str, ...]]:
     placed, notes = [], []
     for one in given:
-        volume, said = inst.place(one, grid)
+        volume, said = instances.resample_to(one, grid)
         placed.append(volume)
         notes += said
     return placed, tuple(notes)
 
 
 def _within_mask(
-    found: Sequence[inst.Instance], inside: NDArray[np.bool_]
-) -> tuple[list[inst.Instance], tuple[str, ...]]:
+    found: Sequence[instances.Instance], inside: NDArray[np.bool_]
+) -> tuple[list[instances.Instance], tuple[str, ...]]:
     """Cut lesions to the mask; leave out and name those that lie outside it."""
     kept, lost, cut = [], [], []
     for one in found:
@@ -162,7 +166,7 @@ def _within_mask(
             continue
         if mask.sum() < 0.8 * one.n_voxels:
             cut.append(one.name)
-        kept.append(inst.Instance(one.id, one.name, one.box, mask).trimmed())
+        kept.append(instances.Instance(one.id, one.name, one.box, mask).trimmed())
     if found and not kept:
         raise InputError(
             "no lesion lies within the mask; check that segmentation and maps are of one patient"
@@ -175,34 +179,34 @@ def _within_mask(
     return kept, tuple(notes)
 
 
-def _measure(lesion: inst.Instance, brain: Brain) -> LesionResult:
+def _measure(lesion: instances.Instance, exam: ExamContext) -> LesionResult:
     """Measure one lesion."""
-    thresholds, spacing = brain.thresholds, brain.geometry.spacing_kji
+    thresholds, spacing = exam.thresholds, exam.geometry.spacing_kji
     margin = [int(np.ceil(thresholds.shell_far_mm / s)) + 1 for s in spacing]
-    one = lesion.grown(margin, brain.mask.shape)
-    veins = brain.veins[one.box]
-    allowed = brain.mask[one.box] & ~brain.lesions[one.box] & ~veins
+    one = lesion.grown(margin, exam.mask.shape)
+    veins = exam.veins[one.box]
+    allowed = exam.mask[one.box] & ~exam.lesions[one.box] & ~veins
     parts = compartments(
-        one.mask, spacing, brain.white[one.box], allowed, thresholds.rim_mm,
+        one.mask, spacing, exam.white[one.box], allowed, thresholds.rim_mm,
         (thresholds.shell_near_mm, thresholds.shell_far_mm),
     )  # fmt: skip
-    maps = {name: array[one.box] for name, array in brain.maps.items()}
-    contrasts, use_shell = _contrasts(maps, parts, brain, lesion.id)
-    edge_clear = brain.mask[one.box] & ~veins
-    rim = _rim(maps["chi_para"], parts, edge_clear, brain, use_shell)
-    para, dia = _calls(one, brain, contrasts, rim)
-    volume = lesion.n_voxels * brain.geometry.voxel_volume_mm3
+    maps = {name: array[one.box] for name, array in exam.maps.items()}
+    contrasts, use_shell = _contrasts(maps, parts, exam, lesion.id)
+    edge_clear = exam.mask[one.box] & ~veins
+    rim = _rim(maps["chi_para"], parts, edge_clear, exam, use_shell)
+    para, dia = _classify(one, exam, contrasts, rim)
+    volume = lesion.n_voxels * exam.geometry.voxel_volume_mm3
     centre = np.argwhere(one.mask).mean(axis=0) + [s.start for s in one.box]
-    infeasible = None if brain.infeasible is None else brain.infeasible[one.box]
+    infeasible = None if exam.infeasible is None else exam.infeasible[one.box]
     return LesionResult(
         id=lesion.id,
         name=lesion.name,
-        centre_mm=tuple(float(v) for v in brain.geometry.world(centre)),
+        centre_mm=tuple(float(v) for v in exam.geometry.world(centre)),
         n_voxels=lesion.n_voxels,
         volume_mm3=volume,
         diameter_mm=equivalent_diameter_mm(volume),
         largest_mm=largest_diameter_mm(lesion.mask, spacing),
-        place=brain.places.of(lesion, thresholds),
+        place=exam.places.of(lesion, thresholds),
         para=para,
         dia=dia,
         reference="shell" if use_shell else "patient",
@@ -227,13 +231,13 @@ def _statistics(
 
 
 def _contrasts(
-    maps: dict[str, NDArray[np.float32]], parts: Compartments, brain: Brain, number: int
+    maps: dict[str, NDArray[np.float32]], parts: Compartments, exam: ExamContext, number: int
 ) -> tuple[dict[str, dict[str, Interval]], bool]:
     """Contrasts of core, rim and reference; and whether the shell serves as reference."""
-    thresholds = brain.thresholds
+    thresholds = exam.thresholds
     rng = np.random.default_rng([thresholds.seed, number])
-    edge = tuple(max(1, round(thresholds.block_mm / s)) for s in brain.geometry.spacing_kji)
-    stack = np.stack([maps[name] for name in CHI])
+    edge = tuple(max(1, round(thresholds.block_mm / s)) for s in exam.geometry.spacing_kji)
+    stack = np.stack([maps[name] for name in SOURCES])
     drawn = {
         part: bootstrap_means(
             blocks(stack, getattr(parts, part), edge), int(thresholds.bootstrap_draws), rng
@@ -241,7 +245,7 @@ def _contrasts(
         for part in ("core", "rim", "shell")
     }
     use_shell = bool(parts.shell.sum() >= thresholds.shell_voxels)
-    patient = np.array([brain.nawm.para_ppb, brain.nawm.dia_ppb, brain.nawm.net_ppb])
+    patient = np.array([exam.nawm.para_ppb, exam.nawm.dia_ppb, exam.nawm.net_ppb])
     nawm = drawn["shell"] if use_shell else (patient, np.zeros((1, 3)) + patient)
     pairs = {
         "core-nawm": (drawn["core"], nawm),
@@ -253,7 +257,7 @@ def _contrasts(
             label: contrast(a[0][m] - b[0][m], a[1][:, m] - b[1][:, m])
             for label, (a, b) in pairs.items()
         }
-        for m, name in enumerate(CHI)
+        for m, name in enumerate(SOURCES)
     }
     return contrasts, use_shell
 
@@ -262,35 +266,35 @@ def _rim(
     para_ppb: NDArray[np.float32],
     parts: Compartments,
     usable: NDArray[np.bool_],
-    brain: Brain,
+    exam: ExamContext,
     use_shell: bool,
 ) -> RimCoverage:
-    white = float(para_ppb[parts.shell].mean()) if use_shell else brain.nawm.para_ppb
+    white = float(para_ppb[parts.shell].mean()) if use_shell else exam.nawm.para_ppb
     reference = RimReference(
         core_ppb=float(para_ppb[parts.core].mean()),
         white_ppb=white,
-        step_ppb=brain.nawm.rim_limit_ppb(brain.thresholds),
+        step_ppb=exam.nawm.rim_limit_ppb(exam.thresholds),
     )
     return rim_coverage(
-        para_ppb, parts, usable, brain.geometry.spacing_kji,
-        slice_axis(brain.geometry.b0_kji), reference, brain.thresholds.rim_arc_deg,
+        para_ppb, parts, usable, exam.geometry.spacing_kji,
+        slice_axis(exam.geometry.b0_kji), reference, exam.thresholds.rim_arc_deg,
     )  # fmt: skip
 
 
-def _calls(
-    lesion: inst.Instance,
-    brain: Brain,
+def _classify(
+    lesion: instances.Instance,
+    exam: ExamContext,
     contrasts: dict[str, dict[str, Interval]],
     rim: RimCoverage,
-) -> tuple[Call, Call]:
+) -> tuple[Classification, Classification]:
     """Classes in chi+ and |chi-|."""
-    nawm, thresholds = brain.nawm, brain.thresholds
+    nawm, thresholds = exam.nawm, exam.thresholds
     para, dia = contrasts["chi_para"]["core-nawm"], contrasts["chi_dia"]["core-nawm"]
-    volume = lesion.n_voxels * brain.geometry.voxel_volume_mm3
+    volume = lesion.n_voxels * exam.geometry.voxel_volume_mm3
     if equivalent_diameter_mm(volume) < thresholds.small_mm:
-        return small_call(para, nawm.para_sd_ppb), small_call(dia, nawm.dia_sd_ppb)
+        return not_classified(para, nawm.para_sd_ppb), not_classified(dia, nawm.dia_sd_ppb)
     if is_rim(rim, thresholds):
-        para_call = call_rim(rim, para, nawm.rim_limit_ppb(thresholds), nawm.para_sd_ppb)
+        para_class = classify_rim(rim, para, nawm.rim_limit_ppb(thresholds), nawm.para_sd_ppb)
     else:
-        para_call = call(para, nawm.para_limit_ppb(thresholds), nawm.para_sd_ppb)
-    return para_call, call(dia, nawm.dia_limit_ppb(thresholds), nawm.dia_sd_ppb)
+        para_class = classify(para, nawm.para_limit_ppb(thresholds), nawm.para_sd_ppb)
+    return para_class, classify(dia, nawm.dia_limit_ppb(thresholds), nawm.dia_sd_ppb)

@@ -119,7 +119,7 @@ class Nawm:
 
 
 @dataclass(frozen=True)
-class Call:
+class Classification:
     """A class and how sure it is.
 
     Parameters
@@ -140,20 +140,20 @@ class Call:
     confidence: str
 
 
-def call(difference: Interval, limit_ppb: float, sd_ppb: float) -> Call:
-    """Class of a difference lesion - NAWM: hypo, iso or hyper.
+def classify(difference: Interval, limit_ppb: float, sd_ppb: float) -> Classification:
+    """Classify a difference lesion - NAWM: hypo, iso or hyper.
 
     ``borderline`` when the confidence interval holds a threshold, ``clear`` when the
     difference is also farther from it than half the threshold, else ``probable``.
     """
     value = difference.value
     if not np.isfinite(value):
-        return Call("iso", float("nan"), float("nan"), "not classified")
+        return Classification("iso", float("nan"), float("nan"), "not classified")
     name = "iso" if abs(value) <= limit_ppb else ("hyper" if value > 0 else "hypo")
     distance = abs(abs(value) - limit_ppb)
     crossed = any(difference.low <= edge <= difference.high for edge in (-limit_ppb, limit_ppb))
     known = np.isfinite(difference.low)
-    return Call(
+    return Classification(
         name, value / sd_ppb if sd_ppb > 0 else float("nan"), distance,
         _word(crossed or not known, distance, limit_ppb),
     )  # fmt: skip
@@ -169,18 +169,20 @@ def is_rim(rim: RimCoverage, thresholds: Thresholds) -> bool:
     )
 
 
-def call_rim(rim: RimCoverage, difference: Interval, limit_ppb: float, sd_ppb: float) -> Call:
-    """Return the call of a lesion with a rim; its distance is that of the typical sector."""
+def classify_rim(
+    rim: RimCoverage, difference: Interval, limit_ppb: float, sd_ppb: float
+) -> Classification:
+    """Classify a lesion with a rim; its distance is that of the typical sector."""
     distance = rim.contrast_ppb - limit_ppb
     word = _word(distance < 0.25 * limit_ppb, distance, limit_ppb)
     z = difference.value / sd_ppb if sd_ppb > 0 else float("nan")
-    return Call("rim", z, max(0.0, distance), word)
+    return Classification("rim", z, max(0.0, distance), word)
 
 
-def not_classified(difference: Interval, sd_ppb: float) -> Call:
-    """Return the call of a lesion that is too small."""
+def not_classified(difference: Interval, sd_ppb: float) -> Classification:
+    """Classify a lesion that is too small."""
     z = difference.value / sd_ppb if sd_ppb > 0 else float("nan")
-    return Call("small", z, float("nan"), "not classified")
+    return Classification("small", z, float("nan"), "not classified")
 
 
 def _word(doubtful: bool, distance: float, limit_ppb: float) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from QSMSeparationLib.data.quantities import MAPS, SOURCES
 from QSMSeparationLib.data.volume import Volume, resample
 from QSMSeparationLib.lesions.agreement import (
     BlandAltman,
     ClassAgreement,
     bland_altman,
     class_agreement,
+    correlation,
     deming,
     deming_slope,
     smallest_detectable_change,
@@ -122,7 +124,6 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
-_MAPS = ("chi_para", "chi_dia", "net")
 _CLUSTERED = "lesions of one patient are not independent: the intervals are optimistic"
 
 
@@ -176,7 +177,7 @@ def compare_visits(
     one, two = ({r.id: r for r in report.lesions} for report in (first, second))
     matched = [(a, b, dice) for a, b, dice in matches if a in one and b in two]
     detectable = {}
-    for name in _MAPS:
+    for name in SOURCES:
         values = [(_core(one[a], name), _core(two[b], name)) for a, b, _ in matched]
         detectable[name] = _detectable(name, values, repeatability_ppb)
     pairs = tuple(_pair(one[a], two[b], dice, detectable) for a, b, dice in matched)
@@ -223,10 +224,9 @@ def compare_voxels(first: Volume, second: Volume, mask: Volume) -> VoxelAgreemen
     difference = y - x
     spread = x.var() + y.var() + (y.mean() - x.mean()) ** 2
     covariance = float(np.mean((x - x.mean()) * (y - y.mean())))
-    deviation = np.sqrt(x.var() * y.var())
     return VoxelAgreement(
         n=int(x.size),
-        correlation=covariance / deviation if deviation > 0 else float("nan"),
+        correlation=correlation(x, y),
         concordance=2 * covariance / spread if spread > 0 else float("nan"),
         rmse=float(np.sqrt(np.mean(difference**2))),
         bias=float(difference.mean()),
@@ -241,8 +241,8 @@ def comparison_table(comparison: Comparison) -> str:
     columns = ["id_first", "id_second", "overlap_dice"]
     for kind in ("para", "dia"):
         columns += [f"class_{kind}_first", f"class_{kind}_second"]
-    for name in _MAPS:
-        short = name.replace("chi_", "")
+    for name in SOURCES:
+        short = MAPS[name].column
         columns += [f"{short}_core_{part}_ppb" for part in ("first", "second", "difference")]
         columns.append(f"{short}_changed")
     writer.writerow(columns)
@@ -250,7 +250,7 @@ def comparison_table(comparison: Comparison) -> str:
         row: list[object] = [pair.first.id, pair.second.id, f"{pair.overlap:.4g}"]
         row += [pair.first.para.name, pair.second.para.name]
         row += [pair.first.dia.name, pair.second.dia.name]
-        for name in _MAPS:
+        for name in SOURCES:
             values = (_core(pair.first, name), _core(pair.second, name), pair.difference_ppb[name])
             row += [f"{value:.6g}" for value in values]
             row.append(str(pair.changed[name]).lower() if name in pair.changed else "")
@@ -299,10 +299,10 @@ def _comparison(
         dia=class_agreement(
             [p.first.dia.name for p in judged], [p.second.dia.name for p in judged], DIA_CLASSES
         ),
-        values={name: _value_agreement(pairs, lambda r, n=name: _core(r, n)) for name in _MAPS},
+        values={name: _value_agreement(pairs, lambda r, n=name: _core(r, n)) for name in SOURCES},
         contrasts={
             name: _value_agreement(pairs, lambda r, n=name: r.contrasts[n]["core-nawm"].value)
-            for name in _MAPS
+            for name in SOURCES
         },
         voxels=voxels,
         detectable_ppb=detectable,
@@ -313,7 +313,7 @@ def _comparison(
 def _pair(
     first: LesionResult, second: LesionResult, overlap: float, detectable: Mapping[str, float]
 ) -> LesionPair:
-    difference = {name: _core(second, name) - _core(first, name) for name in _MAPS}
+    difference = {name: _core(second, name) - _core(first, name) for name in SOURCES}
     changed = {name: abs(difference[name]) > limit for name, limit in detectable.items()}
     return LesionPair(first, second, overlap, difference, changed)
 
@@ -328,9 +328,7 @@ def _value_agreement(
     x = np.array([value(pair.first) for pair in pairs], dtype=np.float64)
     y = np.array([value(pair.second) for pair in pairs], dtype=np.float64)
     slope, intercept = deming_slope(x, y)
-    steady = x.size > 2 and x.std() > 0 and y.std() > 0
-    correlation = float(np.corrcoef(x, y)[0, 1]) if steady else float("nan")
-    return ValueAgreement(bland_altman(x, y), slope, intercept, correlation)
+    return ValueAgreement(bland_altman(x, y), slope, intercept, correlation(x, y))
 
 
 def _detectable(

@@ -74,7 +74,7 @@ class Instance:
         return Instance(self.id, self.name, box, mask)
 
 
-def place(segmentation: Volume, grid: Geometry) -> tuple[Volume, tuple[str, ...]]:
+def resample_to(segmentation: Volume, grid: Geometry) -> tuple[Volume, tuple[str, ...]]:
     """Bring a segmentation to the grid of the maps, and say what was done.
 
     Parameters
@@ -152,19 +152,19 @@ def split_segments(segments: Sequence[Volume]) -> tuple[Instance, ...]:
     return tuple(found)
 
 
-def union(instances: Sequence[Instance], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def union(lesions: Sequence[Instance], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return where any lesion is."""
     inside = np.zeros(shape, dtype=bool)
-    for one in instances:
-        inside[one.box] |= one.mask
+    for lesion in lesions:
+        inside[lesion.box] |= lesion.mask
     return inside
 
 
-def label_map(instances: Sequence[Instance], shape: tuple[int, ...]) -> NDArray[np.int32]:
+def label_map(lesions: Sequence[Instance], shape: tuple[int, ...]) -> NDArray[np.int32]:
     """Return one label map; where lesions overlap the later one shows."""
     labels = np.zeros(shape, dtype=np.int32)
-    for one in instances:
-        labels[one.box][one.mask] = one.id
+    for lesion in lesions:
+        labels[lesion.box][lesion.mask] = lesion.id
     return labels
 
 

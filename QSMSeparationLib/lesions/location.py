@@ -112,6 +112,8 @@ def estimate_tissue(
     decays slowly (R2* below 12 Hz); without R2* it cannot be told and no ventricle is
     found. CSF far from the surface is ventricle; grey matter near the surface is cortex.
     """
+    from skimage.filters import threshold_otsu
+
     sigma = [1.0 / s for s in spacing_kji]
     net = _smooth_within((para_ppm + dia_ppm) * 1000, mask & ~lesions, sigma)
     # Holes and clefts of the mask are no surface of the brain.
@@ -125,7 +127,7 @@ def estimate_tissue(
     tissue = np.zeros(mask.shape, dtype=np.uint8)
     if not solid.any():
         return tissue
-    white = solid & (net < _otsu(np.clip(net[solid], -80, 80)))
+    white = solid & (net < threshold_otsu(np.clip(net[solid], -80, 80)))
     tissue[solid & ~white] = np.where(
         surface_mm[solid & ~white] < 12.0, Tissue.CORTEX, Tissue.DEEP_GREY
     )
@@ -274,15 +276,3 @@ def _large(where: NDArray[np.bool_], spacing_kji: tuple[float, ...]) -> NDArray[
     volume = np.bincount(parts.ravel()) * np.prod(spacing_kji)
     volume[0] = 0.0
     return (volume >= 2000.0)[parts]
-
-
-def _otsu(values: NDArray[np.floating]) -> float:
-    """Threshold that parts values into two groups with the least variance within them."""
-    counts, edges = np.histogram(values, bins=256)
-    centres = 0.5 * (edges[:-1] + edges[1:])
-    below = np.cumsum(counts)
-    above = below[-1] - below
-    total = np.cumsum(counts * centres)
-    mean_below = total / np.maximum(below, 1)
-    mean_above = (total[-1] - total) / np.maximum(above, 1)
-    return float(centres[np.argmax(below * above * (mean_below - mean_above) ** 2)])

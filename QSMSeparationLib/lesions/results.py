@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.lesions.classify import Call, Nawm, Thresholds
+from QSMSeparationLib.lesions.classify import Classification, Nawm, Thresholds
 from QSMSeparationLib.lesions.location import Place
 from QSMSeparationLib.lesions.rim import RimCoverage
 from QSMSeparationLib.lesions.statistics import Interval, Statistics
 
-MAPS = ("chi_para", "chi_dia", "net", "r2star", "r2prime", "r2")
-"""Maps that are measured when given; chi in ppm as stored, relaxation in Hz."""
 COMPARTMENTS = ("lesion", "core", "rim", "shell")
-CHI = ("chi_para", "chi_dia", "net")
-"""The maps in ppb."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class LesionResult:
         Size; ``diameter_mm`` is that of the sphere of the same volume.
     place : Place
         Location class and distances.
-    para, dia : Call
+    para, dia : Classification
         Class in chi+ and in |chi-|.
     reference : str
         ``shell`` or ``patient``: which NAWM it was compared with.
@@ -55,8 +51,8 @@ class LesionResult:
     diameter_mm: float
     largest_mm: float
     place: Place
-    para: Call
-    dia: Call
+    para: Classification
+    dia: Classification
     reference: str
     statistics: dict[str, dict[str, Statistics]]
     contrasts: dict[str, dict[str, Interval]]

@@ -79,7 +79,11 @@ def equivalent_diameter_mm(volume_mm3: float) -> float:
 
 
 def largest_diameter_mm(mask: NDArray[np.bool_], spacing_kji: tuple[float, ...]) -> float:
-    """Return the largest distance between two voxel centres of a lesion (Feret diameter)."""
+    """Return the largest distance between two voxel centres of a lesion (Feret diameter).
+
+    SimpleITK's label shapes give the same, but compare all pairs of border voxels, and need a
+    label map, which lesions that overlap are not.
+    """
     border = mask & ~ndimage.binary_erosion(mask)
     points = np.argwhere(border) * np.asarray(spacing_kji)
     if len(points) > 400:

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from QSMSeparationLib import __version__
+from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.lesions.classify import Thresholds
 from QSMSeparationLib.lesions.results import COMPARTMENTS, LesionReport, LesionResult
 from QSMSeparationLib.runtime.errors import InputError
 
 FIRST_COLUMNS = ("id", "volume_mm3", "class_para", "class_dia")
-_SHORT = {"chi_para": "para", "chi_dia": "dia", "net": "net"}
-_UNITS = {"chi_para": "ppb", "chi_dia": "ppb", "net": "ppb"}
 _NUMBERS = ("mean", "sd", "median", "p5", "p95")
 
 
@@ -125,16 +124,18 @@ def _row(lesion: LesionResult) -> dict[str, Any]:
     row.update(_rim_columns(lesion))
     for name, by_label in lesion.contrasts.items():
         for label, interval in by_label.items():
-            start = f"{_SHORT[name]}_{label.replace('-', '_minus_')}"
+            start = f"{MAPS[name].column}_{label.replace('-', '_minus_')}"
             row[f"{start}_ppb"] = interval.value
             row[f"{start}_low"] = interval.low
             row[f"{start}_high"] = interval.high
     for name, by_part in lesion.statistics.items():
         for part in COMPARTMENTS:
-            start = f"{_SHORT.get(name, name)}_{part}"
+            start = f"{MAPS[name].column}_{part}"
             row[f"{start}_n"] = by_part[part].n
             for number in _NUMBERS:
-                row[f"{start}_{number}_{_UNITS.get(name, 'hz')}"] = getattr(by_part[part], number)
+                row[f"{start}_{number}_{MAPS[name].unit_on_screen.lower()}"] = getattr(
+                    by_part[part], number
+                )
     return row
 
 

@@ -113,13 +113,6 @@ def solve_two_sources(
     return chi_para, (qsm_ppm * mask - chi_para).clamp_(max=0)
 
 
-def infeasible(maps: Maps) -> Tensor:
-    """Return where no pair of signed sources explains both net chi and R2' (bool)."""
-    qsm_ppm, r2prime_hz = maps.need("net", "r2prime")
-    caused = torch.where(qsm_ppm > 0, maps.dr_para * qsm_ppm, -maps.dr_dia * qsm_ppm)
-    return maps.mask & (r2prime_hz < caused)
-
-
 def referenced(qsm_ppm: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Subtract the mean over the mask, the reference of net chi."""
     return (qsm_ppm - qsm_ppm[mask].mean()) * mask

@@ -304,5 +304,6 @@ def data_checks(
         checks.check_residual_field(residual_ppm, maps.mask),
     ]
     if maps.r2prime is not None:
-        done.append(checks.check_feasible(maps.r2prime, net_ppm, maps.mask, maps.mean_dr))
+        relaxivities = maps.dr_para, maps.dr_dia
+        done.append(checks.check_feasible(maps.r2prime, net_ppm, maps.mask, *relaxivities))
     return done

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.data.method import Method
-from QSMSeparationLib.physics.two_sources import infeasible, referenced
+from QSMSeparationLib.physics.feasible import infeasible
+from QSMSeparationLib.physics.two_sources import referenced
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.provenance import (
     R2PRIME_ESTIMATED,
@@ -111,7 +112,8 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
     if method.refits_net:
         facts["Reference"] = REFERENCE_ABSOLUTE
     if maps.r2prime is not None:
-        share = float(infeasible(maps).sum() / maps.mask.sum())
+        short = infeasible(maps.net, maps.r2prime, maps.dr_para, maps.dr_dia) & maps.mask
+        share = float(short.sum() / maps.mask.sum())
         facts["InfeasibleShare"] = round(share, 4)
         notes.append(
             f"{100 * share:.1f} % of the mask has R2' below what its net susceptibility alone causes"

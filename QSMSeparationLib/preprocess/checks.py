@@ -15,6 +15,7 @@ from torch import Tensor
 
 from QSMSeparationLib.data.check import Check, Status
 from QSMSeparationLib.physics.constants import REFERENCE_B0_T
+from QSMSeparationLib.physics.feasible import infeasible
 from QSMSeparationLib.preprocess.phase_sign import DECIDED, PhaseSign
 
 Array = Tensor | NDArray
@@ -41,14 +42,14 @@ def check_r2star(r2star_hz: Array, mask: Array, b0_tesla: float) -> Check:
 
 
 def check_feasible(
-    r2prime_hz: Array, net_chi_ppm: Array, mask: Array, dr_hz_per_ppm: float
+    r2prime_hz: Array, net_chi_ppm: Array, mask: Array, dr_para: float, dr_dia: float
 ) -> Check:
-    """Say in how many voxels R2' is too small for the net susceptibility: R2' < Dr |chi|.
+    """Say in how many voxels R2' is too small for the net susceptibility.
 
     There no pair of chi+ >= 0 and chi- <= 0 explains both maps.
     """
-    r2prime, chi = _inside(r2prime_hz, mask), _inside(net_chi_ppm, mask)
-    short = (r2prime < dr_hz_per_ppm * chi.abs()).float()
+    net, r2prime = _inside(net_chi_ppm, mask), _inside(r2prime_hz, mask)
+    short = infeasible(net, r2prime, dr_para, dr_dia).float()
     value = 100 * float(short.mean()) if len(short) else math.nan
     status = _below(value, 35.0, 60.0)
     advice = "" if status == "pass" else "check the reference of net chi, R2 and the relaxivity"

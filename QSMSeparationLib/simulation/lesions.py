@@ -131,7 +131,7 @@ def draw_lesions(
     return tuple(lesions)
 
 
-def lesion_table(lesions: Sequence[Lesion]) -> list[dict[str, object]]:
+def truth_rows(lesions: Sequence[Lesion]) -> list[dict[str, object]]:
     """Return the truth rows of lesions: class, place, size and values in ppb.
 
     ``centre_*_mm`` is the centre of mass in LPS world coordinates.

@@ -25,7 +25,7 @@ def scan_person(
     moved: float = 0.0,
 ) -> tuple[Scan, Truth, list[dict]]:
     """Draw a person and scan it; returns the scan, the truth and the lesions' truth rows."""
-    from QSMSeparationLib.simulation.lesions import lesion_table as truth_rows
+    from QSMSeparationLib.simulation.lesions import truth_rows
     from QSMSeparationLib.simulation.person import draw_head
     from QSMSeparationLib.simulation.rasterise import rasterise
     from QSMSeparationLib.simulation.scanner import simulate_scan

@@ -15,9 +15,9 @@ from scipy import ndimage
 from QSMSeparationLib.data.volume import Geometry, Volume, to_sitk
 from QSMSeparationLib.lesions import Thresholds, analyse_lesions, lesion_table
 from QSMSeparationLib.lesions import table as tables
-from QSMSeparationLib.lesions.classify import call
+from QSMSeparationLib.lesions.classify import classify
 from QSMSeparationLib.lesions.compartments import compartments, depth_mm
-from QSMSeparationLib.lesions.instances import place, split, split_segments
+from QSMSeparationLib.lesions.instances import resample_to, split, split_segments
 from QSMSeparationLib.lesions.location import Tissue, from_freesurfer
 from QSMSeparationLib.lesions.statistics import Interval, largest_diameter_mm, statistics
 from QSMSeparationLib.runtime.errors import InputError
@@ -189,7 +189,7 @@ def test_every_threshold_moves_the_call_it_belongs_to(analysed):
     ],
 )
 def test_a_call_knows_how_far_it_is_from_its_threshold(value, half, wanted, word):
-    made = call(Interval(value, value - half, value + half), 5.0, 2.0)
+    made = classify(Interval(value, value - half, value + half), 5.0, 2.0)
     assert (made.name, made.confidence) == (wanted, word)
     assert made.distance_ppb == pytest.approx(abs(abs(value) - 5.0))
     assert made.z == pytest.approx(value / 2)
@@ -244,7 +244,7 @@ def test_another_grid_is_resampled_with_a_note_or_refused(analysed):
     assert any("flipped.nii.gz" in note and "resampled" in note for note in same.notes)
     away = Volume(seg.array, Geometry(seg.array.shape, origin_mm=(900, 0, 0)), "away.nii.gz")
     with pytest.raises(InputError, match=r"away\.nii\.gz does not overlap"):
-        place(away, seg.geometry)
+        resample_to(away, seg.geometry)
 
 
 @pytest.mark.parametrize("bad", [0.5, np.nan, -1.0])

@@ -33,15 +33,17 @@ def test_r2star_limits_follow_the_field_strength(rate, b0, status):
     assert bool(check.advice) == (status != "pass")
 
 
-def test_infeasible_share_counts_voxels_without_a_pair_of_sources():
-    """Sources made from chi+ and chi- are feasible; R2' lowered below Dr |chi| is not."""
+@pytest.mark.parametrize(("dr_para", "dr_dia"), [(114.0, 114.0), (100.0, 300.0), (300.0, 60.0)])
+def test_infeasible_share_counts_voxels_without_a_pair_of_sources(dr_para, dr_dia):
+    """Sources made from chi+ and chi- are feasible; R2' below what net chi alone causes is not."""
     rng = np.random.default_rng(0)
     para, dia = rng.uniform(0, 0.1, SHAPE), -rng.uniform(0, 0.1, SHAPE)
-    r2prime, net = 114 * (para - dia), para + dia
-    assert checks.check_feasible(r2prime * 1.0001, net, MASK, 114.0).value == 0
+    r2prime, net = dr_para * para - dr_dia * dia, para + dia
+    assert checks.check_feasible(r2prime, net, MASK, dr_para, dr_dia).value == 0
     spoiled = np.flatnonzero(MASK)[: MASK.sum() // 2]
-    r2prime.ravel()[spoiled] = 0.5 * 114 * np.abs(net.ravel()[spoiled])
-    check = checks.check_feasible(r2prime, net, MASK, 114.0)
+    least = np.where(net > 0, dr_para * net, -dr_dia * net)
+    r2prime.ravel()[spoiled] = 0.9 * least.ravel()[spoiled]
+    check = checks.check_feasible(r2prime, net, MASK, dr_para, dr_dia)
     assert check.value == pytest.approx(50, abs=0.1)
     assert check.status == "warn"
 
@@ -107,7 +109,7 @@ def test_no_voxels_never_pass_and_go_into_json():
     nothing = np.zeros(SHAPE, bool)
     found = [
         checks.check_r2star(filled(18), nothing, 3.0),
-        checks.check_feasible(filled(1), filled(0), nothing, 114.0),
+        checks.check_feasible(filled(1), filled(0), nothing, 114.0, 114.0),
         checks.check_mask_kept(nothing, nothing),
         checks.check_residual_field(filled(0), nothing),
         checks.check_echo_consistency(filled(1), nothing),

@@ -8,7 +8,9 @@ import numpy as np
 
 from QSMSeparationLib.anatomy.regions import measure_regions
 from QSMSeparationLib.data.volume import Geometry, Volume
-from QSMSeparationLib.report.regions import region_bars, region_section
+from QSMSeparationLib.report.data import ReportData
+from QSMSeparationLib.report.page import render_report
+from QSMSeparationLib.report.regions import region_bars
 
 GRID = Geometry((20, 20, 20))
 
@@ -23,8 +25,17 @@ def regions(names=None):
     return measure_regions(maps, Volume(labels, GRID), names)
 
 
+def section(regions):
+    """Return the section of regions of a report."""
+    mask = Volume(np.ones(GRID.shape, np.uint8), GRID)
+    maps = {"chi_para": Volume(np.full(GRID.shape, 0.08, np.float32), GRID)}
+    page = render_report(ReportData(maps, mask, regions=regions))
+    start = page.index('<h2 id="regions-title">')
+    return page[start : page.index("</section>", start)]
+
+
 def test_section_shows_every_region_with_its_mean_and_the_caution() -> None:
-    page = region_section(regions())
+    page = section(regions())
     for text in ("left putamen", "right putamen", "sulcal fluid", "80.0 ± 0.0", "not a finding"):
         assert text in page
 
@@ -44,9 +55,9 @@ def test_longer_bars_are_larger_values() -> None:
 
 
 def test_names_of_a_user_cannot_write_the_page() -> None:
-    page = region_section(regions([(12, "<script>alert(1)</script>")]))
+    page = section(regions([(12, "<script>alert(1)</script>")]))
     assert "<script>" not in page
 
 
 def test_no_labels_no_table() -> None:
-    assert "<table" not in region_section(())
+    assert "<table" not in section(())

@@ -12,7 +12,7 @@ from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation import lesions as module
 from QSMSeparationLib.simulation.anatomy import Anatomy
 from QSMSeparationLib.simulation.lesion_shapes import random_rotation, signed_distance
-from QSMSeparationLib.simulation.lesions import draw_lesions, lesion_table
+from QSMSeparationLib.simulation.lesions import draw_lesions, truth_rows
 from QSMSeparationLib.simulation.tissues import TISSUES, draw_tissues
 
 COUNT = 20
@@ -209,14 +209,14 @@ def test_drawn_classes_follow_the_shares(drawn):
 
 def test_same_seed_same_lesions_other_seed_others(anatomy, person):
     first, again = (draw_lesions(anatomy, person, seed=3, count=4) for _ in range(2))
-    assert lesion_table(again) == lesion_table(first)
+    assert truth_rows(again) == truth_rows(first)
     for a, b in zip(again, first, strict=True):
         assert np.array_equal(a.inside_mm.array, b.inside_mm.array)
-    assert lesion_table(draw_lesions(anatomy, person, seed=4, count=4)) != lesion_table(first)
+    assert truth_rows(draw_lesions(anatomy, person, seed=4, count=4)) != truth_rows(first)
 
 
 def test_table_agrees_with_the_lesions(drawn):
-    for row, lesion in zip(lesion_table(drawn), drawn, strict=True):
+    for row, lesion in zip(truth_rows(drawn), drawn, strict=True):
         assert row["volume_mm3"] == pytest.approx(lesion.volume_mm3, abs=0.1)
         assert row["diameter_mm"] == pytest.approx(
             (6 * row["volume_mm3"] / np.pi) ** (1 / 3), abs=0.01

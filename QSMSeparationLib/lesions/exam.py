@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.quantities import MAPS, SOURCES
 from QSMSeparationLib.data.volume import Geometry, Volume
-from QSMSeparationLib.lesions import instances as inst
+from QSMSeparationLib.lesions import instances
 from QSMSeparationLib.lesions.classify import Nawm, Thresholds
 from QSMSeparationLib.lesions.location import (
     WHITE_TISSUES,
@@ -18,12 +19,12 @@ from QSMSeparationLib.lesions.location import (
     find_veins,
 )
 from QSMSeparationLib.lesions.reference import measure_nawm, nawm_mask
-from QSMSeparationLib.lesions.results import CHI
+from QSMSeparationLib.physics.feasible import infeasible
 
 
 @dataclass(frozen=True, eq=False)
-class Brain:
-    """A brain on the grid of its maps.
+class ExamContext:
+    """What all lesions of an examination are measured against, on the grid of its maps.
 
     Parameters
     ----------
@@ -55,16 +56,16 @@ class Brain:
     thresholds: Thresholds
 
 
-def survey(
+def measure_references(
     arrays: dict[str, NDArray[np.float32]],
     geometry: Geometry,
     inside: NDArray[np.bool_],
-    everywhere: NDArray[np.bool_],
+    lesion_mask: NDArray[np.bool_],
     tissue: Volume | None,
     veins: Volume | None,
     thresholds: Thresholds,
     relaxivity: tuple[float, float],
-) -> tuple[Brain, str]:
+) -> tuple[ExamContext, str]:
     """Find white matter, veins and the patient's reference.
 
     Parameters
@@ -73,7 +74,7 @@ def survey(
         chi in ppb with |chi-|, relaxation in Hz.
     geometry : Geometry
         Their grid.
-    inside, everywhere : ndarray of bool
+    inside, lesion_mask : ndarray of bool
         The brain, and all lesions.
     tissue, veins : Volume, optional
         Estimated from the maps without them.
@@ -84,45 +85,45 @@ def survey(
 
     Returns
     -------
-    Brain, str
+    ExamContext, str
         What was found, and where the tissue map came from.
     """
     spacing = geometry.spacing_kji
-    para_ppm, dia_ppm = arrays["chi_para"] / 1000, arrays["chi_dia"] / -1000
+    para_ppm, dia_ppm = (
+        arrays[name] / np.float32(MAPS[name].scale) for name in ("chi_para", "chi_dia")
+    )
     if veins is None:
         vein_mask = find_veins(para_ppm, inside, spacing, thresholds.vein_ppb)
     else:
-        vein_mask = inst.place(veins, geometry)[0].array > 0
+        vein_mask = instances.resample_to(veins, geometry)[0].array > 0
     if tissue is None:
         codes = estimate_tissue(
-            para_ppm, dia_ppm, arrays.get("r2star"), inside, everywhere, spacing
+            para_ppm, dia_ppm, arrays.get("r2star"), inside, lesion_mask, spacing
         )
     else:
-        codes = inst.place(tissue, geometry)[0].array
-    normal = np.isin(codes, WHITE_TISSUES) & ~everywhere & ~vein_mask & inside
+        codes = instances.resample_to(tissue, geometry)[0].array
+    normal = np.isin(codes, WHITE_TISSUES) & ~lesion_mask & ~vein_mask & inside
     cerebral = normal & (codes == Tissue.WHITE)
-    reference = nawm_mask(cerebral, inside, everywhere, vein_mask, spacing, thresholds.nawm_gap_mm)
-    brain = Brain(
+    reference = nawm_mask(cerebral, inside, lesion_mask, vein_mask, spacing, thresholds.nawm_gap_mm)
+    exam = ExamContext(
         geometry=geometry,
         maps=arrays,
         mask=inside,
-        lesions=everywhere,
+        lesions=lesion_mask,
         veins=vein_mask,
         white=normal,
         infeasible=_infeasible(arrays, relaxivity),
-        nawm=measure_nawm({n: arrays[n] for n in CHI}, reference, spacing),
+        nawm=measure_nawm({n: arrays[n] for n in SOURCES}, reference, spacing),
         places=Places(Volume(codes, geometry), tissue is not None),
         thresholds=thresholds,
     )
-    return brain, "estimated from the maps" if tissue is None else tissue.source
+    return exam, "estimated from the maps" if tissue is None else tissue.source
 
 
 def _infeasible(
     arrays: dict[str, NDArray[np.float32]], relaxivity: tuple[float, float]
 ) -> NDArray[np.bool_] | None:
-    """Voxels where R2' is smaller than the net source alone would cause."""
+    """Return voxels where R2' is smaller than the net source alone would cause."""
     if "r2prime" not in arrays:
         return None
-    net_ppm = arrays["net"] / 1000
-    least = np.where(net_ppm > 0, relaxivity[0] * net_ppm, -relaxivity[1] * net_ppm)
-    return arrays["r2prime"] < least - 1e-4
+    return infeasible(arrays["net"] / MAPS["net"].scale, arrays["r2prime"], *relaxivity)
