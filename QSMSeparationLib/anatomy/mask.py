@@ -15,6 +15,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from QSMSeparationLib.anatomy.segment import Segmentation, brain_on
+from QSMSeparationLib.data.axes import Box
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.physics.smoothing import gaussian
 
@@ -56,7 +57,7 @@ def anatomy_mask(found: Segmentation, image: Volume) -> NDArray[np.bool_]:
     return mask
 
 
-def _brightness_odds(image: Volume, box: tuple[slice, ...], share: Tensor) -> Tensor:
+def _brightness_odds(image: Volume, box: Box, share: Tensor) -> Tensor:
     """Return log odds of brain by brightness, where the network is not sure."""
     spacing = image.geometry.spacing_kji
     values = torch.from_numpy(np.ascontiguousarray(image.array[box], dtype=np.float32))
@@ -107,7 +108,7 @@ def _extracted(values: NDArray[np.floating], share: Tensor) -> NDArray[np.bool_]
     return ndimage.binary_fill_holes(present)
 
 
-def _box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, ...]:
+def _box(mask: NDArray[np.bool_], margin: int) -> Box:
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     return tuple(
         slice(max(0, s.start - margin), min(n, s.stop + margin))

@@ -18,6 +18,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from QSMSeparationLib.anatomy.scaling import scaled
+from QSMSeparationLib.data.axes import Box
 from QSMSeparationLib.data.structures import FIRST_OF_BRAIN, INDEX, STRUCTURES
 from QSMSeparationLib.data.volume import Geometry, Volume, reorient, resample
 from QSMSeparationLib.networks.weights import load_weights
@@ -162,7 +163,7 @@ def _box_on(
     return tuple(slice(int(a), int(max(a, b))) for a, b in zip(low, high, strict=True))
 
 
-def sampling_places(source: Geometry, grid: Geometry, box: tuple[slice, ...]) -> Tensor:
+def sampling_places(source: Geometry, grid: Geometry, box: Box) -> Tensor:
     """Return where the voxels of a box of ``grid`` lie in ``source``, for ``grid_sample``."""
     matrix, offset = source.index_affine(grid)
     axes = [torch.arange(s.start, s.stop, dtype=torch.float32) for s in box]
@@ -215,7 +216,7 @@ def _two_mm_grid(geometry: Geometry) -> Geometry:
     return Geometry(shape, (GRID_MM,) * 3, tuple(geometry.world(first)), geometry.direction)
 
 
-def _cropped(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+def _cropped(geometry: Geometry, box: Box) -> Geometry:
     shape = tuple(s.stop - s.start for s in box)
     corner = geometry.world(np.array([s.start for s in box]))
     return Geometry(shape, geometry.spacing_mm, tuple(corner), geometry.direction)
@@ -248,7 +249,7 @@ def _largest_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ndimage.binary_fill_holes(ndimage.binary_dilation(largest, iterations=2, mask=mask))
 
 
-def _window(brain: NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _window(brain: NDArray[np.bool_], shape: tuple[int, ...]) -> Box:
     """Return the window about the brain (or the middle), which may reach beyond the image."""
     box = []
     for axis, side in enumerate(WINDOW):
@@ -259,9 +260,7 @@ def _window(brain: NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[slice, ..
     return tuple(box)
 
 
-def _overlap(
-    box: tuple[slice, ...], shape: tuple[int, ...]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def _overlap(box: Box, shape: tuple[int, ...]) -> tuple[Box, Box]:
     """Return the part of an image that a window covers, and where in the window it lies."""
     there = tuple(slice(max(0, s.start), min(n, s.stop)) for s, n in zip(box, shape, strict=True))
     here = tuple(
@@ -270,7 +269,7 @@ def _overlap(
     return there, here
 
 
-def _moved(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+def _moved(geometry: Geometry, box: Box) -> Geometry:
     """Return the grid of a window."""
     corner = geometry.world(np.array([s.start for s in box], dtype=float))
     return Geometry(WINDOW, geometry.spacing_mm, tuple(corner), geometry.direction)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Box, Triple
 from QSMSeparationLib.runtime.errors import InputError
-
-Box = tuple[slice, slice, slice]
 
 
 def mask_box(mask: Tensor) -> Box:
@@ -51,8 +50,8 @@ class Maps:
     """
 
     mask: Tensor
-    spacing_kji: tuple[float, float, float]
-    b0_kji: tuple[float, float, float]
+    spacing_kji: Triple
+    b0_kji: Triple
     b0_tesla: float = 3.0
     total_field: Tensor | None = None
     local_field: Tensor | None = None

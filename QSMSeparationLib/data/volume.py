@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.axes import Shape, Triple
 from QSMSeparationLib.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class Geometry:
         Row-major 3x3 matrix; column n is the world direction of axis n of (i, j, k).
     """
 
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shape: Shape
+    spacing_mm: Triple = (1.0, 1.0, 1.0)
+    origin_mm: Triple = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = _IDENTITY
 
     def __post_init__(self) -> None:
@@ -60,9 +61,9 @@ class Geometry:
     @classmethod
     def with_b0(
         cls,
-        shape: tuple[int, int, int],
-        spacing_kji: tuple[float, float, float],
-        b0_kji: tuple[float, float, float],
+        shape: Shape,
+        spacing_kji: Triple,
+        b0_kji: Triple,
     ) -> Geometry:
         """Return a grid in which B0 has a given direction along the axes of the array.
 
@@ -83,7 +84,7 @@ class Geometry:
         return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
 
     @property
-    def spacing_kji(self) -> tuple[float, float, float]:
+    def spacing_kji(self) -> Triple:
         """Voxel size in mm in array order."""
         return self.spacing_mm[::-1]
 
@@ -93,7 +94,7 @@ class Geometry:
         return float(np.prod(self.spacing_mm))
 
     @property
-    def b0_kji(self) -> tuple[float, float, float]:
+    def b0_kji(self) -> Triple:
         """Unit vector of B0 (world z) in the axes of the array.
 
         Only the rotation enters: the voxel sizes must not, or a tilted scan with
@@ -244,9 +245,7 @@ def resample(volume: Volume, grid: Geometry, order: int = 1, outside: float = 0.
     return Volume(result.astype(volume.array.dtype, copy=False), grid, volume.source)
 
 
-def upright_grid(
-    geometry: Geometry, spacing_mm: float | tuple[float, float, float] = 1.0
-) -> Geometry:
+def upright_grid(geometry: Geometry, spacing_mm: float | Triple = 1.0) -> Geometry:
     """Return a grid along the world axes (B0 along k) that covers all of ``geometry``."""
     spacing = np.broadcast_to(np.asarray(spacing_mm, dtype=np.float64), (3,))
     edges = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in geometry.shape])).reshape(3, -1).T

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.catalogue import find
+from QSMSeparationLib.data.axes import Box, Shape
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.networks.inputs import NET_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
@@ -75,7 +76,7 @@ class Patchwise:
     depth: int = 10
     width: int = 512
     omega: float = 40.0
-    patch: tuple[int, int, int] = (48, 96, 96)
+    patch: Shape = (48, 96, 96)
     rate: float = 1e-4
     tissue: float = 0.3
     renew: int = 5
@@ -192,9 +193,7 @@ def fit_patches(
 class _Patch:
     """A box within the window: its voxels, its dipole without wrap-around, its edges."""
 
-    def __init__(
-        self, box: tuple[slice, ...], maps: Maps, window: Window, flat: list[Tensor]
-    ) -> None:
+    def __init__(self, box: Box, maps: Maps, window: Window, flat: list[Tensor]) -> None:
         self.box, self.step_weights = box, window.step_weights
         inside = window.mask[window.box][box]
         self.local = inside.flatten().nonzero()[:, 0]
@@ -226,7 +225,7 @@ class _Patch:
             network(planes, some).backward(part[None])
 
 
-def _boxes(window: Window, sides: tuple[int, int, int], tissue: float) -> list[tuple[slice, ...]]:
+def _boxes(window: Window, sides: Shape, tissue: float) -> list[Box]:
     """Return overlapping boxes with enough brain; with all brain where none has enough."""
     inside = window.mask[window.box]
     lines = []

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.axes import Shape
+
 # Lines along each axis that are looked at: enough for a spectrum whose noise is a few percent.
 _LINES = 4096
 _SHORTEST = 24
@@ -19,7 +21,7 @@ _NEIGHBORS = 3
 _SMALLEST_SHARE = 0.4
 
 
-def measured_matrix(signal: NDArray[np.complexfloating]) -> tuple[int, int, int]:
+def measured_matrix(signal: NDArray[np.complexfloating]) -> Shape:
     """Return the matrix (k, j, i) that was measured: the shape, or less where zeros were filled.
 
     Parameters

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from QSMSeparationLib.data.axes import Triple
+
 
 @dataclass(frozen=True)
 class LesionClass:
@@ -58,7 +60,7 @@ def class_words(name: str, source: str) -> str:
     return getattr(row, source) if row is not None else name
 
 
-def class_rgb(name: str) -> tuple[float, float, float]:
+def class_rgb(name: str) -> Triple:
     """Return the color of a class as numbers from 0 to 1; that of ``iso`` for an unknown one."""
     code = CLASSES.get(name, CLASSES["iso"]).color
     red, green, blue = (int(code[n : n + 2], 16) / 255 for n in (1, 3, 5))

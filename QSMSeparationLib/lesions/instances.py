@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from QSMSeparationLib.data.axes import Box
 from QSMSeparationLib.data.volume import Geometry, Volume, resample
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -37,7 +38,7 @@ class Instance:
 
     id: int
     name: str
-    box: tuple[slice, slice, slice]
+    box: Box
     mask: NDArray[np.bool_]
 
     @property

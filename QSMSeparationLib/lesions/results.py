@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.lesions.classify import Classification, Nawm, Thresholds
 from QSMSeparationLib.lesions.location import Place
@@ -45,7 +46,7 @@ class LesionResult:
 
     id: int
     name: str
-    centre_mm: tuple[float, float, float]
+    centre_mm: Triple
     n_voxels: int
     volume_mm3: float
     diameter_mm: float

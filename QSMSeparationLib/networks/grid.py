@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Shape
 from QSMSeparationLib.data.maps import Maps
 
 SPACING_MM = (0.75, 1.5)
@@ -110,7 +111,7 @@ class _Affine:
         self.source = source
 
 
-def _upright_axes(b0: Tensor, order: tuple[int, int, int]) -> Tensor:
+def _upright_axes(b0: Tensor, order: Shape) -> Tensor:
     """Rows: B0, then two axes as near to the array's own as can be, (k, j, i) in mm."""
     along = b0 / b0.norm()
     along = along * torch.sign(along[order[0]])
@@ -128,7 +129,7 @@ def _corners(low: Tensor, high: Tensor) -> Tensor:
     return torch.cartesian_prod(*torch.stack([low, high]).T)
 
 
-def _permuted(maps: Tensor, order: tuple[int, int, int]) -> Tensor:
+def _permuted(maps: Tensor, order: Shape) -> Tensor:
     """Put the last three axes in another order."""
     lead = maps.ndim - 3
     return maps.permute(*range(lead), *(lead + axis for axis in order)).contiguous()

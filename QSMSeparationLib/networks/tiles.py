@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from QSMSeparationLib.data.axes import Box
 from QSMSeparationLib.data.maps import mask_box
 from QSMSeparationLib.runtime.context import Note
 from QSMSeparationLib.runtime.device import has_bfloat16_units
@@ -182,7 +183,7 @@ def _starts(length: int, side: int, multiple: int) -> list[int]:
     return [*starts, math.ceil((length - side) / multiple) * multiple]
 
 
-def _ramp(box: tuple[slice, ...], shape: torch.Size, device: torch.device) -> Tensor:
+def _ramp(box: Box, shape: torch.Size, device: torch.device) -> Tensor:
     """Weight of a tile: 0 in its margin, except at the border of the volume, then rising to 1."""
     ramp = torch.ones((), device=device)
     for axis, (part, n) in enumerate(zip(box, shape, strict=True)):
@@ -197,7 +198,7 @@ def _ramp(box: tuple[slice, ...], shape: torch.Size, device: torch.device) -> Te
     return ramp
 
 
-def _bounding_box(inputs: Tensor) -> tuple[slice, ...]:
+def _bounding_box(inputs: Tensor) -> Box:
     """Where any channel is not 0."""
     any_channel = (inputs != 0).any(dim=0)
     return mask_box(any_channel) if any_channel.any() else (slice(0, 1),) * 3

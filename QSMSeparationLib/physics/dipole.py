@@ -14,19 +14,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Shape, Triple
 from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
 
-Triple = tuple[float, float, float]
 Kernel = Literal["k-space", "image"]
 
 
-def padded_shape(shape: tuple[int, int, int], pad: float) -> tuple[int, int, int]:
+def padded_shape(shape: Shape, pad: float) -> Shape:
     """Return transform sizes that leave ``pad`` times the size (at least) as zero margin."""
     return tuple(good_size(math.ceil(n * (1 + pad))) for n in shape)
 
 
 def kspace_kernel(
-    shape: tuple[int, int, int], spacing_kji: Triple, b0_kji: Triple, device: str | torch.device
+    shape: Shape, spacing_kji: Triple, b0_kji: Triple, device: str | torch.device
 ) -> Tensor:
     """Return D(k) on the half spectrum of ``torch.fft.rfftn``, float32.
 
@@ -59,7 +59,7 @@ def kspace_kernel(
 
 
 def image_kernel(
-    shape: tuple[int, int, int], spacing_kji: Triple, b0_kji: Triple, device: str | torch.device
+    shape: Shape, spacing_kji: Triple, b0_kji: Triple, device: str | torch.device
 ) -> Tensor:
     """Return the transform of the sampled point dipole on the half spectrum, float32."""
     r2 = torch.zeros(shape, device=device)
@@ -103,7 +103,7 @@ class DipoleOperator:
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: Shape,
         spacing_kji: Triple,
         b0_kji: Triple,
         pad: float = 0.25,

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-Triple = tuple[int, int, int]
+from QSMSeparationLib.data.axes import Shape, Triple
 
 _AXES = (-3, -2, -1)
 
@@ -25,9 +25,7 @@ def _is_quick(n: int) -> bool:
     return n == 1
 
 
-def squared_frequency(
-    shape: Triple, spacing_kji: tuple[float, float, float], device: str | torch.device
-) -> Tensor:
+def squared_frequency(shape: Shape, spacing_kji: Triple, device: str | torch.device) -> Tensor:
     """Return |k|^2 on the half spectrum, k in cycles over the unit of the spacing."""
     total = torch.zeros((*shape[:2], shape[2] // 2 + 1), device=device)
     for axis, (n, step) in enumerate(zip(shape, spacing_kji, strict=True)):
@@ -38,7 +36,7 @@ def squared_frequency(
     return total
 
 
-def inverse_rfftn(spectrum: Tensor, shape: Triple, out: Tensor | None = None) -> Tensor:
+def inverse_rfftn(spectrum: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
     """Return ``torch.fft.irfftn`` over the last three axes, in half its time on a CPU.
 
     The inverse needs a complex transform of the first two of these axes alone. MKL takes three

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Triple
 
-def gaussian(volume: Tensor, sigma_mm: float, spacing_kji: tuple[float, float, float]) -> Tensor:
+
+def gaussian(volume: Tensor, sigma_mm: float, spacing_kji: Triple) -> Tensor:
     """Convolve a real (k, j, i) volume with a Gaussian; beyond the border lies 0.
 
     A Gaussian much wider than a voxel is applied on a coarser grid (blocks of at most half

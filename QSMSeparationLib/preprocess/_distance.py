@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from QSMSeparationLib.data.axes import Triple
+
 
 def depth_up_to(
     limit_mm: float,
     mask: NDArray[np.bool_],
-    spacing_kji: tuple[float, float, float],
+    spacing_kji: Triple,
     *,
     outside_beyond: bool = False,
 ) -> NDArray[np.float32]:

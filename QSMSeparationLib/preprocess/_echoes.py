@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.data.maps import Box, mask_box
+from QSMSeparationLib.data.axes import Box, Shape, Triple
+from QSMSeparationLib.data.maps import mask_box
 from QSMSeparationLib.runtime.errors import InputError
 
 
@@ -45,9 +46,9 @@ class Echoes:
 
     times: tuple[float, ...]
     mask: Tensor
-    spacing_kji: tuple[float, float, float]
+    spacing_kji: Triple
     box: Box
-    shape: tuple[int, int, int]
+    shape: Shape
     unit: float
     _magnitude: Tensor = field(repr=False)
     _phase: Tensor = field(repr=False)
@@ -60,7 +61,7 @@ class Echoes:
         phase_rad: Tensor | NDArray[np.float32],
         echo_times_s: tuple[float, ...],
         mask: Tensor | NDArray[np.bool_],
-        spacing_kji: tuple[float, float, float],
+        spacing_kji: Triple,
     ) -> Echoes:
         """Check that the parts fit together, and crop them to the mask."""
         magnitude, phase_rad = torch.as_tensor(magnitude), torch.as_tensor(phase_rad)

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from QSMSeparationLib.catalogue import DEFAULT_BACKGROUND, find
-from QSMSeparationLib.data.maps import Box, Maps, mask_box
+from QSMSeparationLib.data.axes import Box, Triple
+from QSMSeparationLib.data.maps import Maps, mask_box
 from QSMSeparationLib.data.method import Method, Value
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.preprocess.source_prior import sources_seen_in_rates
 from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.errors import InputError
-
-Triple = tuple[float, float, float]
 
 UNRELIABLE = 0.3
 """Below this reliability a field is not measured: it is filled from its neighbours."""

@@ -18,12 +18,12 @@ from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Shape, Triple
 from QSMSeparationLib.physics.smoothing import gaussian, mean_of_blocks, over_blocks
 from QSMSeparationLib.preprocess._distance import depth_up_to
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 
-Triple = tuple[float, float, float]
 Mask = NDArray[np.bool_]
 
 GRID_MM = 2.0
@@ -292,9 +292,7 @@ def _refined(mask: Mask, block: list[int], shape: tuple[int, ...], spacing: Trip
     return (fine[: shape[0], : shape[1], : shape[2]] > 0.5).numpy()
 
 
-def clean_mask(
-    mask: Tensor | NDArray, shape: tuple[int, int, int] | None = None, source: str = "mask"
-) -> Mask:
+def clean_mask(mask: Tensor | NDArray, shape: Shape | None = None, source: str = "mask") -> Mask:
     """Check a given brain mask and mend it: largest part, holes filled.
 
     Parameters

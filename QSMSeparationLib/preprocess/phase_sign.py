@@ -18,11 +18,11 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.smoothing import gaussian
 
-Triple = tuple[float, float, float]
 Array = Tensor | NDArray[np.float32]
 COARSE_MM = 2.5
 HIGH_PASS_MM = 5.0

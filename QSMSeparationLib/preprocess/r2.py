@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.preprocess.epg import cpmg_echoes
 from QSMSeparationLib.runtime.errors import InputError
@@ -59,7 +60,7 @@ def fit_r2(
     magnitude: Tensor,
     echo_times_s: Sequence[float],
     mask: Tensor,
-    spacing_kji: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    spacing_kji: Triple = (1.0, 1.0, 1.0),
     method: Literal["auto", "epg", "log-linear"] = "auto",
     report: Report = silent,
 ) -> R2Result:
@@ -188,7 +189,7 @@ def _epg(
     signal: Tensor,
     spacing_s: float,
     mask: Tensor,
-    spacing_kji: tuple[float, float, float],
+    spacing_kji: Triple,
     report: Report,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Match B1, smooth it, then match R2 with B1 held."""
@@ -216,7 +217,7 @@ def _epg(
     return r2.masked_fill_(empty, 0.0), b1, (1 - cosine**2).clamp_min_(0.0).sqrt_()
 
 
-def _every_other(mask: Tensor, spacing_kji: tuple[float, float, float]) -> Tensor:
+def _every_other(mask: Tensor, spacing_kji: Triple) -> Tensor:
     """Choose the voxels that B1 is matched in: every second one along an axis of thin voxels."""
     keep = torch.ones_like(mask)
     for axis, step in enumerate(spacing_kji):
@@ -227,9 +228,7 @@ def _every_other(mask: Tensor, spacing_kji: tuple[float, float, float]) -> Tenso
     return chosen if chosen.any() else torch.ones_like(chosen)
 
 
-def _smooth(
-    power: Tensor, norm: Tensor, mask: Tensor, spacing_kji: tuple[float, float, float]
-) -> Tensor:
+def _smooth(power: Tensor, norm: Tensor, mask: Tensor, spacing_kji: Triple) -> Tensor:
     """Smooth the power within the mask, weighted by the energy of the signal."""
     grid = torch.zeros(mask.shape, device=power.device)
     weight = (norm / norm[norm > 0].mean().clamp_min(1e-30)).clamp_max_(3.0).square_()

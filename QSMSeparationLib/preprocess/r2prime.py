@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Shape
 from QSMSeparationLib.data.volume import Geometry, Volume, resample, to_sitk
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -123,7 +124,7 @@ def _normalised(volume: Volume) -> sitk.Image:
     return sitk.SmoothingRecursiveGaussian(image, [0.5 * s for s in image.GetSpacing()])
 
 
-def _method(shape: tuple[int, int, int]) -> sitk.ImageRegistrationMethod:
+def _method(shape: Shape) -> sitk.ImageRegistrationMethod:
     """Configure the registration; the seed is fixed so that a run can be repeated."""
     import SimpleITK as sitk
 

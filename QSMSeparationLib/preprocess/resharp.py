@@ -22,10 +22,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Shape, Triple
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.dipole import DipoleOperator, kspace_kernel
 from QSMSeparationLib.physics.fourier import squared_frequency
-from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
+from QSMSeparationLib.preprocess.smv import Frame, fitting_shells, shell_radii
 from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.progress import Report
 
@@ -89,7 +90,7 @@ def resharp(maps: Maps, context: Context, *, background_iterations: int) -> tupl
     return frame.uncrop(local), mask
 
 
-def _low_pass(shape: tuple[int, int, int], spacing_kji: Triple, device: torch.device) -> Tensor:
+def _low_pass(shape: Shape, spacing_kji: Triple, device: torch.device) -> Tensor:
     """Return the prior's filter on the half spectrum."""
     total = squared_frequency(shape, spacing_kji, device)
     return total.mul_(_CORRELATION_MM**2).add_(1.0).rsqrt_().mul_(_GAIN)

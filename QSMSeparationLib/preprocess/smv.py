@@ -18,10 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from QSMSeparationLib.data.maps import Box, mask_box
+from QSMSeparationLib.data.axes import Box, Shape, Triple
+from QSMSeparationLib.data.maps import mask_box
 from QSMSeparationLib.physics.fourier import good_size, inverse_rfftn
-
-Triple = tuple[float, float, float]
 
 RADII_MM = (8.0, 4.0)
 _SUBVOXELS = 5
@@ -47,8 +46,8 @@ class Frame:
 
     mask: Tensor
     box: Box
-    shape: tuple[int, int, int]
-    padded: tuple[int, int, int]
+    shape: Shape
+    padded: Shape
 
     @classmethod
     def around(cls, mask: Tensor, spacing_kji: Triple, margin_mm: float) -> Frame:
@@ -137,7 +136,7 @@ def _harmonics(points: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     return np.concatenate(rows)
 
 
-def _even_powers(degree: int) -> list[tuple[int, int, int]]:
+def _even_powers(degree: int) -> list[Shape]:
     """Return the even exponents of three variables that sum to an even degree."""
     evens = range(0, degree + 1, 2)
     return [(a, b, degree - a - b) for a in evens for b in evens if a + b <= degree]

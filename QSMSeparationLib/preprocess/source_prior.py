@@ -24,9 +24,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.physics.dipole import kspace_kernel
 from QSMSeparationLib.physics.smoothing import gaussian, mean_of_blocks
-from QSMSeparationLib.preprocess.smv import Frame, Triple, fitting_shells, shell_radii
+from QSMSeparationLib.preprocess.smv import Frame, fitting_shells, shell_radii
 from QSMSeparationLib.runtime.progress import Report, silent
 
 _KNOTS = (0.01, 0.06, 0.16, 0.3, 0.5, 0.7, 0.85, 0.94, 0.98, 0.995)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from QSMSeparationLib.data.axes import Box, Triple
 from QSMSeparationLib.data.volume import Geometry, Volume, to_sitk
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation import lesion_shapes as shapes
@@ -156,9 +157,7 @@ class WhiteMatter:
         # 0.55 instead of 0.5: the smoothed border must not reach over that of the labels.
         return 2 * _sampled(free, matrix, offset, grid.shape, 0.0) - np.float32(1.1)
 
-    def surroundings(
-        self, inside: Volume, tissues: dict[str, Tissue]
-    ) -> tuple[float, float, float]:
+    def surroundings(self, inside: Volume, tissues: dict[str, Tissue]) -> Triple:
         """Return chi+ and abs(chi-) around a lesion in ppb, and how much they vary.
 
         Means over the white matter in and within 3 mm of the lesion, and the larger of
@@ -210,7 +209,7 @@ def _sampled(
     )
 
 
-def _grown(box: Sequence[slice], by: int, shape: Sequence[int]) -> tuple[slice, ...]:
+def _grown(box: Sequence[slice], by: int, shape: Sequence[int]) -> Box:
     """Grow a box by some voxels within an array."""
     return tuple(
         slice(max(0, b.start - by), min(n, b.stop + by)) for b, n in zip(box, shape, strict=True)

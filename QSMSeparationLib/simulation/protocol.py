@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -35,7 +36,7 @@ class Protocol:
         Of noise, shim residual and receive phase.
     """
 
-    voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    voxel_mm: Triple = (1.0, 1.0, 1.0)
     echo_times_s: tuple[float, ...] = (0.005, 0.011, 0.017, 0.023, 0.029)
     spin_echo_times_s: tuple[float, ...] = ()
     b0_tesla: float = 3.0

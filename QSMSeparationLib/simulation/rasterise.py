@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Box
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head, Lesion, Vessel
@@ -250,8 +251,8 @@ def _lookup_tables(head: Head) -> dict[str, Tensor]:
 
 
 def _interpolate_box(
-    values: NDArray[np.float32], box: tuple[slice, ...], coarse: Geometry, grid: Geometry
-) -> tuple[tuple[slice, ...], Tensor]:
+    values: NDArray[np.float32], box: Box, coarse: Geometry, grid: Geometry
+) -> tuple[Box, Tensor]:
     """Interpolate a box of a coarse upright grid; returns the fine box and its values."""
     # Half a coarse voxel beyond the outermost centres: the extent of the box's voxels.
     low = grid.index(coarse.world(np.array([s.start - 0.5 for s in box])))
@@ -269,9 +270,7 @@ def _interpolate_box(
     return target, _interpolate(torch.from_numpy(np.ascontiguousarray(values)), box, coarse, part)
 
 
-def _interpolate(
-    values: Tensor, box: tuple[slice, ...], coarse: Geometry, grid: Geometry
-) -> Tensor:
+def _interpolate(values: Tensor, box: Box, coarse: Geometry, grid: Geometry) -> Tensor:
     """Interpolate linearly, axis by axis, between two upright grids."""
     first, last = grid.world(np.zeros(3)), grid.world(np.asarray(grid.shape) - 1.0)
     low, high = coarse.index(first), coarse.index(last)
@@ -303,13 +302,13 @@ def _ball(radius: float) -> NDArray[np.int64]:
     return offsets[(offsets**2).sum(axis=1) <= radius**2 + 1e-6]
 
 
-def _bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
+def _bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box:
     """Smallest box around a mask, grown by ``margin`` voxels."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     return _grow(box, margin, mask.shape)
 
 
-def _grow(box: tuple[slice, ...], margin: int, shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _grow(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
     """Grow a box, within an array's shape."""
     return tuple(
         slice(max(0, s.start - margin), min(n, s.stop + margin))

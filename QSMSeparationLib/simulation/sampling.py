@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Shape
 from QSMSeparationLib.data.volume import Geometry
 
 
-def divided_slab(grid: Geometry, start: int, stop: int, division: tuple[int, int, int]) -> Geometry:
+def divided_slab(grid: Geometry, start: int, stop: int, division: Shape) -> Geometry:
     """Return slices ``start`` to ``stop`` of a grid with every voxel divided along each axis."""
     shape = ((stop - start), *grid.shape[1:])
     spacing = tuple(s / d for s, d in zip(grid.spacing_kji, division, strict=True))[::-1]

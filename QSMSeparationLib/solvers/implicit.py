@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from QSMSeparationLib.data.axes import Shape, Triple
 from QSMSeparationLib.solvers.window import Window
 
 _PART_VOXELS = 1 << 19
@@ -44,8 +45,8 @@ class Siren(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        spacing_kji: tuple[float, float, float],
+        shape: Shape,
+        spacing_kji: Triple,
         outputs: int = 1,
         depth: int = 10,
         width: int = 512,
@@ -103,8 +104,8 @@ class GridEncoded(nn.Module):
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        spacing_kji: tuple[float, float, float],
+        shape: Shape,
+        spacing_kji: Triple,
         outputs: int = 1,
         steps: tuple[int, ...] = (1, 2, 4, 8),
         features: int = 2,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.anatomy.scaling import scaled
+from QSMSeparationLib.data.axes import Box
 from QSMSeparationLib.data.structures import FIRST_OF_BRAIN, INDEX
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.runtime.errors import InputError
@@ -411,7 +412,7 @@ _BOXES = ((64, 80, 80, 96), (96, 112), (64, 80, 80, 96))
 needs. A brain is some 70 x 85 x 70 voxels."""
 
 
-def _box(brain: NDArray[np.bool_], size: list[int], rng: Random) -> tuple[slice, ...]:
+def _box(brain: NDArray[np.bool_], size: list[int], rng: Random) -> Box:
     """Return a box about the brain, moved by up to 8 voxels."""
     box = []
     for axis, (side, whole) in enumerate(zip(size, WINDOW, strict=True)):

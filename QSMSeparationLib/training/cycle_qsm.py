@@ -26,6 +26,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from QSMSeparationLib.data.axes import Shape
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.by_network import linear_inversion, linear_start
 from QSMSeparationLib.networks.inputs import FIELD_PPM, NET_PPM, qsm_inputs
@@ -272,6 +273,6 @@ def _number(name: str) -> int:
 
 
 @lru_cache(maxsize=4)
-def _dipole(shape: tuple[int, int, int]) -> DipoleOperator:
+def _dipole(shape: Shape) -> DipoleOperator:
     """The dipole of a patch (voxels are isotropic, so their size cancels)."""
     return DipoleOperator(shape, pad=0.5, **_AXES)

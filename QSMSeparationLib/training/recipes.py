@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from QSMSeparationLib.data.axes import Shape
 from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.inputs import (
     NET_PPM,
@@ -133,7 +134,7 @@ def _rate_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
 
 
 @lru_cache(maxsize=4)
-def _dipole(shape: tuple[int, int, int]) -> DipoleOperator:
+def _dipole(shape: Shape) -> DipoleOperator:
     """The dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
     return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5)
 

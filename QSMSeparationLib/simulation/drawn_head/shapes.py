@@ -18,10 +18,11 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from QSMSeparationLib.data.axes import Box, Shape, Triple
 from QSMSeparationLib.data.volume import Geometry
 
 Array = NDArray[np.float32]
-Point = tuple[float, float, float]
+Point = Triple
 SHAPE_KJI = (230, 240, 200)
 ORIGIN_MM = (-99.5, -125.0, -132.0)
 _ATLAS_CENTRE = (0.0, -18.0, 10.0)
@@ -46,9 +47,9 @@ class View:
     y: Array
     z: Array
     labels: NDArray[np.int16]
-    slices: tuple[slice, slice, slice]
+    slices: Box
 
-    def near(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[slice, ...]:
+    def near(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
         """Slices of the box between two corners, with room for the warp."""
         k, j, i = (n // 2 for n in self.x.shape)
         slices = []
@@ -61,7 +62,7 @@ class View:
             slices.append(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0))
         return tuple(slices)
 
-    def crop(self, box: tuple[slice, ...]) -> View:
+    def crop(self, box: Box) -> View:
         """Return a smaller box within this one."""
         return View(self.x[box], self.y[box], self.z[box], self.labels[box], self.slices)
 
@@ -246,7 +247,7 @@ def step(value: Array, low: float, high: float) -> Array:
 
 def noise(
     rng: np.random.Generator,
-    shape: tuple[int, int, int],
+    shape: Shape,
     wavelength: float,
     bandwidth: float = 0.25,
     sharpen: int = 0,

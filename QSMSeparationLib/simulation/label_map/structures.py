@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from QSMSeparationLib.data.axes import Box, Triple
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.simulation.tissues import label_of
 
@@ -23,7 +24,7 @@ Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 SIDES = ("left", "right")
 
-_LANDMARKS: dict[str, tuple[float, float, float]] = {
+_LANDMARKS: dict[str, Triple] = {
     "putamen": (25.8, -1.7, 0.3),
     "caudate": (14.4, -8.0, 9.0),
     "accumbens": (9.9, -8.5, -10.1),
@@ -39,7 +40,7 @@ REQUIRED = frozenset(
 ) | {label_of("brain stem")}
 """Labels without which the missing structures cannot be placed."""
 
-_NUCLEI: dict[str, tuple[tuple[float, float, float], tuple[float, ...]]] = {
+_NUCLEI: dict[str, tuple[Triple, tuple[float, ...]]] = {
     "substantia nigra": ((9.6, 17.3, -13.6), (5.5, 13.8, 5.9, 1.8, 3.9, -2.4)),
     "red nucleus": ((5.1, 19.3, -9.4), (3.4, 5.6, 5.1, 0.4, 0.4, -1.6)),
     "subthalamic nucleus": ((11.0, 12.3, -7.7), (5.3, 6.4, 3.0, 4.0, 3.0, 1.5)),
@@ -49,7 +50,7 @@ _NUCLEI: dict[str, tuple[tuple[float, float, float], tuple[float, ...]]] = {
 _PEDUNCLE = (((17.5, 13, -3), 3.5), ((14.5, 16.5, -12), 4.6), ((9, 20, -23), 4.2))
 """Course of the cerebral peduncle on the left: points and radii in mm."""
 
-_TRACTS: tuple[tuple[str, tuple[float, float, float], tuple[float, float, float]], ...] = (
+_TRACTS: tuple[tuple[str, Triple, Triple], ...] = (
     ("superior longitudinal fasciculus", (36, 22, 29), (6, 34, 7)),
     ("anterior corona radiata", (21, -24, 12), (8, 15, 14)),
     ("superior corona radiata", (24, 8, 31), (7, 22, 11)),
@@ -82,7 +83,7 @@ class Frame:
         """World positions (..., 3) of MNI positions (..., 3)."""
         return self.scale * np.asarray(mni_mm) @ self.rotation.T + self.shift_mm
 
-    def mni(self, volume: Volume, box: tuple[slice, ...]) -> list[Array]:
+    def mni(self, volume: Volume, box: Box) -> list[Array]:
         """MNI coordinates (x, y, z) of the voxels of a box, broadcast to its shape."""
         inverse = self.rotation.T / self.scale
         first = volume.geometry.world(np.array([b.start for b in box]))
@@ -148,7 +149,7 @@ def add_structures(volume: Volume, plexus: Mask, seed: int) -> Frame:
     return frame
 
 
-def _grown(mask: Mask, by: int) -> tuple[slice, ...]:
+def _grown(mask: Mask, by: int) -> Box:
     """Box around a mask with a margin."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     return tuple(
@@ -270,7 +271,7 @@ def _add_midbrain(
         part[(_square_radius(mni, place, covariance) < 1) & tissue] = label_of(name, side)
 
 
-def _best_shift(mni: list[Array], home: Mask) -> tuple[float, float, float]:
+def _best_shift(mni: list[Array], home: Mask) -> Triple:
     """Shift (mm, MNI) by which the midbrain nuclei lie deepest in ventral DC and brain stem."""
     depth = ndimage.distance_transform_edt(home) - ndimage.distance_transform_edt(~home)
     depth = np.clip(depth, -3, 3)
