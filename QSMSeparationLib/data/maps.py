@@ -21,6 +21,9 @@ def mask_box(mask: Tensor) -> Box:
     return tuple(box)
 
 
+_NOT_GIVEN = torch.empty(0)
+
+
 @dataclass(frozen=True, eq=False)
 class Maps:
     """Maps of one head on one grid, as torch tensors on one device.
@@ -59,12 +62,12 @@ class Maps:
     r2prime: Tensor | None = None
     r2star: Tensor | None = None
     magnitude: Tensor | None = None
-    trust: Tensor | None = None
+    trust: Tensor = _NOT_GIVEN
     dr_para: float = 114.0
     dr_dia: float = 114.0
 
     def __post_init__(self) -> None:
-        trust = self.mask.float() if self.trust is None else self.trust.float().clamp(0, 1)
+        trust = self.trust.float().clamp(0, 1) if self.trust.numel() else self.mask.float()
         object.__setattr__(self, "trust", trust)
 
     @property

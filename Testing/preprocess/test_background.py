@@ -60,7 +60,13 @@ def head():
 
 
 def removed(
-    field, mask, method="resharp", trust=None, rates=(), iterations=None, axes=(SPACING, B0)
+    field,
+    mask,
+    method="resharp",
+    trust=torch.empty(0),
+    rates=(),
+    iterations=None,
+    axes=(SPACING, B0),
 ):
     maps = Maps(mask, *axes, total_field=field, trust=trust)
     chosen = {} if iterations is None else {"background_iterations": iterations}
