@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -63,12 +65,14 @@ def removed(
     field,
     mask,
     method="resharp",
-    trust=torch.empty(0),
+    trust=None,
     rates=(),
     iterations=None,
     axes=(SPACING, B0),
 ):
-    maps = Maps(mask, *axes, total_field=field, trust=trust)
+    maps = Maps(mask, *axes, total_field=field)
+    if trust is not None:
+        maps = replace(maps, trust=trust)
     chosen = {} if iterations is None else {"background_iterations": iterations}
     return remove_background(maps, find(method, "background"), chosen, rates)
 
