@@ -294,6 +294,41 @@ def test_places_are_told_from_a_tissue_map():
     assert set(found) == set(corners)
     assert found["periventricular"].place.to_ventricle_mm == 0
     assert found["juxtacortical"].place.to_cortex_mm == 0
+    assert [found[name].place.part for name in corners] == ["", "", "brain stem", ""]
+
+
+@pytest.mark.parametrize(
+    ("number", "part"), [(7, "cerebellum"), (8, "cerebellum"), (16, "brain stem")]
+)
+def test_infratentorial_lesions_name_the_part_they_lie_in(number: int, part: str):
+    shape = (40, 40, 40)
+    labels = np.full(shape, 2, np.int16)
+    labels[:15] = number
+    geometry = Geometry(shape)
+    seg = np.zeros(shape, np.uint8)
+    seg[4:9, 20:25, 20:25] = 1
+    para = np.full(shape, 0.016, np.float32)
+    maps = {"chi_para": Volume(para, geometry), "chi_dia": Volume(-2 * para, geometry)}
+    mask = Volume(np.ones(shape, np.uint8), geometry)
+    tissue = from_freesurfer(Volume(labels, geometry))
+    [lesion] = analyse_lesions(maps, Volume(seg, geometry), mask, tissue).lesions
+    assert lesion.place.location == "infratentorial"
+    assert lesion.place.part == part
+
+
+def test_reference_is_cerebral_white_matter_alone():
+    shape = (60, 60, 60)
+    labels = np.full(shape, 2, np.int16)
+    labels[:30] = 16
+    geometry = Geometry(shape)
+    seg = np.zeros(shape, np.uint8)
+    seg[45:50, 30:35, 30:35] = 1
+    para = np.where(labels == 16, 0.05, 0.016).astype(np.float32)
+    maps = {"chi_para": Volume(para, geometry), "chi_dia": Volume(-para, geometry)}
+    mask = Volume(np.ones(shape, np.uint8), geometry)
+    tissue = from_freesurfer(Volume(labels, geometry))
+    report = analyse_lesions(maps, Volume(seg, geometry), mask, tissue)
+    assert report.nawm.para_ppb == pytest.approx(16.0, abs=0.1)
 
 
 def test_flat_and_single_voxel_lesions_are_measured():
