@@ -113,17 +113,17 @@ class Geometry:
         return self.world((np.asarray(self.shape) - 1) / 2)
 
     def world(self, index_kji: NDArray[np.float64]) -> NDArray[np.float64]:
-        """World positions (..., 3) in mm, LPS, of voxel indices (..., 3) in (k, j, i)."""
+        """Return the world positions (..., 3) in mm, LPS, of voxel indices (..., 3) in (k, j, i)."""
         ijk = np.asarray(index_kji, dtype=np.float64)[..., ::-1] * np.asarray(self.spacing_mm)
         return ijk @ self.direction_matrix.T + np.asarray(self.origin_mm)
 
     def index(self, world_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Continuous voxel indices (..., 3) in (k, j, i) of world positions (..., 3)."""
+        """Return the continuous voxel indices (..., 3) in (k, j, i) of world positions (..., 3)."""
         offset = np.asarray(world_mm, dtype=np.float64) - np.asarray(self.origin_mm)
         return ((offset @ self.direction_matrix) / np.asarray(self.spacing_mm))[..., ::-1]
 
     def index_affine(self, other: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Matrix and offset that take (k, j, i) indices of ``other`` to indices of this grid."""
+        """Return the matrix and offset that take (k, j, i) indices of ``other`` to indices of this grid."""
         offset = self.index(other.world(np.zeros(3)))
         columns = [self.index(other.world(np.eye(3)[axis])) - offset for axis in range(3)]
         return np.stack(columns, axis=1), offset
@@ -281,7 +281,7 @@ def reorient(volume: Volume) -> Volume:
 
 
 def _nearest_axes(direction: NDArray[np.float64]) -> tuple[list[int], list[bool]]:
-    """For each world axis: the image axis nearest to it, and whether it runs backwards."""
+    """Return for each world axis the image axis nearest to it, and whether it runs backwards."""
     strength = np.abs(direction).copy()
     axis_of_world = [0, 0, 0]
     for _ in range(3):
@@ -294,7 +294,7 @@ def _nearest_axes(direction: NDArray[np.float64]) -> tuple[list[int], list[bool]
 
 
 def _rotation_deg(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Angle of the rotation between two direction matrices."""
+    """Return the angle of the rotation between two direction matrices."""
     cosine = (np.trace(a.T @ b) - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 

@@ -101,7 +101,7 @@ def agreement_between(
 
 
 def _means(result: Result, truth: Truth, number: int, rim_mm: float) -> dict[str, float]:
-    """Means of a lesion in both, and rim minus core of chi+ where it has a rim."""
+    """Return the means of a lesion in both, and rim minus core of chi+ where it has a rim."""
     where = np.argwhere(truth.lesions == number)
     box = tuple(
         slice(max(0, low - _MARGIN), high + _MARGIN + 1)
@@ -126,7 +126,7 @@ def _means(result: Result, truth: Truth, number: int, rim_mm: float) -> dict[str
 
 
 def _line(rows: Sequence[Mapping[str, Any]], name: str, label: str) -> dict[str, float]:
-    """Slope and correlation of measured on true values."""
+    """Return the slope and correlation of measured on true values."""
     pairs = np.array([(row[f"true_{name}"], row[name]) for row in rows], dtype=float).reshape(-1, 2)
     pairs = pairs[np.isfinite(pairs).all(axis=1)]
     if len(pairs) < 3:

@@ -28,7 +28,7 @@ Regions = Mapping[str, Sequence[int]]
 
 
 def nrmse(result: Array, truth: Array, mask: Mask) -> float:
-    """Root-mean-square error over that of the truth, in percent.
+    """Return the root-mean-square error over that of the truth, in percent.
 
     100 ||r - t|| / ||t|| over the mask, as it is: no mean is removed. 0 is perfect.
     """
@@ -37,7 +37,7 @@ def nrmse(result: Array, truth: Array, mask: Mask) -> float:
 
 
 def demeaned_nrmse(result: Array, truth: Array, mask: Mask) -> float:
-    """NRMSE in percent after the mean over the mask is taken from both maps.
+    """Return the NRMSE in percent after the mean over the mask is taken from both maps.
 
     100 ||r' - t'|| / ||t'|| with x' = x - mean(x): the reference of a susceptibility map is
     arbitrary (QSM Challenge 2.0 Committee, Magn Reson Med 2021;86:1241).
@@ -48,7 +48,7 @@ def demeaned_nrmse(result: Array, truth: Array, mask: Mask) -> float:
 
 
 def detrended_nrmse(result: Array, truth: Array, mask: Mask) -> float:
-    """Demeaned NRMSE in percent after the slope a of r' = a t' is divided out of the result.
+    """Return the demeaned NRMSE in percent after the slope a of r' = a t' is divided out of the result.
 
     100 ||r'/a - t'|| / ||t'||: what remains when a global underestimation is forgiven
     (QSM Challenge 2.0 Committee, Magn Reson Med 2021;86:1241). Without any slope the
@@ -62,12 +62,12 @@ def detrended_nrmse(result: Array, truth: Array, mask: Mask) -> float:
 
 
 def correlation(result: Array, truth: Array, mask: Mask) -> float:
-    """Pearson's correlation over the mask; NaN where one of the maps is constant."""
+    """Return Pearson's correlation over the mask; NaN where one of the maps is constant."""
     return pearson(*_inside(result, truth, mask))
 
 
 def psnr(result: Array, truth: Array, mask: Mask) -> float:
-    """Peak signal-to-noise ratio in dB: 20 log10(range of the truth / RMSE), over the mask."""
+    """Return the peak signal-to-noise ratio in dB: 20 log10(range of the truth / RMSE), over the mask."""
     r, t = _inside(result, truth, mask)
     rmse = math.sqrt(float(np.mean((r - t) ** 2)))
     peak = float(np.ptp(t))
@@ -77,7 +77,7 @@ def psnr(result: Array, truth: Array, mask: Mask) -> float:
 
 
 def xsim(result: Array, truth: Array, mask: Mask) -> float:
-    """Structural similarity made for QSM: 1 is perfect.
+    """Return the structural similarity made for QSM: 1 is perfect.
 
     The mean over the mask of
     (2 m_r m_t + c1)(2 s_rt + c2) / ((m_r^2 + m_t^2 + c1)(s_r^2 + s_t^2 + c2))
@@ -100,7 +100,7 @@ def xsim(result: Array, truth: Array, mask: Mask) -> float:
 
 
 def ssim(result: Array, truth: Array, mask: Mask) -> float:
-    """Structural similarity of Wang et al. (IEEE Trans Image Process 2004;13:600): 1 is perfect.
+    """Return the structural similarity of Wang et al. (IEEE Trans Image Process 2004;13:600): 1 is perfect.
 
     Gaussian windows with SD 1.5 voxels, K1 = 0.01, K2 = 0.03, L the range of the truth over
     the mask; mean over the mask. Its constants are large for QSM: :func:`xsim` is the finer.
@@ -120,7 +120,7 @@ def ssim(result: Array, truth: Array, mask: Mask) -> float:
 
 
 def hfen(result: Array, truth: Array, mask: Mask) -> float:
-    """High-frequency error norm in percent: 0 is perfect.
+    """Return the high-frequency error norm in percent: 0 is perfect.
 
     100 ||LoG(r) - LoG(t)|| / ||LoG(t)|| over the mask, with the Laplacian of a Gaussian of
     SD 1.5 voxels in a window of about 15^3 (Ravishankar and Bresler, IEEE Trans Med Imaging
@@ -140,7 +140,7 @@ def tissue_regions(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
 def deep_grey_slope(
     result: Array, truth: Array, mask: Mask, labels: NDArray, regions: Regions | None = None
 ) -> float:
-    """Slope a of mean(r) = a mean(t) + b over the deep grey nuclei: 1 is perfect.
+    """Return the slope a of mean(r) = a mean(t) + b over the deep grey nuclei: 1 is perfect.
 
     One point a nucleus (both sides taken together), fitted by least squares: whether the
     contrast of iron is kept (QSM Challenge 2.0 reports |1 - a|). NaN below two nuclei.
@@ -177,7 +177,7 @@ def line_through(true: Sequence[float], measured: Sequence[float]) -> tuple[floa
 def roi_relative_error(
     result: Array, truth: Array, mask: Mask, labels: NDArray, regions: Regions
 ) -> float:
-    """Mean over regions of |mean(r) - mean(t)| / |mean(t)|, in percent.
+    """Return the mean over regions of |mean(r) - mean(t)| / |mean(t)|, in percent.
 
     Regions below 50 voxels, or whose true mean is below 5 ppb (where a ratio says nothing),
     are left out; NaN when none is left.
@@ -187,7 +187,7 @@ def roi_relative_error(
 
 
 def roi_mspe(result: Array, truth: Array, mask: Mask, labels: NDArray, regions: Regions) -> float:
-    """Mean over regions of 100 ((mean(r) - mean(t)) / mean(t))^2.
+    """Return the mean over regions of 100 ((mean(r) - mean(t)) / mean(t))^2.
 
     The squared percentage error of Ridani et al. (Magn Reson Med 2026,
     doi:10.1002/mrm.70468); the same regions count as in :func:`roi_relative_error`.
@@ -197,7 +197,7 @@ def roi_mspe(result: Array, truth: Array, mask: Mask, labels: NDArray, regions: 
 
 
 def leakage(result: Array, truth: Array, mask: Mask, region: Mask) -> float:
-    """Mean |r| in ppm in the region of the *other* source: what has leaked into this one.
+    """Return the mean |r| in ppm in the region of the *other* source: what has leaked into this one.
 
     ``truth`` does not enter; it keeps the signature. Where the truth itself has some of this
     source, :func:`excess_leakage` is the fairer measure.
@@ -210,7 +210,7 @@ def leakage(result: Array, truth: Array, mask: Mask, region: Mask) -> float:
 
 
 def excess_leakage(result: Array, truth: Array, mask: Mask, region: Mask) -> float:
-    """Mean of |r| - |t| in ppm in the region of the other source: 0 is perfect.
+    """Return the mean of |r| - |t| in ppm in the region of the other source: 0 is perfect.
 
     Positive: the other source has leaked in. Negative: more was taken away than should be.
     """
@@ -222,7 +222,7 @@ def excess_leakage(result: Array, truth: Array, mask: Mask, region: Mask) -> flo
 
 
 def coverage(result: Array, truth: Array, mask: Mask) -> float:
-    """Share of the mask, in percent, where the result is finite and not 0."""
+    """Return the share of the mask, in percent, where the result is finite and not 0."""
     values = np.asarray(result)[np.asarray(mask, bool)]
     return 100.0 * float(np.mean(np.isfinite(values) & (values != 0))) if values.size else math.nan
 
@@ -298,7 +298,7 @@ def score_separation(
 
 
 def _score_map(result: Array, truth: Array, mask: Mask) -> dict[str, float]:
-    """Measures that need no labels."""
+    """Return the measures that need no labels."""
     measures = {
         "nrmse_percent": nrmse,
         "demeaned_nrmse_percent": demeaned_nrmse,
@@ -314,12 +314,12 @@ def _score_map(result: Array, truth: Array, mask: Mask) -> dict[str, float]:
 
 
 def _calcium_region(labels: NDArray) -> Mask:
-    """Voxels of the choroid calcification."""
+    """Return the voxels of the choroid calcification."""
     return np.isin(labels, tissue_regions(["choroid calcification"])["choroid calcification"])
 
 
 def _iron_region(labels: NDArray) -> Mask:
-    """Voxels of deep grey matter, and of veins with one voxel around them."""
+    """Return the voxels of deep grey matter, and of veins with one voxel around them."""
     vein = np.isin(labels, tissue_regions(["vein"])["vein"])
     nuclei = [n for numbers in tissue_regions(DEEP_GREY).values() for n in numbers]
     return ndimage.binary_dilation(vein, np.ones((3, 3, 3), bool)) | np.isin(labels, nuclei)
@@ -328,7 +328,7 @@ def _iron_region(labels: NDArray) -> Mask:
 def _relative_errors(
     result: Array, truth: Array, mask: Mask, labels: NDArray, regions: Regions
 ) -> list[float]:
-    """(mean(r) - mean(t)) / mean(t) of the regions large and strong enough for a ratio."""
+    """Return (mean(r) - mean(t)) / mean(t) of the regions large and strong enough for a ratio."""
     means = _region_means(result, truth, mask, labels, regions)
     return [(r - t) / t for t, r, count in means if count >= 50 and abs(t) >= 5e-3]
 
@@ -336,7 +336,7 @@ def _relative_errors(
 def _region_means(
     result: Array, truth: Array, mask: Mask, labels: NDArray, regions: Regions
 ) -> list[tuple[float, float, int]]:
-    """True mean, mean of the result and number of voxels, region by region."""
+    """Return the true mean, mean of the result and number of voxels, region by region."""
     if labels.shape != np.shape(mask):
         raise InputError(f"labels of shape {labels.shape} on a mask of shape {np.shape(mask)}")
     r, t = _inside(result, truth, mask)
@@ -346,7 +346,7 @@ def _region_means(
 
 
 def _inside(result: Array, truth: Array, mask: Mask) -> tuple[Array, Array]:
-    """Values within the mask, float64."""
+    """Return the values within the mask, float64."""
     mask = _checked(result, truth, mask)
     r = np.asarray(result)[mask].astype(np.float64)
     return np.where(np.isfinite(r), r, 0.0), np.asarray(truth)[mask].astype(np.float64)
@@ -355,7 +355,7 @@ def _inside(result: Array, truth: Array, mask: Mask) -> tuple[Array, Array]:
 def _boxes(
     result: Array, truth: Array, mask: Mask, margin: int
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Both maps (0 outside the mask) and the mask, cut to its bounding box plus a margin."""
+    """Return both maps (0 outside the mask) and the mask, cut to its bounding box plus a margin."""
     mask = _checked(result, truth, mask)
     box = ndimage.find_objects(mask.astype(np.int8))[0]
     box = tuple(slice(max(0, s.start - margin), s.stop + margin) for s in box)
@@ -377,6 +377,6 @@ def _checked(result: Array, truth: Array, mask: Mask) -> NDArray[np.bool_]:
 
 
 def _percent(error: Array, truth: Array) -> float:
-    """Norm of the error over the norm of the truth, in percent; NaN for a truth of 0."""
+    """Return the norm of the error over the norm of the truth, in percent; NaN for a truth of 0."""
     power = float(np.sum(truth * truth))
     return 100.0 * math.sqrt(float(np.sum(error * error)) / power) if power > 0 else math.nan

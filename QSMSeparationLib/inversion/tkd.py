@@ -50,7 +50,7 @@ def truncated_inverse(dipole: Tensor, threshold: float) -> Tensor:
 
 
 def _spectral_mean(half: Tensor, n: int) -> Tensor:
-    """Mean over the whole spectrum of a quantity known on the half spectrum."""
+    """Return the mean over the whole spectrum of a quantity known on the half spectrum."""
     columns = half.mean(dim=(0, 1))
     twice = columns[1 : (n + 1) // 2].sum()
     once = columns[0] + (columns[n // 2] if n % 2 == 0 else 0.0)

@@ -46,7 +46,7 @@ def require_complete(path: Path) -> None:
 
 
 def _expected_bytes(header: bytes) -> int | None:
-    """Length of the uncompressed file as its NIfTI-1 or NIfTI-2 header announces it."""
+    """Return the length of the uncompressed file as its NIfTI-1 or NIfTI-2 header announces it."""
     for order in "<>":
         size = struct.unpack_from(order + "i", header)[0] if len(header) >= 352 else 0
         if size == 348:

@@ -111,7 +111,7 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as a DICOM file does."""
+    """Return whether a file begins as a DICOM file does."""
     try:
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
@@ -208,7 +208,7 @@ def _check_size(header: Dataset, path: Path) -> int:
 
 
 def _is_compressed(header: Dataset) -> bool:
-    """Whether the pixels are; a transfer syntax that is missing or private counts as not."""
+    """Return whether the pixels are compressed; a transfer syntax that is missing or private counts as not."""
     syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
     try:
         return bool(syntax.is_compressed)
@@ -260,7 +260,7 @@ def _frame(header: Dataset, path: Path, index: int) -> Frame | None:
 
 
 def _groups(header: Dataset, index: int) -> list[Dataset]:
-    """Datasets that describe a frame, the nearest first; the header itself comes last."""
+    """Return the datasets that describe a frame, the nearest first; the header itself comes last."""
     found: list[Dataset] = []
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = header.get("SharedFunctionalGroupsSequence") or []
@@ -271,7 +271,7 @@ def _groups(header: Dataset, index: int) -> list[Dataset]:
 
 
 def _image_type(groups: list[Dataset]) -> list[str]:
-    """Words of the image type, of the frame before those of the file."""
+    """Return the words of the image type, of the frame before those of the file."""
     words: list[str] = []
     for group in groups:
         for keyword in ("FrameType", "ImageType"):
@@ -283,7 +283,7 @@ def _image_type(groups: list[Dataset]) -> list[str]:
 
 
 def _kind(groups: list[Dataset], words: list[str]) -> str:
-    """Magnitude, phase, real, imaginary or phase difference."""
+    """Return the kind of image: magnitude, phase, real, imaginary or phase difference."""
     if any(word in DIFFERENCE for word in words):
         return "difference"
     for group in groups:
@@ -316,7 +316,7 @@ def _is_spin_echo(groups: list[Dataset]) -> bool:
 
 
 def _field_strength(groups: list[Dataset]) -> float | None:
-    """Field in tesla; from the proton frequency (MHz) when the header lacks it."""
+    """Return the field in tesla; from the proton frequency (MHz) when the header lacks it."""
     tesla = number(groups, "MagneticFieldStrength")
     if tesla is not None and 1000 <= tesla <= 250_000:
         return tesla / 1e4  # old files give gauss
@@ -327,7 +327,7 @@ def _field_strength(groups: list[Dataset]) -> float | None:
 
 
 def _rescaling(groups: list[Dataset], vendor: str, kind: str, path: Path) -> tuple[float, float]:
-    """Slope and intercept; for Philips magnitude those to its floating-point values.
+    """Return the slope and intercept; for Philips magnitude those to its floating-point values.
 
     Philips scales each image to fill its integers. RescaleSlope leads back to what was on
     display, which may be scaled anew for every echo; only the private scale slope leads
@@ -345,7 +345,7 @@ def _rescaling(groups: list[Dataset], vendor: str, kind: str, path: Path) -> tup
 
 
 def _stored_limits(header: Dataset) -> tuple[int, int]:
-    """Lowest and highest integer that the header allows."""
+    """Return the lowest and highest integer that the header allows."""
     bits = int(min(max(number(header, "BitsStored") or 16, 1), 32))
     if number(header, "PixelRepresentation"):
         return -(1 << (bits - 1)), (1 << (bits - 1)) - 1

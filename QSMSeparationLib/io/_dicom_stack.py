@@ -34,7 +34,7 @@ class Acquisition:
         return {frame.kind for frame in self.frames}
 
     def accepts(self, series: Sequence[Frame]) -> bool:
-        """Whether a series belongs to it: same study, protocol and grid, nothing twice."""
+        """Return whether a series belongs to it: same study, protocol and grid, nothing twice."""
         mine, other = self.frames[0], series[0]
         return (
             mine.study == other.study
@@ -149,7 +149,7 @@ def load(
 
 
 def _slots(frames: Sequence[Frame]) -> set[tuple[str, float, tuple[float, ...]]]:
-    """What each frame is: two frames that are the same can't belong to one measurement."""
+    """Say what each frame is: two frames that are the same can't belong to one measurement."""
     return {
         (f.kind, round(f.echo_time_s or 0, 5), tuple(round(p, 2) for p in f.position))
         for f in frames
@@ -157,7 +157,7 @@ def _slots(frames: Sequence[Frame]) -> set[tuple[str, float, tuple[float, ...]]]
 
 
 def _axes(frame: Frame, what: str) -> tuple[NDArray, NDArray, NDArray]:
-    """Unit vectors along a row (i), along a column (j) and along the slice normal (k)."""
+    """Return the unit vectors along a row (i), along a column (j) and along the slice normal (k)."""
     row, column = np.array(frame.orientation[:3]), np.array(frame.orientation[3:])
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if not np.allclose(lengths, 1, atol=0.01) or abs(row @ column) > 0.01:
@@ -169,7 +169,7 @@ def _axes(frame: Frame, what: str) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _slice_spacing(positions: NDArray, normal: NDArray, first: Frame, what: str) -> float:
-    """Distance of the slices; refuse gaps, repeats and slices shifted in their plane."""
+    """Return the distance of the slices; refuse gaps, repeats and slices shifted in their plane."""
     if len(positions) == 1:
         if not first.thickness_mm or not 0 < first.thickness_mm < 1000:
             raise InputError(f"{what}: one slice without a SliceThickness; export the scan again")

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 
 def number(groups: Dataset | list[Dataset], *keywords: str | int) -> float | None:
-    """First finite number under one of the keywords in one of the datasets."""
+    """Return the first finite number under one of the keywords in one of the datasets."""
     for keyword in keywords:
         values = numbers(groups, keyword, 1)
         if values is not None:
@@ -18,7 +18,7 @@ def number(groups: Dataset | list[Dataset], *keywords: str | int) -> float | Non
 def numbers(
     groups: Dataset | list[Dataset], keyword: str | int, count: int
 ) -> tuple[float, ...] | None:
-    """First value with so many finite numbers, or None."""
+    """Return the first value with so many finite numbers, or None."""
     for group in [groups] if isinstance(groups, Dataset) else groups:
         try:
             value = group[keyword].value if keyword in group else None

@@ -54,7 +54,7 @@ class EchoImage:
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether a name is that of a NIfTI file."""
+    """Return whether a name is that of a NIfTI file."""
     return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
@@ -140,7 +140,7 @@ def clean_magnitude(values: NDArray, source: str) -> tuple[NDArray[np.float32], 
 def from_complex(
     real: NDArray, imaginary: NDArray, source: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
-    """Magnitude and phase of real and imaginary parts."""
+    """Return the magnitude and phase of real and imaginary parts."""
     with np.errstate(over="ignore", invalid="ignore"):
         real, imaginary = real.astype(np.float32), imaginary.astype(np.float32)
     broken = ~(np.isfinite(real) & np.isfinite(imaginary))
@@ -238,7 +238,7 @@ def with_mask(scan: Scan, path: Path) -> Scan:
 
 
 def _rescaling(image: sitk.Image) -> tuple[float, float]:
-    """Slope and intercept of the NIfTI header, (1, 0) when absent or senseless."""
+    """Return the slope and intercept of the NIfTI header, (1, 0) when absent or senseless."""
     try:
         slope = float(image.GetMetaData("scl_slope"))
         intercept = float(image.GetMetaData("scl_inter"))

@@ -37,7 +37,7 @@ def regular_files(folder: Path) -> list[Path]:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a path is (or links to) a plain file."""
+    """Return whether a path is (or links to) a plain file."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -45,7 +45,7 @@ def is_regular(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder; False for a name that no file can have."""
+    """Return whether a path is a folder; False for a name that no file can have."""
     try:
         return path.is_dir()
     except (OSError, ValueError):

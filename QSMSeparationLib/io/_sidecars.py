@@ -32,7 +32,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def numbers(value: Any) -> tuple[float, ...] | None:
-    """A JSON number or list of numbers as finite floats; None for anything else."""
+    """Return a JSON number or list of numbers as finite floats; None for anything else."""
     values = value if isinstance(value, list) else [value]
     result = []
     for item in values:
@@ -49,7 +49,7 @@ def numbers(value: Any) -> tuple[float, ...] | None:
 
 
 def echo_times(sidecar: dict[str, Any], count: int, source: str) -> tuple[float, ...]:
-    """Echo times as the sidecar gives them, one for each of ``count`` echoes in a file."""
+    """Return the echo times as the sidecar gives them, one for each of ``count`` echoes in a file."""
     if "EchoTime" not in sidecar:
         raise InputError(f"{source}: no EchoTime in its sidecar; add it in seconds")
     found = numbers(sidecar["EchoTime"])
@@ -83,7 +83,7 @@ def times_in_seconds(times: Iterable[float], source: str) -> tuple[tuple[float, 
 
 
 def field_strength(sidecars: Iterable[tuple[dict[str, Any], str]]) -> float:
-    """Field strength in tesla on which all sidecars agree."""
+    """Return the field strength in tesla on which all sidecars agree."""
     found: dict[float, str] = {}
     source = "the scan"
     for sidecar, source in sidecars:
@@ -105,7 +105,7 @@ def field_strength(sidecars: Iterable[tuple[dict[str, Any], str]]) -> float:
 
 
 def excitation(sidecar: dict[str, Any]) -> tuple[float | None, float | None]:
-    """Repetition time in seconds and flip angle in degrees; None where missing or impossible.
+    """Return the repetition time in seconds and flip angle in degrees; None where missing or impossible.
 
     They serve the magnitude at TE 0 alone, so a scan without them is still a scan.
     """
@@ -124,13 +124,13 @@ def plausible_excitation(
 
 
 def text(sidecar: dict[str, Any], key: str) -> str:
-    """A short text value, or an empty string."""
+    """Return a short text value, or an empty string."""
     value = sidecar.get(key)
     return value.strip()[:64] if isinstance(value, str) else ""
 
 
 def vendor(sidecar: dict[str, Any]) -> str:
-    """Short name of a known manufacturer, or an empty string."""
+    """Return the short name of a known manufacturer, or an empty string."""
     name = text(sidecar, "Manufacturer").lower()
     for known in ("Siemens", "Philips", "GE", "Canon", "United Imaging"):
         if name.startswith(known.lower()):

@@ -158,7 +158,7 @@ def _listing(folder: Path) -> list[Path]:
 
 
 def _bids_files(session: Path) -> list[BidsFile]:
-    """NIfTI files with BIDS names in a session's anat folder (or in the folder itself)."""
+    """Return the NIfTI files with BIDS names in a session's anat folder (or in the folder itself)."""
     folder = session / "anat"
     paths = _listing(folder) if is_folder(folder) else _listing(session)
     files = [parse_name(path) for path in paths if is_nifti(path) and is_regular(path)]
@@ -166,7 +166,7 @@ def _bids_files(session: Path) -> list[BidsFile]:
 
 
 def _gradient_files(files: Sequence[BidsFile]) -> list[BidsFile]:
-    """Images with the first suffix of a gradient-echo scan that is there."""
+    """Return the images with the first suffix of a gradient-echo scan that is there."""
     for suffix in _GRADIENT_SUFFIXES:
         found = [file for file in files if file.suffix == suffix]
         if found:
@@ -175,7 +175,7 @@ def _gradient_files(files: Sequence[BidsFile]) -> list[BidsFile]:
 
 
 def _scans_of(session: Path) -> list[tuple[list[BidsFile], list[BidsFile], str]]:
-    """Files of each gradient-echo scan of a session, its spin-echo files, and its name."""
+    """Return the files of each gradient-echo scan of a session, its spin-echo files, and its name."""
     files = _bids_files(session)
     groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
     for file in _gradient_files(files):
@@ -303,7 +303,7 @@ def sidecar_of(file: BidsFile) -> tuple[dict[str, Any], list[Path]]:
 def _facts_of(
     files: Sequence[BidsFile], root: Path
 ) -> tuple[dict[Path, dict[str, Any]], dict[str, str]]:
-    """Facts of each file, and the SHA-256 of it and its sidecars by their relative paths."""
+    """Return the facts of each file, and the SHA-256 of it and its sidecars by their relative paths."""
     facts: dict[Path, dict[str, Any]] = {}
     read: set[Path] = set()
     for file in files:
@@ -317,7 +317,7 @@ def _facts_of(
 
 
 def _covers(sidecar: BidsFile, file: BidsFile) -> bool:
-    """Whether every entity of a sidecar is one of the image."""
+    """Return whether every entity of a sidecar is one of the image."""
     return all(file.entities.get(k) == v for k, v in sidecar.entities.items())
 
 

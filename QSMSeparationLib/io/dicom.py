@@ -95,7 +95,7 @@ def find_dicom(
 
 
 def _all_frames(files: Sequence[Path], report: Report) -> tuple[list[Frame], int]:
-    """Frames of all files, and how many files hold none."""
+    """Return the frames of all files, and how many files hold none."""
     frames: list[Frame] = []
     skipped = 0
     dicom = 0
@@ -118,7 +118,7 @@ def _all_frames(files: Sequence[Path], report: Report) -> tuple[list[Frame], int
 
 
 def _names(acquisitions: Sequence[Acquisition], name: str) -> list[str]:
-    """BIDS names that tell studies and scans apart."""
+    """Return the BIDS names that tell studies and scans apart."""
     studies = [a.frames[0].study for a in acquisitions]
     order = list(dict.fromkeys(studies))
     names = []
@@ -130,7 +130,7 @@ def _names(acquisitions: Sequence[Acquisition], name: str) -> list[str]:
 
 
 def _reason(refused: Sequence[tuple[Acquisition, InputError]]) -> str:
-    """The reason of the acquisition that came nearest to a scan."""
+    """Return the reason of the acquisition that came nearest to a scan."""
     phase_only = [a for a, _ in refused if a.kinds == {"phase"}]
     magnitude_only = [a for a, _ in refused if a.kinds == {"magnitude"}]
     complete = [(a, e) for a, e in refused if len(a.kinds) > 1]
@@ -279,7 +279,7 @@ def _field_strength(acquisition: Acquisition) -> float:
 
 
 def _header_span(stacks: Sequence[Sequence[Frame]]) -> tuple[float, float] | None:
-    """Lowest and highest phase that the headers allow, where that tells the unit."""
+    """Return the lowest and highest phase that the headers allow, where that tells the unit."""
     spans = {(f.stored_limits, f.slope, f.intercept) for stack in stacks for f in stack}
     if len(spans) != 1 or stacks[0][0].vendor not in ("Siemens", "Philips"):
         return None
@@ -289,7 +289,7 @@ def _header_span(stacks: Sequence[Sequence[Frame]]) -> tuple[float, float] | Non
 
 
 def _hashes(frames: Sequence[Frame]) -> dict[str, str]:
-    """One SHA-256 a series, over the sorted digests of its files; names do not enter."""
+    """Return one SHA-256 a series, over the sorted digests of its files; names do not enter."""
     series: dict[str, set[Path]] = {}
     numbers: dict[str, int] = {}
     for frame in frames:

@@ -74,7 +74,7 @@ def read_map(path: Path | str) -> Volume:
 
 
 def _not_finite(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Where a NIfTI file stores NaN or infinity, or None.
+    """Return where a NIfTI file stores NaN or infinity, or None.
 
     The NIfTI reader of ITK replaces them by 0 without a word, so a hole in a map would
     pass for a value.

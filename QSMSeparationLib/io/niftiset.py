@@ -279,7 +279,7 @@ def _field_strength(files: Sequence[NiftiFile], b0_tesla: float | None) -> float
 
 
 def _hashes(files: Sequence[NiftiFile]) -> dict[str, str]:
-    """SHA-256 of the files, by what they are where names repeat."""
+    """Return the SHA-256 of the files, by what they are where names repeat."""
     names = Counter(file.path.name for file in files)
     return {
         file.path.name

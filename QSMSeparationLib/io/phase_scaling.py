@@ -240,7 +240,7 @@ def _inside(low: float, high: float, convention: _Convention) -> bool:
 
 
 def _are_integers(values: NDArray) -> bool:
-    """Whether the values are whole numbers (a sample of them is enough)."""
+    """Return whether the values are whole numbers (a sample of them is enough)."""
     if values.dtype.kind in "iub":
         return True
     sample = values.ravel()[:: max(1, values.size // 100_000)]

@@ -53,7 +53,7 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
 
 
 def _facts(sidecar: Path) -> dict:
-    """Relaxivities of a result; the default where its sidecar is missing."""
+    """Return the relaxivities of a result; the default where its sidecar is missing."""
     facts = {"RelaxivityPara_HzPerPpm": 114.0, "RelaxivityDia_HzPerPpm": 114.0}
     try:
         stored = json.loads(sidecar.read_text(encoding="utf-8"))

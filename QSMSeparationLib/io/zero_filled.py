@@ -71,7 +71,7 @@ def _edge(power: NDArray[np.float64]) -> int | None:
 
 
 def _power(signal: NDArray, axis: int) -> NDArray[np.float64]:
-    """Mean power of every frequency along an axis."""
+    """Return the mean power of every frequency along an axis."""
     lines = np.moveaxis(signal, axis, -1).reshape(-1, signal.shape[axis])
     lines = lines[:: max(1, len(lines) // _LINES)]
     return (np.abs(np.fft.fft(lines, axis=-1)) ** 2).mean(axis=0)

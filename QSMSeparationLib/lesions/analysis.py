@@ -102,7 +102,7 @@ def analyse_lesions(
 
 
 def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """Box around the brain; everything outside it costs time and says nothing."""
+    """Return the box around the brain; everything outside it costs time and says nothing."""
     if not inside.any():
         raise InputError("the mask is empty; give a brain mask on the grid of the maps")
     box = []
@@ -233,7 +233,7 @@ def _statistics(
 def _contrasts(
     maps: dict[str, NDArray[np.float32]], parts: Compartments, exam: ExamContext, number: int
 ) -> tuple[dict[str, dict[str, Interval]], bool]:
-    """Contrasts of core, rim and reference; and whether the shell serves as reference."""
+    """Return the contrasts of core, rim and reference; and whether the shell serves as reference."""
     thresholds = exam.thresholds
     rng = np.random.default_rng([thresholds.seed, number])
     edge = tuple(max(1, round(thresholds.block_mm / s)) for s in exam.geometry.spacing_kji)
@@ -287,7 +287,7 @@ def _classify(
     contrasts: dict[str, dict[str, Interval]],
     rim: RimCoverage,
 ) -> tuple[Classification, Classification]:
-    """Classes in chi+ and |chi-|."""
+    """Return the classes in chi+ and |chi-|."""
     nawm, thresholds = exam.nawm, exam.thresholds
     para, dia = contrasts["chi_para"]["core-nawm"], contrasts["chi_dia"]["core-nawm"]
     volume = lesion.n_voxels * exam.geometry.voxel_volume_mm3

@@ -106,15 +106,15 @@ class Nawm:
     n_voxels: int
 
     def para_limit_ppb(self, thresholds: Thresholds) -> float:
-        """Difference in chi+ from which a lesion is not iso."""
+        """Return the difference in chi+ from which a lesion is not iso."""
         return max(thresholds.z * self.para_sd_ppb, thresholds.para_floor_ppb)
 
     def dia_limit_ppb(self, thresholds: Thresholds) -> float:
-        """Difference in |chi-| from which a lesion is not iso."""
+        """Return the difference in |chi-| from which a lesion is not iso."""
         return max(thresholds.z * self.dia_sd_ppb, thresholds.dia_floor_ppb)
 
     def rim_limit_ppb(self, thresholds: Thresholds) -> float:
-        """Step in chi+ from which a sector of the edge counts as rim."""
+        """Return the step in chi+ from which a sector of the edge counts as rim."""
         return max(thresholds.rim_z * self.para_sd_ppb, thresholds.rim_floor_ppb)
 
 
@@ -160,7 +160,7 @@ def classify(difference: Interval, limit_ppb: float, sd_ppb: float) -> Classific
 
 
 def is_rim(rim: RimCoverage, thresholds: Thresholds) -> bool:
-    """Whether the edge of a lesion fulfils all conditions of a rim."""
+    """Return whether the edge of a lesion fulfils all conditions of a rim."""
     return bool(
         np.isfinite(rim.coverage)
         and rim.coverage >= thresholds.rim_coverage

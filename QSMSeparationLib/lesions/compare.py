@@ -357,7 +357,7 @@ def _needed(mask: Volume | None) -> Volume:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses and arrays as plain data; NaN as None."""
+    """Return the dataclasses and arrays as plain data; NaN as None."""
     if is_dataclass(value):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):

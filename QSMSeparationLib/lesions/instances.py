@@ -170,7 +170,7 @@ def label_map(lesions: Sequence[Instance], shape: tuple[int, ...]) -> NDArray[np
 
 
 def _whole_labels(segmentation: Volume) -> NDArray[np.int32]:
-    """Labels as integers; refuse values that cannot be labels."""
+    """Return the labels as integers; refuse values that cannot be labels."""
     array = segmentation.array
     if array.dtype.kind in "biu" and array.dtype.itemsize <= 4:
         labels = array.astype(np.int32)

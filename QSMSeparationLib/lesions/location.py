@@ -195,7 +195,7 @@ class Places:
         return np.bincount(codes.ravel(), minlength=len(Tissue))
 
     def _height(self, lesion: Instance) -> float:
-        """World z of the middle of a lesion."""
+        """Return the world z of the middle of a lesion."""
         middle = [0.5 * (s.start + s.stop - 1) for s in lesion.box]
         return float(self._geometry.world(np.asarray(middle))[2])
 
@@ -225,7 +225,7 @@ class Places:
 
 
 def _height_mm(tissue: Volume, share: float) -> float:
-    """World z that lies a share of the brain's height above its lowest point."""
+    """Return the world z that lies a share of the brain's height above its lowest point."""
     index = np.argwhere(tissue.array[::2, ::2, ::2] > 0) * 2
     if len(index) == 0:
         return -np.inf
@@ -234,7 +234,7 @@ def _height_mm(tissue: Volume, share: float) -> float:
 
 
 def _tree(where: NDArray[np.bool_], geometry: Geometry) -> cKDTree | None:
-    """Border voxels in mm, for nearest distances."""
+    """Return the border voxels in mm, for nearest distances."""
     border = where & ~ndimage.binary_erosion(where)
     points = np.argwhere(border)
     if len(points) == 0:
@@ -243,7 +243,7 @@ def _tree(where: NDArray[np.bool_], geometry: Geometry) -> cKDTree | None:
 
 
 def _gap(tree: cKDTree | None, points: NDArray[np.float64], geometry: Geometry) -> float:
-    """Smallest gap between two sets of voxels; 0 for neighbours."""
+    """Return the smallest gap between two sets of voxels; 0 for neighbours."""
     if tree is None:
         return float("nan")
     distance, _ = tree.query(points)
@@ -253,7 +253,7 @@ def _gap(tree: cKDTree | None, points: NDArray[np.float64], geometry: Geometry) 
 def _smooth_within(
     values: NDArray[np.floating], where: NDArray[np.bool_], sigma: list[float]
 ) -> NDArray[np.float32]:
-    """Gaussian mean of the voxels within ``where``."""
+    """Return the Gaussian mean of the voxels within ``where``."""
     weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)
     total = ndimage.gaussian_filter(np.where(where, values, 0).astype(np.float32), sigma)
     return total / np.maximum(weight, 1e-3)

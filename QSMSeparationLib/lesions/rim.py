@@ -137,7 +137,7 @@ def _slice_arcs(
     axis: int,
     reference: RimReference,
 ) -> tuple[dict[int, tuple[float, float]], int]:
-    """Longest positive arc in degrees, and share judged, of every slice that shows the core."""
+    """Return the longest positive arc in degrees, and share judged, of every slice that shows the core."""
     arcs = {}
     across = tuple(a for a in range(3) if a != axis)
     core_slices = np.flatnonzero(parts.core.any(axis=across))
@@ -203,7 +203,7 @@ def _values(array: NDArray[np.floating], index: NDArray[np.intp]) -> NDArray[np.
 
 
 def _second_layer(parts: Compartments, edge: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which voxels of the edge lie in its inner half."""
+    """Return which voxels of the edge lie in its inner half."""
     depth = _values(parts.depth_mm, edge)
     return depth > 0.5 * (depth.min() + depth.max())
 
@@ -223,7 +223,7 @@ def _nearest(
     scale: NDArray[np.float64],
     directions: NDArray[np.float64],
 ) -> NDArray[np.intp]:
-    """Sector in three dimensions of every voxel."""
+    """Return the sector in three dimensions of every voxel."""
     return np.argmax(((index - centre) * scale) @ directions.T, axis=1)
 
 
@@ -233,14 +233,14 @@ def _angle_sector(
     scale: NDArray[np.float64],
     plane: list[int],
 ) -> NDArray[np.intp]:
-    """Sector on a slice of every voxel."""
+    """Return the sector on a slice of every voxel."""
     offset = ((index - centre) * scale)[:, plane]
     turn = np.arctan2(offset[:, 0], offset[:, 1]) / (2 * np.pi) + 0.5
     return (turn * SLICE_SECTORS).astype(np.intp) % SLICE_SECTORS
 
 
 def _longest_arc(positive: NDArray[np.bool_], judged: NDArray[np.bool_]) -> int:
-    """Longest circular run of positive sectors.
+    """Return the longest circular run of positive sectors.
 
     Sectors not judged neither add nor break; nor does a single negative sector between
     two positive ones, which is 30 degrees and a few noisy voxels.
@@ -258,7 +258,7 @@ def _longest_arc(positive: NDArray[np.bool_], judged: NDArray[np.bool_]) -> int:
 
 
 def _longest_run(numbers: list[int]) -> int:
-    """Length of the longest run of consecutive numbers."""
+    """Return the length of the longest run of consecutive numbers."""
     longest = current = 0
     last = None
     for number in sorted(numbers):

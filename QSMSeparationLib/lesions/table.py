@@ -162,5 +162,5 @@ def _cell(value: Any) -> str:
 
 
 def _one_line(value: Any) -> str:
-    """Text without line breaks or control characters."""
+    """Return the text without line breaks or control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())

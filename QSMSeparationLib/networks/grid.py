@@ -112,7 +112,7 @@ class _Affine:
 
 
 def _upright_axes(b0: Tensor, order: Shape) -> Tensor:
-    """Rows: B0, then two axes as near to the array's own as can be, (k, j, i) in mm."""
+    """Return the rows: B0, then two axes as near to the array's own as can be, (k, j, i) in mm."""
     along = b0 / b0.norm()
     along = along * torch.sign(along[order[0]])
     second = torch.zeros(3, dtype=torch.float64)
@@ -125,7 +125,7 @@ def _upright_axes(b0: Tensor, order: Shape) -> Tensor:
 
 
 def _corners(low: Tensor, high: Tensor) -> Tensor:
-    """The eight corners of a box, (8, 3)."""
+    """Return the eight corners of a box, (8, 3)."""
     return torch.cartesian_prod(*torch.stack([low, high]).T)
 
 

@@ -175,7 +175,7 @@ def _tiled(
 
 
 def _starts(length: int, side: int, multiple: int) -> list[int]:
-    """First voxels of the tiles along an axis: margins overlap, all is covered."""
+    """Return the first voxels of the tiles along an axis: margins overlap, all is covered."""
     if length <= side:
         return [0]
     step = max(multiple, (side - 2 * MARGIN - 8) // multiple * multiple)
@@ -199,7 +199,7 @@ def _ramp(box: Box, shape: torch.Size, device: torch.device) -> Tensor:
 
 
 def _bounding_box(inputs: Tensor) -> Box:
-    """Where any channel is not 0."""
+    """Return the box in which any channel is not 0."""
     any_channel = (inputs != 0).any(dim=0)
     return mask_box(any_channel) if any_channel.any() else (slice(0, 1),) * 3
 

@@ -74,7 +74,7 @@ def _convolved(volume: Tensor, kernel: Tensor, axis: int) -> Tensor:
 
 
 def _kernel(sigma_mm: float, step_mm: float, block: int, like: Tensor) -> Tensor:
-    """Sampled Gaussian; the variance that block averaging already brought is taken off."""
+    """Return the sampled Gaussian; the variance that block averaging already brought is taken off."""
     averaged = (block**2 - 1) / 12 * (step_mm / block) ** 2
     variance = max(sigma_mm**2 - averaged, (0.1 * step_mm) ** 2)
     reach = max(1, math.ceil(3.0 * math.sqrt(variance) / step_mm))

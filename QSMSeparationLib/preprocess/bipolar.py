@@ -78,7 +78,7 @@ def remove_constant(echoes: Echoes, rate: Tensor, pairs: list[int], gap: float) 
 
 
 def _slope(echoes: Echoes, axis: int) -> tuple[float, float]:
-    """Slope of psi along an axis in rad per voxel, and its standard error."""
+    """Return the slope of psi along an axis in rad per voxel, and its standard error."""
     n = echoes.mask.shape[axis]
     if n < 2:
         return 0.0, math.inf

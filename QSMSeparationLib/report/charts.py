@@ -26,7 +26,7 @@ class _Axes:
         self.x, self.y = x, y
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Point of a value."""
+        """Return the point of a value."""
         width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
         u = (x - self.x[0]) / (self.x[1] - self.x[0])
         v = (y - self.y[0]) / (self.y[1] - self.y[0])

@@ -122,12 +122,12 @@ class _Display:
         return array[k, self.slices[1], i][::-1]
 
     def aspect(self, plane: str) -> float:
-        """Height over width of a slice."""
+        """Return the height over width of a slice."""
         k, j, i = ((s.stop - s.start) * h for s, h in zip(self.box, self.spacing, strict=True))
         return (j if plane == "axial" else k) / i
 
     def _choose(self, axis: int, low: int, high: int) -> int:
-        """The slice with most lesion in the middle third of the brain, or its middle."""
+        """Return the slice with most lesion in the middle third of the brain, or its middle."""
         # Deep grey matter lies a little below the middle of the brain's height.
         centre = low + (high - low) * (0.47 if axis == 0 else 0.5)
         if self.lesions is None:

@@ -97,7 +97,7 @@ def pack(scene: Scene, titles: Mapping[str, str], b0_tesla: float) -> dict[str, 
 
 
 def levels(values: NDArray[np.float32], mask: NDArray[np.bool_], span: Window) -> bytes:
-    """Quantise a map to levels 1 to 255 within the mask and compress it."""
+    """Quantize a map to levels 1 to 255 within the mask and compress it."""
     low, high = span
     scaled = np.clip((values - low) / (high - low), 0, 1) * 254 + 1
     return _packed(np.where(mask, np.rint(scaled), 0).astype(np.uint8))

@@ -96,7 +96,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(script: str, style: str) -> str:
-    """Content security policy: nothing from outside, only this script and this style."""
+    """Return the content security policy: nothing from outside, only this script and this style."""
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -108,7 +108,7 @@ def _policy(script: str, style: str) -> str:
 
 
 def _places(report: LesionReport | None, scene: Scene) -> dict[str, dict[str, Any]]:
-    """Voxel of the display nearest to the middle of each lesion, and its color, by id."""
+    """Return the voxel of the display nearest to the middle of each lesion, and its color, by id."""
     if report is None:
         return {}
     found = {}

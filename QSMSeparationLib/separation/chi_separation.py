@@ -143,7 +143,7 @@ class _Splitting:
         return net
 
     def _shrink(self, net: Tensor) -> None:
-        """Soft thresholding of the three gradients, by 0 on edges."""
+        """Threshold the three gradients softly, by 0 on edges."""
         for number, volume in enumerate((net, *self.solved)):
             limits = self.limits[0 if number == 0 else 1]
             for axis, step in enumerate(self._gradient(volume)):
@@ -175,21 +175,21 @@ class _Splitting:
         self.pair = [para, dia]
 
     def _gradient(self, volume: Tensor) -> list[Tensor]:
-        """Periodic forward differences over the voxel size."""
+        """Return the periodic forward differences over the voxel size."""
         return [
             (volume.roll(-1, axis) - volume).mul_(weight)
             for axis, weight in enumerate(self.window.step_weights)
         ]
 
     def _adjoint(self, steps: list[Tensor]) -> Tensor:
-        """Adjoint of :meth:`_gradient`."""
+        """Return the adjoint of :meth:`_gradient`."""
         total = torch.zeros_like(steps[0])
         for axis, (step, weight) in enumerate(zip(steps, self.window.step_weights, strict=True)):
             total.add_(step.roll(1, axis) - step, alpha=weight)
         return total
 
     def _edge_masks(self, volume: Tensor, share: float) -> list[Tensor]:
-        """1 where the gradient is not among the strongest ``share`` within the mask."""
+        """Return 1 where the gradient is not among the strongest ``share`` within the mask."""
         masks = []
         for step in self._gradient(volume):
             inside = step.abs()[self.inside > 0]

@@ -95,7 +95,7 @@ def scale_(spectrum: Tensor, factor: Tensor) -> Tensor:
 
 
 def difference(volume: Tensor, slab: slice, axis: int, out: Tensor) -> None:
-    """Periodic forward difference of some planes of a volume."""
+    """Take the periodic forward difference of some planes of a volume."""
     here = volume[slab]
     if axis == 0:
         stop = min(slab.stop, volume.shape[0] - 1)

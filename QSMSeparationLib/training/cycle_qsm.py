@@ -175,7 +175,7 @@ class UnpairedPool(Pool):
 
 
 def _field_head(maps: dict[str, Tensor]) -> Tensor:
-    """Field, its L2 inversion, and what that leaves of the field. No truth is looked at."""
+    """Return the field, its L2 inversion, and what that leaves of the field. No truth is looked at."""
     mask = (maps["importance"] > 0).float()
     linear = (maps["net_l2"] + BRAIN_MEAN_PPM) * mask
     explained = DipoleOperator(tuple(mask.shape), pad=0.25, **_AXES)(linear)
@@ -183,7 +183,7 @@ def _field_head(maps: dict[str, Tensor]) -> Tensor:
 
 
 def _map_head(maps: dict[str, Tensor]) -> Tensor:
-    """Field that the dipole makes of net chi, its L2 inversion, and net chi. No field is read."""
+    """Return the field that the dipole makes of net chi, its L2 inversion, and net chi. No field is read."""
     inside = maps["importance"] > 0
     mask = inside.float()
     net = maps["para"] - maps["dia"]
@@ -268,11 +268,11 @@ _INNER = slice(_MARGIN, -_MARGIN)
 
 
 def _number(name: str) -> int:
-    """Number of a head from the name of its file."""
+    """Return the number of a head from the name of its file."""
     return int(name.split("-head")[1].split(".")[0])
 
 
 @lru_cache(maxsize=4)
 def _dipole(shape: Shape) -> DipoleOperator:
-    """The dipole of a patch (voxels are isotropic, so their size cancels)."""
+    """Return the dipole of a patch (voxels are isotropic, so their size cancels)."""
     return DipoleOperator(shape, pad=0.5, **_AXES)

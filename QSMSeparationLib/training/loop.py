@@ -250,7 +250,7 @@ def _batch(patches: Tensor, recipe: Recipe, settings: Settings, step: int, rank:
 
 
 def _share_done(state: _State, settings: Settings) -> float:
-    """Share of the run that is gone, by steps or by time."""
+    """Return the share of the run that is gone, by steps or by time."""
     by_time = state.seconds / (60 * settings.minutes) if settings.minutes else 0.0
     return max(state.step / settings.steps, by_time)
 

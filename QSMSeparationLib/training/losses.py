@@ -124,6 +124,6 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float] = WEI
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean over the weighted voxels and all channels."""
+    """Return the mean over the weighted voxels and all channels."""
     channels = values.shape[1] // weight.shape[1]
     return values.sum() / (weight.sum() * channels).clamp(min=1.0)

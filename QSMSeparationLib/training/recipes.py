@@ -135,7 +135,7 @@ def _rate_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
 
 @lru_cache(maxsize=4)
 def _dipole(shape: Shape) -> DipoleOperator:
-    """The dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
+    """Return the dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
     return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5)
 
 
