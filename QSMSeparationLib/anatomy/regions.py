@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ from QSMSeparationLib.anatomy.published import range_of
 from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES
 from QSMSeparationLib.data.structures import label_table
 from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.io.tables import csv_text
 from QSMSeparationLib.runtime.errors import InputError
 
 _LEAST_VOXELS = 10
@@ -129,18 +128,16 @@ def region_table(regions: Sequence[Region]) -> str:
         columns += [f"{start}_{number}_{unit}" for number in _NUMBERS]
         columns.append(f"{start}_left_minus_right_{unit}")
     columns += ["para_z", "dia_z"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for one in regions:
-        row = [one.label, _plain(one.name), _number(one.volume_mm3), one.measured]
-        row.append(int(one.edge_left_out))
-        for name in maps:
-            row += [_number(getattr(one.values[name], number)) for number in _NUMBERS]
-            row.append(_number(one.difference.get(name)))
-        row += [_number(one.z.get("chi_para")), _number(one.z.get("chi_dia"))]
-        writer.writerow(row)
-    return text.getvalue()
+    return csv_text(columns, (_row(one, maps) for one in regions))
+
+
+def _row(region: Region, maps: Sequence[str]) -> list[object]:
+    row: list[object] = [region.label, region.name, region.volume_mm3, region.measured]
+    row.append(int(region.edge_left_out))
+    for name in maps:
+        row += [getattr(region.values[name], number) for number in _NUMBERS]
+        row.append(region.difference.get(name))
+    return [*row, region.z.get("chi_para"), region.z.get("chi_dia")]
 
 
 def _off_edge(
@@ -192,13 +189,3 @@ def _column(name: str) -> str:
 
 def _unit(name: str) -> str:
     return QUANTITIES[name].unit_on_screen.lower()
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
-
-
-def _plain(text: str) -> str:
-    """Return text without control characters that no spreadsheet takes for a formula."""
-    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f"'{clean}" if clean[:1] in ("=", "+", "-", "@") else clean

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from QSMSeparationLib.io._dicom_tags import number, numbers, text
+from QSMSeparationLib.io.field_strength import tesla_from
 from QSMSeparationLib.runtime.errors import InputError
 
 MAX_SIDE = 4096
@@ -246,7 +247,10 @@ def _frame(header: Dataset, path: Path, index: int) -> Frame | None:
         protocol=(number(groups, "RepetitionTime"), number(groups, "FlipAngle")),
         vendor=vendor,
         echo_time_s=None if echo_time_ms is None else echo_time_ms / 1000,
-        b0_tesla=_field_strength(groups),
+        b0_tesla=tesla_from(
+            number(groups, "MagneticFieldStrength"),
+            number(groups, "ImagingFrequency", "TransmitterFrequency"),
+        ),
         rows=int(header.Rows),
         columns=int(header.Columns),
         spacing_mm=spacing,
@@ -313,17 +317,6 @@ def _is_spin_echo(groups: list[Dataset]) -> bool:
             names = [value] if isinstance(value, str) else [str(v) for v in value]
             return "SE" in names and "GR" not in names
     return False
-
-
-def _field_strength(groups: list[Dataset]) -> float | None:
-    """Return the field in tesla; from the proton frequency (MHz) when the header lacks it."""
-    tesla = number(groups, "MagneticFieldStrength")
-    if tesla is not None and 1000 <= tesla <= 250_000:
-        return tesla / 1e4  # old files give gauss
-    if tesla:
-        return tesla
-    frequency = number(groups, "ImagingFrequency", "TransmitterFrequency")
-    return None if not frequency else round(frequency / 42.577, 2)
 
 
 def _rescaling(groups: list[Dataset], vendor: str, kind: str, path: Path) -> tuple[float, float]:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.io._dicom_frames import Frame, read_pixels
+from QSMSeparationLib.io._echoes import SAME_ECHO_S
 from QSMSeparationLib.runtime.errors import InputError
 
-_SAME_ECHO_S = 5e-5
 _SAME_COSINE = 1e-3
 
 
@@ -87,7 +87,7 @@ def echoes_of(acquisition: Acquisition) -> dict[str, dict[float, list[Frame]]]:
     centre: dict[float, float] = {}
     for time in times:
         last = next(reversed(centre.values()), None)
-        centre[time] = last if last is not None and time - last < _SAME_ECHO_S else time
+        centre[time] = last if last is not None and time - last < SAME_ECHO_S else time
     found: dict[str, dict[float, list[Frame]]] = {}
     for frame in acquisition.frames:
         echoes = found.setdefault(frame.kind, {})

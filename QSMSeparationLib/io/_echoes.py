@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io._folders import is_regular
+from QSMSeparationLib.io._nifti_header import is_nifti
 from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.nifti import read_image, read_labels, require_real
 from QSMSeparationLib.io.phase_scaling import (
@@ -24,7 +25,13 @@ from QSMSeparationLib.io.phase_scaling import (
 from QSMSeparationLib.io.zero_filled import zero_filling_note
 from QSMSeparationLib.runtime.errors import InputError
 
-_SAME_ECHO_S = 5e-5
+SAME_ECHO_S = 5e-5
+"""Echo times that differ by less are one time, rounded to 0.1 ms in one of two files."""
+
+PHASE_DIFFERENCE = (
+    "the phase image is a phase difference (field map), not the phase of each echo; "
+    "export magnitude and phase of every echo of a multi-echo gradient-echo scan"
+)
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,6 @@ class EchoImage:
     slope: float = 1.0
     intercept: float = 0.0
     echo_times_s: tuple[float, ...] = ()
-
-
-def is_nifti(path: Path) -> bool:
-    """Return whether a name is that of a NIfTI file."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def read_echo_image(path: Path) -> EchoImage:
@@ -111,7 +113,7 @@ def join(images: Sequence[EchoImage], what: str) -> tuple[NDArray, tuple[float, 
     ]
     planes.sort(key=lambda plane: plane[0])
     for (early, _, _), (late, name, _) in itertools.pairwise(planes):
-        if late - early < _SAME_ECHO_S:
+        if late - early < SAME_ECHO_S:
             raise InputError(
                 f"{name}: {what} has two echoes at {1000 * late:g} ms; correct the EchoTime"
             )
@@ -166,7 +168,7 @@ def magnitude_and_phase(
     names = ("real", "imaginary") if complex_parts else ("magnitude", "phase")
     a, times = join(first, names[0])
     b, other_times = join(second, names[1])
-    require_same_times(times, other_times, names, facts.source)
+    require_pairs(times, other_times, names, facts.source)
     difference = first[0].geometry.difference(second[0].geometry)
     if difference:
         raise InputError(
@@ -206,24 +208,42 @@ def combine_parts(
     return magnitude, phase, [note for note in (*notes, flipped, filled) if note]
 
 
-def require_same_times(
+def require_pairs(
     times: Sequence[float], other: Sequence[float], names: tuple[str, str], source: str
 ) -> None:
-    """Refuse parts that don't have the same echoes, and a single echo."""
-    if len(times) >= 2 and len(other) == 1 and other[0] > times[0] and names[1] == "phase":
+    """Refuse echoes that are not there as both parts, and a single echo, with the likely cause.
+
+    Parameters
+    ----------
+    times, other : sequence of float
+        Echo times in seconds of the first and the second part.
+    names : tuple of str
+        ``magnitude`` and ``phase``, or ``real`` and ``imaginary``.
+    source : str
+        What to call the scan.
+    """
+    if not times or not other:
+        present, missing = names if times else names[::-1]
+        if not times and not other:
+            present, missing = "incomplete real or imaginary", "magnitude and phase"
         raise InputError(
-            f"{source}: one phase image beside {len(times)} magnitude echoes, a phase difference "
-            f"(field map)?; give the phase of every echo"
+            f"{source}: {present} images but no {missing} images; export magnitude and phase"
         )
+    if len(times) >= 2 and len(other) == 1 and other[0] > min(times) and names[1] == "phase":
+        raise InputError(f"{source}: {PHASE_DIFFERENCE}")
     for mine, their, missing in ((times, other, names[1]), (other, times, names[0])):
-        for time in mine:
-            if not any(abs(time - t) < _SAME_ECHO_S for t in their):
-                raise InputError(
-                    f"{source}: the echo at {1000 * time:g} ms has no {missing} "
-                    f"({len(times)} {names[0]} and {len(other)} {names[1]} echoes); add it"
-                )
+        lone = [t for t in mine if not any(abs(t - u) < SAME_ECHO_S for u in their)]
+        if lone:
+            listed = ", ".join(f"{1000 * t:g}" for t in lone)
+            raise InputError(
+                f"{source}: the echo at {listed} ms has no {missing} image ({len(times)} {names[0]} "
+                f"and {len(other)} {names[1]} echoes); copy all files of the scan"
+            )
     if len(times) < 2:
-        raise InputError(f"{source}: a single echo; R2* and the separation need a multi-echo scan")
+        raise InputError(
+            f"{source}: a single echo ({1000 * times[0]:g} ms); R2* and the separation need a "
+            f"multi-echo gradient-echo scan"
+        )
 
 
 def with_mask(scan: Scan, path: Path) -> Scan:

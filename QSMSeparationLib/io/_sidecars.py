@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from QSMSeparationLib.io.field_strength import agreed_tesla, tesla_from
 from QSMSeparationLib.runtime.errors import InputError
 
 _MAX_BYTES = 16 << 20
-_PROTON_MHZ_PER_TESLA = 42.577
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -84,24 +84,13 @@ def times_in_seconds(times: Iterable[float], source: str) -> tuple[tuple[float, 
 
 def field_strength(sidecars: Iterable[tuple[dict[str, Any], str]]) -> float:
     """Return the field strength in tesla on which all sidecars agree."""
-    found: dict[float, str] = {}
-    source = "the scan"
-    for sidecar, source in sidecars:
-        value = numbers(sidecar.get("MagneticFieldStrength"))
-        if value is None:
-            frequency = numbers(sidecar.get("ImagingFrequency"))
-            value = frequency and (round(frequency[0] / _PROTON_MHZ_PER_TESLA, 2),)
-        if value:
-            found.setdefault(round(value[0], 2), source)
-    if not found:
-        raise InputError(f"{source}: no MagneticFieldStrength in its sidecar; add it in tesla")
-    if len(found) > 1:
-        listed = " and ".join(f"{tesla:g} T ({name})" for tesla, name in list(found.items())[:2])
-        raise InputError(f"MagneticFieldStrength differs: {listed}; correct the sidecars")
-    tesla = next(iter(found))
-    if not 0.1 <= tesla <= 25:
-        raise InputError(f"{source}: MagneticFieldStrength of {tesla:g} is implausible; give tesla")
-    return tesla
+    return agreed_tesla((_tesla(sidecar), source) for sidecar, source in sidecars)
+
+
+def _tesla(sidecar: dict[str, Any]) -> float | None:
+    strength = numbers(sidecar.get("MagneticFieldStrength"))
+    frequency = numbers(sidecar.get("ImagingFrequency"))
+    return tesla_from(strength and strength[0], frequency and frequency[0])
 
 
 def excitation(sidecar: dict[str, Any]) -> tuple[float | None, float | None]:

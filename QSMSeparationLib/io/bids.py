@@ -22,13 +22,13 @@ from QSMSeparationLib.io import _sidecars as sidecars
 from QSMSeparationLib.io._echoes import (
     EchoImage,
     clean_magnitude,
-    is_nifti,
     join,
     magnitude_and_phase,
     read_echo_image,
     with_mask,
 )
 from QSMSeparationLib.io._folders import is_folder, is_regular
+from QSMSeparationLib.io._nifti_header import is_nifti
 from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.found import FoundScan, read_all
 from QSMSeparationLib.io.phase_scaling import PhaseFacts

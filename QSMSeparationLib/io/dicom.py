@@ -25,10 +25,16 @@ from QSMSeparationLib.io._dicom_stack import (
     load,
     sort_slices,
 )
-from QSMSeparationLib.io._echoes import clean_magnitude, combine_parts
+from QSMSeparationLib.io._echoes import (
+    PHASE_DIFFERENCE,
+    clean_magnitude,
+    combine_parts,
+    require_pairs,
+)
 from QSMSeparationLib.io._folders import regular_files
 from QSMSeparationLib.io._sidecars import plausible_excitation
 from QSMSeparationLib.io.bids_names import require_bids_name
+from QSMSeparationLib.io.field_strength import agreed_tesla
 from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.found import FoundScan, read_all
 from QSMSeparationLib.io.phase_scaling import PhaseFacts
@@ -162,15 +168,16 @@ def _plan(acquisition: Acquisition, spin_echoes: Sequence[Acquisition]) -> _Plan
     """Check one gradient-echo acquisition by its headers alone."""
     label = acquisition.label
     if "difference" in acquisition.kinds:
-        raise InputError(f"{label}: {_DIFFERENCE}")
+        raise InputError(f"{label}: {PHASE_DIFFERENCE}")
     echoes = echoes_of(acquisition)
     complex_parts = "real" in echoes and "imaginary" in echoes
     first, second = ("real", "imaginary") if complex_parts else ("magnitude", "phase")
-    _require_pairs(echoes.get(first, {}), echoes.get(second, {}), first, second, label)
+    times, other = (tuple(echoes.get(part, {})) for part in (first, second))
+    require_pairs(times, other, (first, second), label)
     ordered, geometry = _sort_all({k: echoes[k] for k in (first, second)}, label)
     own = [a for a in spin_echoes if a.frames[0].study == acquisition.frames[0].study]
-    strength = _field_strength(acquisition)
-    return _Plan(acquisition, tuple(echoes[first]), ordered, geometry, strength, tuple(own))
+    strength = agreed_tesla((frame.b0_tesla, frame.where) for frame in acquisition.frames)
+    return _Plan(acquisition, times, ordered, geometry, strength, tuple(own))
 
 
 def _read(plan: _Plan, name: str, notes: tuple[str, ...], report: Report) -> Scan:
@@ -213,37 +220,6 @@ def _scan(plan: _Plan, name: str, advance: Callable[[int], None]) -> Scan:
     )
 
 
-_DIFFERENCE = (
-    "the phase image is a phase difference (field map), not the phase of each echo; "
-    "export magnitude and phase of every echo of a multi-echo gradient-echo scan"
-)
-
-
-def _require_pairs(a: Echoes, b: Echoes, first: str, second: str, label: str) -> None:
-    """Refuse echoes that are not there as both parts, with the likely cause."""
-    if not a or not b:
-        missing, present = (second, first) if a else (first, second)
-        if not a and not b:
-            missing, present = "magnitude and phase", "incomplete real or imaginary"
-        raise InputError(
-            f"{label}: {present} images but no {missing} images; export magnitude and phase"
-        )
-    if len(a) >= 2 and len(b) == 1 and next(iter(b)) > min(a):
-        raise InputError(f"{label}: {_DIFFERENCE}")
-    lone = sorted(set(a) ^ set(b))
-    if lone:
-        times = ", ".join(f"{1000 * t:g}" for t in lone)
-        missing = second if lone[0] in a else first
-        raise InputError(
-            f"{label}: the echo at {times} ms has no {missing} image; copy all files of the scan"
-        )
-    if len(a) == 1:
-        raise InputError(
-            f"{label}: a single echo ({1000 * next(iter(a)):g} ms); R2* and the separation need a "
-            f"multi-echo gradient-echo scan"
-        )
-
-
 def _sort_all(
     echoes: dict[str, Echoes], label: str
 ) -> tuple[dict[str, list[list[Frame]]], Geometry]:
@@ -266,16 +242,6 @@ def _sort_all(
             ordered.setdefault(kind, []).append(stack)
     assert reference is not None
     return ordered, reference
-
-
-def _field_strength(acquisition: Acquisition) -> float:
-    strengths = {round(f.b0_tesla, 2) for f in acquisition.frames if f.b0_tesla}
-    if len(strengths) != 1:
-        found = "is missing" if not strengths else "differs between files"
-        raise InputError(
-            f"{acquisition.label}: MagneticFieldStrength {found}; export the scan again"
-        )
-    return strengths.pop()
 
 
 def _header_span(stacks: Sequence[Sequence[Frame]]) -> tuple[float, float] | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +10,13 @@ from numpy.typing import NDArray
 
 from QSMSeparationLib.data.volume import Volume, from_sitk, to_sitk
 from QSMSeparationLib.io._complete import require_complete
+from QSMSeparationLib.io._nifti_header import HEADER_BYTES, is_nifti, open_nifti, parse_header
 from QSMSeparationLib.runtime.errors import InputError
 
 MAX_VOXELS = 1_500_000_000
 """A header that announces more voxels than this is taken for broken."""
+
+_FLOATS = {16: 4, 64: 8}  # bytes of float32 and float64 by their codes
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
@@ -79,20 +80,17 @@ def _not_finite(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
     The NIfTI reader of ITK replaces them by 0 without a word, so a hole in a map would
     pass for a value.
     """
-    opener = gzip.open if path.name.endswith(".gz") else open
-    if not path.name.endswith((".nii", ".nii.gz")):
+    if not is_nifti(path):
         return None
-    with opener(path, "rb") as stream:
-        header = stream.read(352)
-        order = "<" if struct.unpack("<i", header[:4])[0] == 348 else ">"
-        kind = struct.unpack(f"{order}h", header[70:72])[0]
-        if kind not in (16, 64):  # float32, float64
+    with open_nifti(path) as stream:
+        header = parse_header(stream.read(HEADER_BYTES))
+        if header is None or header.datatype not in _FLOATS:
             return None
-        item = 4 if kind == 16 else 8
-        offset = int(struct.unpack(f"{order}f", header[108:112])[0])
-        stream.seek(max(352, offset))
-        values = np.frombuffer(stream.read(int(np.prod(shape)) * item), dtype=f"{order}f{item}")
-    if values.size != np.prod(shape):
+        item = _FLOATS[header.datatype]
+        count = int(np.prod(shape))
+        stream.seek(max(352, header.offset))
+        values = np.frombuffer(stream.read(count * item), dtype=f"{header.order}f{item}")
+    if values.size != count:
         return None
     lost = ~np.isfinite(values)
     return lost.reshape(shape) if lost.any() else None

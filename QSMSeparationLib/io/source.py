@@ -9,8 +9,9 @@ from pathlib import Path
 
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.io._dicom_frames import is_dicom
-from QSMSeparationLib.io._echoes import is_nifti, with_mask
+from QSMSeparationLib.io._echoes import with_mask
 from QSMSeparationLib.io._folders import is_folder, is_regular, regular_files
+from QSMSeparationLib.io._nifti_header import is_nifti
 from QSMSeparationLib.io.bids import find_bids, find_subjects
 from QSMSeparationLib.io.bids_names import require_bids_name
 from QSMSeparationLib.io.dicom import find_dicom

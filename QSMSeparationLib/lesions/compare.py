@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from QSMSeparationLib.data.quantities import MAPS, SOURCES
 from QSMSeparationLib.data.volume import Volume, resample
+from QSMSeparationLib.io.tables import csv_text
 from QSMSeparationLib.lesions.agreement import (
     BlandAltman,
     ClassAgreement,
@@ -236,8 +235,6 @@ def compare_voxels(first: Volume, second: Volume, mask: Volume) -> VoxelAgreemen
 
 def comparison_table(comparison: Comparison) -> str:
     """Return the pairs of lesions as CSV: classes, core means and differences."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = ["id_first", "id_second", "overlap_dice"]
     for kind in ("para", "dia"):
         columns += [f"class_{kind}_first", f"class_{kind}_second"]
@@ -245,17 +242,17 @@ def comparison_table(comparison: Comparison) -> str:
         short = MAPS[name].column
         columns += [f"{short}_core_{part}_ppb" for part in ("first", "second", "difference")]
         columns.append(f"{short}_changed")
-    writer.writerow(columns)
-    for pair in comparison.pairs:
-        row: list[object] = [pair.first.id, pair.second.id, f"{pair.overlap:.4g}"]
-        row += [pair.first.para.name, pair.second.para.name]
-        row += [pair.first.dia.name, pair.second.dia.name]
-        for name in SOURCES:
-            values = (_core(pair.first, name), _core(pair.second, name), pair.difference_ppb[name])
-            row += [f"{value:.6g}" for value in values]
-            row.append(str(pair.changed[name]).lower() if name in pair.changed else "")
-        writer.writerow(row)
-    return text.getvalue()
+    return csv_text(columns, (_pair_row(pair) for pair in comparison.pairs))
+
+
+def _pair_row(pair: LesionPair) -> list[object]:
+    row: list[object] = [pair.first.id, pair.second.id, round(pair.overlap, 4)]
+    row += [pair.first.para.name, pair.second.para.name]
+    row += [pair.first.dia.name, pair.second.dia.name]
+    for name in SOURCES:
+        row += [_core(pair.first, name), _core(pair.second, name), pair.difference_ppb[name]]
+        row.append(pair.changed.get(name))
+    return row
 
 
 def comparison_summary(comparison: Comparison) -> dict[str, Any]:

@@ -7,16 +7,13 @@ table can be made again from the same maps. Numbers use a point, missing values 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-import numpy as np
-
 from QSMSeparationLib import __version__
 from QSMSeparationLib.data.quantities import MAPS
+from QSMSeparationLib.io.tables import csv_text, one_line, rows_to_csv
 from QSMSeparationLib.lesions.classify import Thresholds
 from QSMSeparationLib.lesions.results import COMPARTMENTS, LesionReport, LesionResult
 from QSMSeparationLib.runtime.errors import InputError
@@ -32,14 +29,8 @@ def lesion_rows(report: LesionReport) -> list[dict[str, Any]]:
 
 def lesion_table(report: LesionReport) -> str:
     """Return the text of ``lesions.csv``."""
-    text = io.StringIO()
     rows = lesion_rows(report)
-    columns = list(rows[0]) if rows else list(FIRST_COLUMNS)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row[column]) for column in columns])
-    return text.getvalue()
+    return rows_to_csv(rows) or csv_text(FIRST_COLUMNS, ())
 
 
 def lesion_facts(report: LesionReport, about: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -52,7 +43,7 @@ def lesion_facts(report: LesionReport, about: Mapping[str, Any] | None = None) -
     about : mapping, optional
         More facts: methods, input files and their hashes.
     """
-    return {key: _one_line(value) for key, value in _header(report, about or {})}
+    return {key: one_line(str(value)) for key, value in _header(report, about or {})}
 
 
 def thresholds_from_facts(facts: Mapping[str, str]) -> Thresholds:
@@ -151,16 +142,3 @@ def _rim_columns(lesion: LesionResult) -> dict[str, Any]:
         "infeasible_share": lesion.infeasible_share,
         "clipped_share": lesion.clipped_share,
     }
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, (float, np.floating)):
-        return "" if not np.isfinite(value) else f"{value:.6g}"
-    text = _one_line(value)
-    # A spreadsheet would run a cell that begins like a formula; a quote keeps it text.
-    return f"'{text}" if isinstance(value, str) and text[:1] in "=+-@" and text else text
-
-
-def _one_line(value: Any) -> str:
-    """Return the text without line breaks or control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())

@@ -7,6 +7,7 @@ import io
 
 import slicer
 
+from QSMSeparationLib.io.tables import no_formula
 from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.mrml.table import REVIEW_COLUMNS, row_number, rows_of, storable
 from QSMSeparationLib.runtime.errors import InputError
@@ -58,4 +59,4 @@ def reviewed_csv(table: slicer.vtkMRMLTableNode) -> str:
 
 def _guarded(cell: str, column: str) -> str:
     """Put a quote before a remark that a spreadsheet would run as a formula."""
-    return f"'{cell}" if column in REVIEW_COLUMNS and cell[:1] in ("=", "+", "-", "@") else cell
+    return no_formula(cell) if column in REVIEW_COLUMNS else cell

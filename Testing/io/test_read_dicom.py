@@ -284,23 +284,6 @@ def test_sizes_that_no_file_holds_are_refused_at_once(tmp_path):
         read_dicom(tmp_path)
 
 
-def test_folders_that_hold_nothing_usable(tmp_path):
-    with pytest.raises(InputError, match="no files"):
-        read_source(tmp_path)
-    with pytest.raises(InputError, match="does not exist"):
-        read_source(tmp_path / "absent")
-    archive = tmp_path / "scan.zip"
-    archive.write_bytes(b"PK\3\4")
-    with pytest.raises(InputError, match="unpack"):
-        read_source(archive)
-    with pytest.raises(InputError, match="neither BIDS nor DICOM"):
-        read_source(tmp_path)
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
-    with pytest.raises(InputError, match="neither BIDS nor DICOM"):
-        read_source(tmp_path)
-
-
 def encoded(datasets):
     files = []
     for dataset in datasets:
