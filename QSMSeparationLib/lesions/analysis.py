@@ -218,7 +218,18 @@ def _measure(lesion: instances.Instance, exam: ExamContext) -> LesionResult:
         clipped_share=float(
             ((maps["chi_para"] <= 0) | (maps["chi_dia"] <= 0))[one.mask].mean()
         ),
+        sectors_mm=_world(rim.sectors_at, one, exam.geometry),
     )  # fmt: skip
+
+
+def _world(
+    index: tuple[float, float, float] | None, lesion: instances.Instance, grid: Geometry
+) -> tuple[float, float, float] | None:
+    """Return where an index in the box of a lesion lies in the world."""
+    if index is None:
+        return None
+    x, y, z = grid.world(np.asarray(index) + [s.start for s in lesion.box])
+    return float(x), float(y), float(z)
 
 
 def _statistics(

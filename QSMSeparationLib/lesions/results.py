@@ -39,6 +39,8 @@ class LesionResult:
         ``rim-core``.
     rim : RimCoverage
         The rim.
+    sectors_mm : tuple of float, optional
+        Where its sectors are centred, in world coordinates (LPS); None without sectors.
     vein_share, infeasible_share, clipped_share : float
         Shares of its voxels that are vein, that no sources of this relaxivity explain
         (R2' below Dr |net|; NaN without R2'), and where chi+ or chi- is exactly 0.
@@ -61,6 +63,7 @@ class LesionResult:
     vein_share: float
     infeasible_share: float
     clipped_share: float
+    sectors_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,6 +45,12 @@ class RimCoverage:
         Slices that show the core, on which a rim can be seen at all.
     contrast_ppb : float
         Median over the judged sectors of rim minus the brighter of core and white matter.
+    sectors : str
+        The sectors of the slice with the longest arc, by angle: ``+`` positive, ``-`` negative,
+        ``.`` not judged; empty where no slice could be judged. A sector's angle in the plane of
+        the slice is that of :func:`sector_angles`.
+    sectors_at : tuple of float
+        Index (k, j, i) of the middle of the lesion on that slice, in the array given.
     """
 
     coverage: float
@@ -53,6 +59,8 @@ class RimCoverage:
     slices: int
     core_slices: int
     contrast_ppb: float
+    sectors: str = ""
+    sectors_at: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,16 +125,48 @@ def rim_coverage(
         _values(para_ppb, around), _nearest(around, centre, scale, directions),
         n_sectors, reference,
     )  # fmt: skip
-    arcs, core_slices = _slice_arcs(para_ppb, parts, usable, scale, axis, reference)
+    slices, core_slices = _slice_arcs(para_ppb, parts, usable, scale, axis, reference)
+    best = max(slices, key=lambda one: (one.arc_deg, -abs(one.number - centre[axis])), default=None)
     enough = judged.mean() >= LEAST_JUDGED
     return RimCoverage(
         coverage=float(positive.sum() / judged.sum()) if enough else nan,
         judged=float(judged.mean()),
-        longest_arc_deg=float(max((arc for arc, _ in arcs.values()), default=0.0)),
-        slices=_longest_run([s for s, (arc, share) in arcs.items() if arc >= arc_deg * share]),
+        longest_arc_deg=0.0 if best is None else best.arc_deg,
+        slices=_longest_run([s.number for s in slices if s.arc_deg >= arc_deg * s.judged.mean()]),
         core_slices=core_slices,
         contrast_ppb=float(np.median(height[judged])) if judged.any() else nan,
+        sectors="" if best is None else best.signs(),
+        sectors_at=None if best is None else best.middle,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _SliceArc:
+    """The sectors of one slice that shows the core."""
+
+    number: int
+    middle: tuple[float, float, float]
+    positive: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
+
+    @property
+    def arc_deg(self) -> float:
+        """Longest run of positive sectors."""
+        return _longest_arc(self.positive, self.judged) * 360.0 / SLICE_SECTORS
+
+    def signs(self) -> str:
+        """Return a sign a sector."""
+        pairs = zip(self.positive, self.judged, strict=True)
+        return "".join("." if not known else "+" if high else "-" for high, known in pairs)
+
+
+def sector_angles() -> NDArray[np.float64]:
+    """Return the angles of the middle of the sectors on a slice, in rad.
+
+    The angle of an offset (a, b) in mm along the two axes of the array that span the slice, in
+    their order, is atan2(a, b).
+    """
+    return ((np.arange(SLICE_SECTORS) + 0.5) / SLICE_SECTORS - 0.5) * 2 * np.pi
 
 
 def _slice_arcs(
@@ -136,9 +176,9 @@ def _slice_arcs(
     scale: NDArray[np.float64],
     axis: int,
     reference: RimReference,
-) -> tuple[dict[int, tuple[float, float]], int]:
-    """Return the longest positive arc in degrees, and share judged, of every slice that shows the core."""
-    arcs = {}
+) -> tuple[list[_SliceArc], int]:
+    """Return the slices that show the core and can be judged, and how many show it."""
+    found = []
     across = tuple(a for a in range(3) if a != axis)
     core_slices = np.flatnonzero(parts.core.any(axis=across))
     plane = [a for a in range(3) if a != axis]
@@ -159,9 +199,9 @@ def _slice_arcs(
             SLICE_SECTORS, reference,
         )  # fmt: skip
         if judged.mean() >= LEAST_JUDGED:
-            arc = _longest_arc(positive, judged) * 360.0 / SLICE_SECTORS
-            arcs[int(number)] = (arc, float(judged.mean()))
-    return arcs, len(core_slices)
+            middle = tuple(float(v) for v in centre)
+            found.append(_SliceArc(int(number), middle, positive, judged))
+    return found, len(core_slices)
 
 
 def _judge(

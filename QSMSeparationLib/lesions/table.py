@@ -132,12 +132,16 @@ def _row(lesion: LesionResult) -> dict[str, Any]:
 
 def _rim_columns(lesion: LesionResult) -> dict[str, Any]:
     rim = lesion.rim
+    at = lesion.sectors_mm or (float("nan"),) * 3
     return {
         "rim_coverage": rim.coverage,
         "rim_judged": rim.judged,
         "rim_longest_arc_deg": rim.longest_arc_deg,
         "rim_consecutive_slices": rim.slices,
         "rim_contrast_ppb": rim.contrast_ppb,
+        # A letter first: a cell that begins with a sign is a formula to spreadsheets.
+        "rim_sectors": f"s{rim.sectors}" if rim.sectors else "",
+        **{f"rim_{axis}_lps_mm": value for axis, value in zip("xyz", at, strict=True)},
         "vein_share": lesion.vein_share,
         "infeasible_share": lesion.infeasible_share,
         "clipped_share": lesion.clipped_share,

@@ -15,8 +15,8 @@ SCALE = "QSMSeparation.Scale"
 
 MASK, LESIONS, LESION_TABLE, ANATOMY = "mask", "lesions", "lesion_table", "anatomy"
 CHECKS, REPORT = "checks", "report"
-OUTLINES = "QSMSeparation.Outlines"
-"""Node reference from lesions to the outlines that the views show."""
+OUTLINES, SECTORS = "QSMSeparation.Outlines", "QSMSeparation.Sectors"
+"""Node references from lesions to their outlines, and to the sectors of a rim, in the views."""
 
 
 def mark(node: slicer.vtkMRMLNode, run: str, role: str) -> None:

@@ -97,8 +97,9 @@ def remove_run(run: Run) -> None:
 def belongings(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
     """Return display, storage and helper nodes, which the scene leaves behind without a node."""
     found = []
-    if helper := node.GetNodeReference(marks.OUTLINES):
-        found += [*belongings(helper), helper]
+    for reference in (marks.OUTLINES, marks.SECTORS):
+        if helper := node.GetNodeReference(reference):
+            found += [*belongings(helper), helper]
     if node.IsA("vtkMRMLDisplayableNode"):
         found += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
     if node.IsA("vtkMRMLStorableNode"):
