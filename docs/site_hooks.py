@@ -151,12 +151,12 @@ def command_line() -> str:
     parts = [
         "# Command line",
         "`qsmsep COMMAND ...`, or `python -m QSMSeparationLib COMMAND ...`. Exit codes: 0 done, "
-        "1 failed, 2 wrong usage or unusable input, 130 cancelled. With `--progress json` every "
+        "1 failed, 2 wrong usage or unusable input, 130 canceled. With `--progress json` every "
         "line of standard output is one JSON object, and closing standard input stops the run.",
     ]
     for name, command in commands.choices.items():
         command.prog = f"qsmsep {name}"
-        command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=96)
+        command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=88)
         parts += [f"## {name}", f"```text\n{command.format_help()}```"]
     return "\n\n".join(parts)
 

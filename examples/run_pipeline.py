@@ -20,7 +20,7 @@ from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.source import find_scans
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.reconstruct import reconstruct
-from QSMSeparationLib.report.write import write_reading
+from QSMSeparationLib.report.write import Reading, write_report
 from QSMSeparationLib.runtime.progress import Progress, TextSink, silent
 
 
@@ -41,7 +41,7 @@ def main(*arguments: str) -> None:
             print(f"{check.status:5} {check.name}: {check.value:.3g} {check.unit}")
         with Outputs(Path(out) / scan.name, overwrite=True) as outputs:
             write_result(result, outputs, scan.name, scan.inputs)
-            write_reading(result, None, outputs, "", scan.name, scan.inputs)
+            write_report(result, Reading(), outputs, "", scan.name, scan.inputs)
         print(f"{Path(out) / scan.name / 'report.html'}")
 
 

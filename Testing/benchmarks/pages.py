@@ -43,6 +43,7 @@ def table_block(name: str) -> str:
     shown_ones = [c for c in table["commands"] if not c.startswith("qsmsep simulate")]
     commands = "\n".join(f"    {command}" for command in shown_ones)
     about = table["about"].replace("R2*", "R2\\*")
+    about = f"**{table['title']}.** {about}"
     return "\n\n".join([about, results.markdown(table), f"{origin} {source}", commands])
 
 
