@@ -33,7 +33,7 @@ STAGES = {
 }
 
 GREEK = {
-    "chi": "χ", "lambda": "λ", "theta": "θ", "delta": "δ", "beta": "β", "grad": "∇", "sum": "Σ",
+    "chi": "χ", "lambda": "λ", "theta": "θ", "delta": "δ", "beta": "β", "grad": "∇",
 }  # fmt: skip
 
 
@@ -171,12 +171,14 @@ def escaped(text: str) -> str:
 def equation(text: str) -> str:
     """Return an equation of the catalogue with Greek letters, indices and powers as HTML."""
     text = html.escape(text, quote=False)
-    text = re.sub(r"\b([a-z]+)(?=\b|_)", lambda m: GREEK.get(m[1], m[1]), text)
-    text = re.sub(r"(χ|Dr)([+-])(?! ?\w+ )", r"\1<sup>\2</sup>", text)
+    text = re.sub(r"\bsum(?=_)", "Σ", text)
+    text = re.sub(r"(?<![A-Za-z])([a-z]+)(?![a-z]|-\w)", lambda m: GREEK.get(m[1], m[1]), text)
+    text = re.sub(r"(χ|Dr)([+-])(?!\w)", r"\1<sup>\2</sup>", text)
     text = re.sub(r"_(\w+)", r"<sub>\1</sub>", text)
     text = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", text)
     return (
-        text.replace("-1</sup>", "−1</sup>")
+        text.replace(" - ", " − ")
+        .replace("-1</sup>", "−1</sup>")
         .replace("<sup>-</sup>", "<sup>−</sup>")
         .replace("'", "′")
     )

@@ -116,6 +116,7 @@ def test_equations_read_as_equations(hooks):
     assert hooks.equation("chi+ = (R2' + Dr- chi) / (Dr+ + Dr-)") == (
         "χ<sup>+</sup> = (R2′ + Dr<sup>−</sup> χ) / (Dr<sup>+</sup> + Dr<sup>−</sup>)"
     )
+    assert hooks.equation("Dr+ p, as chi-sepnet") == "Dr<sup>+</sup> p, as chi-sepnet"
     assert hooks.equation("min sum_r |f|^2 + lambda |u|") == (
         "min Σ<sub>r</sub> |f|<sup>2</sup> + λ |u|"
     )
