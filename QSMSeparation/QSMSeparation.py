@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -31,8 +32,10 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-LabelsNode = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode]  # noqa: UP007
-"""What may hold a mask or lesions; the wrapper of parameter nodes knows no ``A | B``."""
+LabelsNode = Union[  # noqa: UP007
+    vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, None
+]
+"""What may hold a mask or lesions; without ``None`` the wrapper of parameter nodes raises."""
 
 
 class QSMSeparation(ScriptedLoadableModule):
@@ -44,16 +47,36 @@ class QSMSeparation(ScriptedLoadableModule):
         parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         parent.dependencies = []
         parent.contributors = ["QSMSeparation contributors"]
-        parent.helpText = _(
-            "Separates magnetic susceptibility of the brain into paramagnetic (iron) and "
-            "diamagnetic (myelin) sources and measures MS lesions in both. Research use only, "
-            "not for diagnosis."
+        parent.helpText = (
+            _(
+                "Separates magnetic susceptibility of the brain into paramagnetic (iron) and "
+                "diamagnetic (myelin) sources and measures MS lesions in both. Research use only, "
+                "not for diagnosis."
+            )
+            + f'<p><a href="{DOCUMENTATION}">{_("Tutorial and documentation")}</a></p>'
         )
         parent.acknowledgementText = _(
-            "The methods are those of the papers that the panel names beside each; cite them."
-        )
+            "Cite the papers of the methods that you use, which the panel names beside each: {papers}"
+        ).format(papers=PAPERS)
         make_library_importable()
-        slicer.app.connect("startupCompleted()", register_sample_data)
+        slicer.app.connect("startupCompleted()", start_up)
+
+
+DOCUMENTATION = "https://github.com/QSMSeparation/SlicerQSMSeparation"
+PAPERS = (
+    "Shin et al., NeuroImage 2021;240:118371; Kim et al., Hum Brain Mapp 2025;46:e70136; "
+    "Li et al., arXiv:2506.13293; Yoon et al., NeuroImage 2018;179:199"
+)
+
+
+def start_up() -> None:
+    """Offer the sample data, and make the layouts known before any saved scene asks for them."""
+    register_sample_data()
+    manager = slicer.app.layoutManager()
+    if manager is not None:
+        from QSMSeparationLib.mrml import layouts
+
+        layouts.register(manager)
 
 
 def make_library_importable() -> None:
@@ -62,6 +85,7 @@ def make_library_importable() -> None:
         sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 
+_WAIT_S = 0.005  # between two looks whether a run has ended
 SAMPLE = "QSM separation digital head with MS lesions"
 """Name of the sample data."""
 
@@ -155,7 +179,9 @@ class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = QSMSeparationLogic()
         from QSMSeparationPanel.controls import PanelControls
 
-        self._controls = PanelControls(self.ui, self.logic, lambda: self._parameters)
+        self._controls = PanelControls(
+            self.ui, self.logic, lambda: self._parameters, lambda: self.parent.isEntered
+        )
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
@@ -177,6 +203,7 @@ class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         """Show the parameters of the present scene."""
         self.initializeParameterNode()
+        self._controls.entered()
 
     def exit(self) -> None:
         """Stop following the parameters while another module is shown."""
@@ -205,8 +232,14 @@ class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._controls.refresh_results_soon()
 
     def initializeParameterNode(self) -> None:
-        """Follow the parameters of the present scene."""
-        self.setParameterNode(self.logic.getParameterNode())
+        """Follow the parameters of the present scene; new ones are those of the last session."""
+        new = self.logic.has_no_parameters()
+        parameters = self.logic.getParameterNode()
+        if new:
+            from QSMSeparationPanel import session
+
+            session.restore(parameters)
+        self.setParameterNode(parameters)
 
     def setParameterNode(self, parameters: QSMSeparationParameterNode | None) -> None:
         """Bind the panel to a parameter node, or to none."""
@@ -218,7 +251,7 @@ class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters is not None:
             self._binding = parameters.connectGui(self.ui)
             self.addObserver(parameters, modified, self._update)
-            self._update()
+            self._controls.follow_anew()
 
     def _update(self, caller: Any = None, event: Any = None) -> None:
         self._controls.update()
@@ -258,15 +291,20 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
         self._inspector = Inspector()
         self._sweeper = Sweeper(slicer.mrmlScene)
         self._job: Any = None
+        self._installing = False
 
     def getParameterNode(self) -> QSMSeparationParameterNode:
         """Return the parameters of the scene."""
         return QSMSeparationParameterNode(super().getParameterNode())
 
+    def has_no_parameters(self) -> bool:
+        """Return whether the scene has none yet: it is new, or was just cleared."""
+        return not super().getParameterNode().HasParameter("method")
+
     @property
     def running(self) -> bool:
-        """Whether a run has begun and not ended."""
-        return self._job is not None and self._job.active
+        """Whether a run has begun and not ended; what it lacks may be being installed."""
+        return self._installing or (self._job is not None and self._job.active)
 
     def inputs(self, parameters: QSMSeparationParameterNode) -> Any:
         """Return what is known of the chosen inputs (:class:`checks.Inputs`)."""
@@ -287,7 +325,10 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
     def problems(self, parameters: QSMSeparationParameterNode) -> list[str]:
         """Return why a run cannot start; empty when it can."""
         from QSMSeparationPanel.methods import method_problems
+        from QSMSeparationPanel.packages import unsupported
 
+        if reason := unsupported():
+            return [reason]
         found = self.inputs(parameters)
         lesions = [f.text for f in self.lesion_findings(parameters) if not f.ok]
         methods = method_problems(parameters.method, parameters.inversion, found)
@@ -308,24 +349,39 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
             With the first reason why it cannot start.
         """
         from QSMSeparationPanel.job import Job
-        from QSMSeparationPanel.packages import ensure_packages
 
         problems = [_("a run is on its way")] if self.running else self.problems(parameters)
-        if not problems and (reason := ensure_packages()):
+        if not problems and (reason := self._install(listener)):
             problems = [reason]
         if problems:
             raise ValueError(problems[0])
         self._job = Job(self._request(parameters), slicer.mrmlScene, listener)
         self._job.start()
 
+    def _install(self, listener: Any) -> str:
+        """Install what is missing; meanwhile nothing can be started. Return why it failed."""
+        from QSMSeparationPanel.job import IDLE, INSTALLING
+        from QSMSeparationPanel.packages import ensure_packages
+
+        def tell(text: str) -> None:
+            listener.on_state(INSTALLING)
+            listener.on_install(text)
+
+        self._installing = True
+        try:
+            return ensure_packages(tell)
+        finally:
+            self._installing = False
+            listener.on_state(IDLE)
+
     def cancel(self) -> None:
         """Ask the run to stop; its end is told within two seconds."""
-        if self.running:
+        if self._job is not None and self._job.active:
             self._job.cancel()
 
     def stop(self) -> None:
         """Stop the run now."""
-        if self.running:
+        if self._job is not None and self._job.active:
             self._job.stop()
 
     def separate(self, parameters: QSMSeparationParameterNode) -> list[Any]:
@@ -347,6 +403,7 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
         self.start(parameters, Waiting())
         while not ends:
             slicer.app.processEvents()
+            time.sleep(_WAIT_S)
         end, runs = ends[0]
         if end.status != "done":
             raise RuntimeError(end.message)

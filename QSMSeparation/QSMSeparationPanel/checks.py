@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from QSMSeparationLib.data.method import Method
 from QSMSeparationLib.data.volume import Geometry, Volume
@@ -23,14 +24,22 @@ MAPS = {
 }  # fmt: skip
 """Maps that can be chosen, with the names of their parameters and options."""
 
-_NAMES = {
-    "local_field": "a local field",
-    "net": "a local field or QSM",
-    "r2prime": "R2' (or R2* and R2)",
-    "r2star": "R2*",
-}
+
+def _name(need: str) -> str:
+    return {
+        "local_field": _("a local field"),
+        "net": _("a local field or QSM"),
+        "r2prime": _("R2' (or R2* and R2)"),
+        "r2star": _("R2*"),
+    }.get(need, need)
+
+
 _MANY_VOXELS = 2_000_000
 _MANY_FILES = 4000
+_MANY_ENTRIES = 20_000
+"""So many files of any kind are looked at in a folder: a home folder is no scan."""
+_LONGEST_LOOK_S = 0.3
+"""And so long, while the window waits: a folder may be on the network."""
 _LOOK_AGAIN_S = 5.0
 
 
@@ -82,11 +91,11 @@ class Inspector:
         """Inspect loaded volumes: geometry, units, mask."""
         findings = []
         if "local_field" not in maps and "net" not in maps:
-            findings.append(Finding("choose a local field or a QSM", ok=False))
+            findings.append(Finding(_("choose a local field or a QSM"), ok=False))
         if "r2prime" not in maps and "r2star" not in maps:
-            findings.append(Finding("choose R2' or R2*", ok=False))
+            findings.append(Finding(_("choose R2' or R2*"), ok=False))
         if mask is None:
-            findings.append(Finding("choose a brain mask", ok=False))
+            findings.append(Finding(_("choose a brain mask"), ok=False))
         elif maps:
             findings += self._fitting(maps, mask, b0_tesla)
         available = set(maps)
@@ -112,7 +121,7 @@ class Inspector:
     def inspect_lesions(self, node: slicer.vtkMRMLNode | None) -> list[Finding]:
         """Inspect the lesions; none are fine."""
         if node is None:
-            return [Finding("no lesions: maps only")]
+            return [Finding(_("no lesions: maps only"))]
         return self._once("lesions", (node,), lambda: _lesion_findings(node))
 
     def _fitting(
@@ -151,48 +160,76 @@ def inspect_folder(path: Path) -> Inputs:
     scan = {"local_field", "net", "r2star"}
     if str(path) in ("", "."):
         unknown = frozenset(scan | {"r2prime"})
-        return Inputs(unknown, (Finding("choose the folder of a scan", ok=False),))
+        return Inputs(unknown, (Finding(_("choose the folder of a scan"), ok=False),))
     if not path.is_dir():
-        return Inputs(frozenset(scan), (Finding(f"there is no folder {path}", ok=False),))
-    nifti, spin_echoes, others = _count(path)
-    if nifti:
-        found = f"NIfTI: {nifti} files" + (f", {spin_echoes} of a spin echo" if spin_echoes else "")
-        if spin_echoes:
+        text = _("there is no folder {path}").format(path=path)
+        return Inputs(frozenset(scan), (Finding(text, ok=False),))
+    found = _look_into(path)
+    if found.nifti:
+        text = _("NIfTI: {number} files").format(number=found.shown(found.nifti))
+        if found.spin_echoes:
             scan.add("r2prime")
+            text += _(", {number} of a spin echo").format(number=found.spin_echoes)
         else:
-            found += "; without a spin echo R2' is not measured"
-        return Inputs(frozenset(scan), (Finding(found),))
-    if others:
+            text += _("; without a spin echo R2' is not measured")
+        return Inputs(frozenset(scan), (Finding(text),))
+    if found.others:
         scan.add("r2prime")  # what is inside is known when it is read
-        found = f"DICOM: {others} files; R2' needs a multi-echo spin echo among them"
-        return Inputs(frozenset(scan), (Finding(found),))
-    return Inputs(frozenset(scan), (Finding(f"{path} holds neither NIfTI nor DICOM", ok=False),))
+        text = _("DICOM: {number} files; R2' needs a multi-echo spin echo among them")
+        text = text.format(number=found.shown(found.others))
+        return Inputs(frozenset(scan), (Finding(text),))
+    if not found.all_seen:
+        text = _("{path} holds too much to look through; choose the folder of the scan itself")
+    else:
+        text = _("{path} holds neither NIfTI nor DICOM")
+    return Inputs(frozenset(scan), (Finding(text.format(path=path), ok=False),))
 
 
 def method_problem(method: Method, inputs: Inputs) -> str:
     """Return why a method cannot run with these inputs; empty when it can."""
-    missing = [_NAMES[need] for need in method.needs if need not in inputs.available]
+    missing = [_name(need) for need in method.needs if need not in inputs.available]
     if missing:
-        return f"needs {', '.join(missing)}"
+        return _("needs {inputs}").format(inputs=", ".join(missing))
     if not method.usable_at(inputs.b0_tesla):
-        return f"can't be used at {inputs.b0_tesla:g} T"
+        return _("can't be used at {b0} T").format(b0=f"{inputs.b0_tesla:g}")
     return ""
 
 
-def _count(path: Path) -> tuple[int, int, int]:
-    """Count NIfTI files, those of a spin echo among them, and files that may be DICOM."""
-    nifti = spin_echoes = others = 0
-    for _, folders, files in os.walk(path):
+@dataclass
+class _Found:
+    """Numbers of files: NIfTI, those of a spin echo among them, and what may be DICOM."""
+
+    nifti: int = 0
+    spin_echoes: int = 0
+    others: int = 0
+    all_seen: bool = True
+
+    def take(self, name: str) -> None:
+        """Count a file."""
+        if name.endswith((".nii", ".nii.gz")):
+            self.nifti += 1
+            self.spin_echoes += "_MESE" in name
+        elif name.lower().endswith((".dcm", ".ima")) or "." not in name:
+            self.others += name not in ("README", "CHANGES", "LICENSE", "DICOMDIR")
+
+    def shown(self, number: int) -> str:
+        """Return a number in words, where not all was seen."""
+        return str(number) if self.all_seen else _("{number} or more").format(number=number)
+
+
+def _look_into(path: Path) -> _Found:
+    """Count what lies in a folder, not longer than the window may wait."""
+    found, seen, start = _Found(), 0, time.monotonic()
+    for _folder, folders, files in os.walk(path):
         folders[:] = [name for name in folders if name != "derivatives" and name[:1] != "."]
         for name in files:
-            if name.endswith((".nii", ".nii.gz")):
-                nifti += 1
-                spin_echoes += "_MESE" in name
-            elif name.lower().endswith((".dcm", ".ima")) or "." not in name:
-                others += name not in ("README", "CHANGES", "LICENSE", "DICOMDIR")
-        if nifti + others > _MANY_FILES:
+            found.take(name)
+        seen += len(files) + len(folders)
+        too_long = time.monotonic() - start > _LONGEST_LOOK_S
+        if too_long or seen > _MANY_ENTRIES or found.nifti + found.others > _MANY_FILES:
+            found.all_seen = False
             break
-    return nifti, spin_echoes, others
+    return found
 
 
 def _changed(node: slicer.vtkMRMLNode) -> int:
@@ -220,7 +257,8 @@ def _map_findings(
     volume = volume_of(node)
     difference = mask.geometry.difference(volume.geometry)
     if difference:
-        text = f"{volume.source} and the mask lie on different grids: {difference}; resample one"
+        text = _("{volume} and the mask lie on different grids: {difference}; resample one")
+        text = text.format(volume=volume.source, difference=difference)
         return [Finding(text, ok=False)]
     inside = mask.like((mask.array > 0).astype(np.uint8))
     if volume.array.size > _MANY_VOXELS:
@@ -229,7 +267,9 @@ def _map_findings(
         checked_map(volume, kind, inside, b0_tesla)
     geometry = volume.geometry
     size = " x ".join(f"{v:g}" for v in np.round(geometry.spacing_mm, 3))
-    tilt = f", tilted by {geometry.b0_angle_deg:.0f}°" if geometry.b0_angle_deg > 1 else ""
+    tilt = ""
+    if geometry.b0_angle_deg > 1:
+        tilt = _(", tilted by {angle}°").format(angle=f"{geometry.b0_angle_deg:.0f}")
     unit = "ppm" if kind in ("local_field", "net") else "Hz"
     return [Finding(f"{volume.source}: {unit}, {size} mm{tilt}")]
 
@@ -245,20 +285,22 @@ def _lesion_findings(node: slicer.vtkMRMLNode) -> list[Finding]:
     name = f"'{node.GetName()}'"
     if node.IsA("vtkMRMLSegmentationNode"):
         if node.GetParentTransformNode() is not None:
-            return [
-                Finding(f"{name} is moved by a transform; harden the transform first", ok=False)
-            ]
+            text = _("{name} is moved by a transform; harden the transform first")
+            return [Finding(text.format(name=name), ok=False)]
         number = len(segment_ids(node))
         if number == 0:
-            return [Finding(f"{name} holds no segment", ok=False)]
-        split = "one segment, split into its connected lesions"
-        return [Finding(f"{name}: {split if number == 1 else f'{number} segments'}")]
+            return [Finding(_("{name} holds no segment").format(name=name), ok=False)]
+        split = _("one segment, split into its connected lesions")
+        several = _("{number} segments").format(number=number)
+        return [Finding(f"{name}: {split if number == 1 else several}")]
     volume = volume_of(node)
     numbers = np.unique(volume.array[volume.array != 0])
     if not np.all(numbers == np.round(numbers)):
-        return [Finding(f"{name} holds fractions; give a label map", ok=False)]
+        text = _("{name} holds fractions; give a label map")
+        return [Finding(text.format(name=name), ok=False)]
     number = int((numbers > 0).sum())
     if number == 0:
-        return [Finding(f"{name} is empty", ok=False)]
-    split = "one label, split into its connected lesions"
-    return [Finding(f"{name}: {split if number == 1 else f'{number} labels'}")]
+        return [Finding(_("{name} is empty").format(name=name), ok=False)]
+    split = _("one label, split into its connected lesions")
+    several = _("{number} labels").format(number=number)
+    return [Finding(f"{name}: {split if number == 1 else several}")]

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from QSMSeparationLib.mrml import layouts
 from QSMSeparationLib.mrml.runs import Run
+from QSMSeparationPanel import session
 from QSMSeparationPanel.checks import Finding
-from QSMSeparationPanel.job import CANCELLING, IDLE, LOADING, PREPARING, Listener
+from QSMSeparationPanel.computer import ComputerControls
+from QSMSeparationPanel.job import CANCELLING, IDLE, INSTALLING, LOADING, PREPARING, Listener
 from QSMSeparationPanel.methods import MethodControls
 from QSMSeparationPanel.results import ResultControls
 from QSMSeparationPanel.worker import SOON_MS, End, Step
 
-_STATES = {
-    PREPARING: "writing the inputs",
-    LOADING: "loading the results",
-    CANCELLING: "stopping",
-}
 _LOG_LINES = 2000
+_TYPING_MS = 300
+"""A folder is looked into when nothing was typed for so long."""
+_STEPS = 1000  # of the progress bar
+
+
+def _in_words(state: str) -> str:
+    return {
+        INSTALLING: _("installing what is missing"),
+        PREPARING: _("writing the inputs"),
+        LOADING: _("loading the results"),
+        CANCELLING: _("stopping"),
+    }.get(state, "")
 
 
 class PanelControls(Listener):
@@ -37,24 +47,30 @@ class PanelControls(Listener):
         Runs the separation.
     parameters : callable
         Returns the present parameter node, or None.
+    entered : callable
+        Returns whether the panel is the one that the user sees.
     """
 
-    def __init__(self, ui: Any, logic: Any, parameters: Callable[[], Any]) -> None:
-        self._ui, self._logic, self._parameters = ui, logic, parameters
-        self._refresh_asked = self._closed = False
+    def __init__(
+        self,
+        ui: Any,
+        logic: Any,
+        parameters: Callable[[], Any],
+        entered: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._ui, self._logic, self._parameters, self._entered = ui, logic, parameters, entered
+        self._refresh_asked = self._closed = self._views_wait = False
         self._started = 0.0
         self._methods = MethodControls(ui, self._set_parameter)
+        self._computer = ComputerControls(ui, self._set_parameter)
         self.results = ResultControls(ui, ui.fourthSelector.currentNode)
         ui.logTextEdit.setMaximumBlockCount(_LOG_LINES)
-        ui.applyButton.connect("clicked(bool)", lambda *_: self.apply())
-        ui.cancelButton.connect("clicked(bool)", lambda *_: self._logic.cancel())
-        self._paths = {"scanFolder": ui.scanFolderEdit, "weightsFile": ui.weightsEdit}
-        for name, edit in self._paths.items():
-            # Not bound by name: a pathlib.Path as parameter would show "." for an empty one.
-            edit.connect(
-                "currentPathChanged(QString)", lambda path, name=name: self._set_path(name, path)
-            )
-        ui.fourthSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda *_: self._new_fourth())
+        ui.applyButton.connect("clicked(bool)", lambda *_unused: self.apply())
+        ui.cancelButton.connect("clicked(bool)", lambda *_unused: self._logic.cancel())
+        self._connect_paths()
+        ui.fourthSelector.connect(
+            "currentNodeChanged(vtkMRMLNode*)", lambda *_unused: self._new_fourth()
+        )
         manager = slicer.app.layoutManager()
         if manager is not None:
             layouts.register(manager)
@@ -67,10 +83,44 @@ class PanelControls(Listener):
         if parameters is not None:
             setattr(parameters, name, value)
 
-    def _set_path(self, name: str, path: str) -> None:
+    def _connect_paths(self) -> None:
+        """Follow both paths; bound by name, an empty one would become ".".
+
+        The widget tells of acceptable text only: that a path was emptied is told by the second
+        signal alone, and of text that is no path it does not tell at all (see ``apply``).
+        """
+        self._paths = {"scanFolder": self._ui.scanFolderEdit, "weightsFile": self._ui.weightsEdit}
+        self._shown_paths = dict.fromkeys(self._paths, "")
+        self._typing = qt.QTimer()
+        self._typing.singleShot = True
+        self._typing.interval = _TYPING_MS
+        self._typing.connect("timeout()", self._take_paths)
+        for edit in self._paths.values():
+            edit.connect("currentPathChanged(QString)", lambda *_unused: self._typing.start())
+            edit.connect("validInputChanged(bool)", lambda *_unused: self._typing.start())
+
+    def _take_paths(self, whatever: bool = False) -> None:
+        """Take what was typed; text that is no path counts only if ``whatever`` is typed does."""
+        self._typing.stop()
         parameters = self._parameters()
-        if parameters is not None and getattr(parameters, name) != path:
-            setattr(parameters, name, path)
+        if parameters is None or self._closed:
+            return
+        for name, edit in self._paths.items():
+            path = edit.currentPath
+            if name == "weightsFile" and not whatever and not path.endswith(".pt"):
+                path = ""
+            self._shown_paths[name] = path
+            if getattr(parameters, name) != path:
+                setattr(parameters, name, path)
+
+    def _show_paths(self, parameters: Any) -> None:
+        """Show paths that were set elsewhere; what is being typed stays."""
+        for name, edit in self._paths.items():
+            path = getattr(parameters, name)
+            if path != self._shown_paths[name]:
+                self._shown_paths[name] = path
+                edit.currentPath = path
+                self._typing.stop()
 
     def update(self) -> None:
         """Show what the parameters mean: inputs found, methods possible, ready or not."""
@@ -80,14 +130,30 @@ class PanelControls(Listener):
         ui = self._ui
         from_maps = parameters.inputKind.value == "maps"
         ui.folderFrame.visible, ui.mapsFrame.visible = not from_maps, from_maps
-        for name, edit in self._paths.items():
-            if edit.currentPath != getattr(parameters, name):
-                edit.currentPath = getattr(parameters, name)
+        self._show_paths(parameters)
         inputs = self._logic.inputs(parameters)
         ui.inputsLabel.text = _as_html(inputs.findings)
         ui.lesionsLabel.text = _as_html(self._logic.lesion_findings(parameters))
         self._methods.show(parameters.method, parameters.inversion, parameters.settings, inputs)
+        self._computer.show(parameters, inputs)
+        if self._logic.running:
+            self._enable_inputs(False)
         self._show_ready()
+
+    def follow_anew(self) -> None:
+        """Show all of another parameter node, and forget what was being typed."""
+        self._typing.stop()
+        parameters = self._parameters()
+        for name, edit in self._paths.items():
+            self._shown_paths[name] = edit.currentPath = getattr(parameters, name)
+        self._typing.stop()
+        self.update()
+
+    def entered(self) -> None:
+        """Show what came while another module was used."""
+        self._computer.show_versions()
+        if self._views_wait:
+            self._show_views()
 
     def _show_ready(self) -> None:
         parameters = self._parameters()
@@ -96,8 +162,8 @@ class PanelControls(Listener):
         running = self._logic.running
         problems = [] if running else self._logic.problems(parameters)
         self._ui.applyButton.enabled = not running and not problems
-        reason = f"Not ready: {problems[0]}" if problems else ""
-        self._ui.applyButton.toolTip = reason or "Separate the sources"
+        reason = _("Not ready: {reason}").format(reason=problems[0]) if problems else ""
+        self._ui.applyButton.toolTip = reason or _("Separate the sources")
         self._ui.reasonLabel.text = reason
         self._ui.reasonLabel.visible = bool(reason)
 
@@ -108,12 +174,18 @@ class PanelControls(Listener):
         parameters = self._parameters()
         if parameters is None or self._logic.running:
             return
+        self._take_paths(whatever=True)
         self._ui.logTextEdit.clear()
         self._started = time.monotonic()
         try:
             self._logic.start(parameters, self)
         except (ValueError, OSError) as error:
             self._say(str(error), failed=True)
+        else:
+            session.keep(parameters)
+            for edit in self._paths.values():
+                edit.addCurrentPathToHistory()
+        self._computer.show_versions()
 
     def on_state(self, state: str) -> None:
         """Show that a run begins, loads, stops or ended."""
@@ -121,13 +193,18 @@ class PanelControls(Listener):
             self._show_running(state)
 
     def on_step(self, step: Step) -> None:
-        """Show how far the present stage is, and the time left for it."""
+        """Show how far the run is, and the time left."""
         if self._closed:
             return
+        share, left_s = step.run_done, step.run_eta_s
+        if share is None:  # of a worker that knows its stage alone
+            share, left_s = (step.done / step.of if step.of > 0 else None), step.eta_s
         bar = self._ui.progressBar
-        bar.maximum = 1000 if step.of > 0 else 0
-        bar.value = round(1000 * min(1.0, max(0.0, step.done / step.of))) if step.of > 0 else 0
-        left = f", about {_duration(step.eta_s)} left" if step.eta_s and step.eta_s >= 1 else ""
+        bar.maximum = 0 if share is None else _STEPS
+        bar.value = 0 if share is None else round(_STEPS * min(1.0, max(0.0, share)))
+        left = ""
+        if left_s and left_s >= 1:
+            left = _(", about {time} left").format(time=_duration(left_s))
         self._ui.stageLabel.text = f"{step.stage}{left}"
 
     def on_text(self, text: str) -> None:
@@ -135,38 +212,58 @@ class PanelControls(Listener):
         if not self._closed:
             self._ui.logTextEdit.appendPlainText(text)
 
+    def on_install(self, text: str) -> None:
+        """Say what is being installed, before that begins."""
+        if not self._closed:
+            self._say(text)
+
     def on_end(self, end: End, runs: list[Run]) -> None:
         """Say how a run ended, and show its maps."""
         if self._closed:
             return
         self._show_ready()
         if end.status == "done":
-            self._say(f"done in {_duration(time.monotonic() - self._started)}")
+            took = _duration(time.monotonic() - self._started)
+            self._say(_("done in {time}").format(time=took))
             self.results.refresh(newest=True)
-            qt.QTimer.singleShot(SOON_MS, self._show_views)
+            self._views_wait = True
+            if self._entered():
+                qt.QTimer.singleShot(SOON_MS, self._show_views)
+            else:  # whatever the user does now, his views stay
+                text = _("QSM Separation is done; its panel shows the maps")
+                slicer.util.showStatusMessage(text, 10000)
         elif end.status == "cancelled":
-            self._say("cancelled; nothing was kept")
+            self._say(_("cancelled; nothing was kept"))
         else:
             self._say(end.message, failed=True)
             slicer.util.errorDisplay(end.message)
 
     def _show_views(self) -> None:
-        if not self._closed:
+        if not self._closed and self._views_wait and self._entered():
+            self._views_wait = False
             self.results.show("row")
 
     def _show_running(self, state: str) -> None:
         ui, running = self._ui, state != IDLE
-        ui.cancelButton.enabled = running and state != CANCELLING
+        ui.cancelButton.enabled = running and state not in (CANCELLING, INSTALLING)
         ui.progressBar.visible = running
-        for frame in (ui.scanButton, ui.lesionsButton, ui.methodButton):
-            frame.enabled = not running
-        if state in _STATES:
+        self._enable_inputs(not running)
+        if words := _in_words(state):
             ui.progressBar.maximum = 0
-            ui.stageLabel.text = _STATES[state]
-        self._show_ready()
+            ui.stageLabel.text = words
+        if running:
+            self._show_ready()
+        else:
+            self.update()
+
+    def _enable_inputs(self, enabled: bool) -> None:
+        """Enable what is in the sections; the sections themselves can always be folded."""
+        for section in (self._ui.scanButton, self._ui.lesionsButton, self._ui.methodButton):
+            for widget in _contents(section):
+                widget.enabled = enabled
 
     def _say(self, text: str, failed: bool = False) -> None:
-        self._ui.stageLabel.text = f"Failed: {text}" if failed else text
+        self._ui.stageLabel.text = _("Failed: {reason}").format(reason=text) if failed else text
         self._ui.logTextEdit.appendPlainText(text)
 
     # Results
@@ -190,6 +287,8 @@ class PanelControls(Listener):
 
     def forget_scene(self) -> None:
         """Let go of everything in a scene that is about to be closed."""
+        self._views_wait = False
+        self._typing.stop()
         self.results.clear()
 
     def _new_fourth(self) -> None:
@@ -200,8 +299,20 @@ class PanelControls(Listener):
 
     def close(self) -> None:
         """Touch no widget any more; they are about to go."""
+        self._typing.stop()
         self.results.clear()
         self._closed = True
+
+
+def _contents(section: Any) -> Iterator[Any]:
+    """Yield the widgets of a collapsible section, and of sections in it."""
+    for child in section.children():
+        if not child.isWidgetType():
+            continue
+        if child.className() == "ctkCollapsibleButton":
+            yield from _contents(child)
+        else:
+            yield child
 
 
 def _as_html(findings: Iterable[Finding]) -> str:
@@ -215,4 +326,6 @@ def _as_html(findings: Iterable[Finding]) -> str:
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    if minutes:
+        return _("{minutes} min {seconds} s").format(minutes=minutes, seconds=rest)
+    return _("{seconds} s").format(seconds=rest)

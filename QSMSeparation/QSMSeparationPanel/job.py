@@ -16,6 +16,7 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from QSMSeparationLib.mrml.convert import save_labels, save_map
 from QSMSeparationLib.mrml.load import find_results, load_steps
@@ -23,8 +24,8 @@ from QSMSeparationLib.mrml.runs import Run, remove_run
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.worker import SOON_MS, End, Step, Worker
 
-IDLE, PREPARING, RUNNING, LOADING, CANCELLING = (
-    "idle", "preparing", "running", "loading", "cancelling"
+IDLE, INSTALLING, PREPARING, RUNNING, LOADING, CANCELLING = (
+    "idle", "installing", "preparing", "running", "loading", "cancelling"
 )  # fmt: skip
 _SWEEP_AGAIN_MS = 3000
 _SWEEPS = 4
@@ -64,6 +65,9 @@ class Listener:
 
     def on_text(self, text: str) -> None:
         """Take lines for the log."""
+
+    def on_install(self, text: str) -> None:
+        """Take what is being installed."""
 
     def on_end(self, end: End, runs: list[Run]) -> None:
         """Take how it ended, and the runs that are in the scene."""
@@ -199,4 +203,6 @@ def _sweep(folder: Path | None, times: int) -> None:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())[:400]
-    return text if isinstance(error, QSMSeparationError) else f"failed: {text or repr(error)}"
+    if isinstance(error, QSMSeparationError):
+        return text
+    return _("failed: {reason}").format(reason=text or repr(error))

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from QSMSeparationLib import catalogue
-from QSMSeparationLib.data.method import Method, Parameter
+from QSMSeparationLib.data.method import Method, Parameter, Value
+from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationPanel.checks import Inputs, method_problem
 
 AUTOMATIC = ""
@@ -30,29 +32,39 @@ def method_problems(method: str, inversion: str, inputs: Inputs) -> list[str]:
     """Return why the chosen methods cannot run."""
     names = {m.name for m in catalogue.methods("separation")}
     if method and method not in names:
-        return [f"there is no method '{method}'; choose another"]
+        return [_("there is no method '{name}'; choose another").format(name=method)]
     inversions = {m.name for m in catalogue.methods("inversion")}
     if "local_field" in inputs.available and inversion not in inversions:
-        return [f"there is no inversion '{inversion}'; choose another"]
+        return [_("there is no inversion '{name}'; choose another").format(name=inversion)]
     chosen = chosen_methods(method, inversion, inputs)
     problems = [(m, method_problem(m, inputs)) for m in chosen]
     return [f"{m.title} {problem}" for m, problem in problems if problem]
 
 
-def changed_settings(settings: str) -> dict[str, float]:
+def changed_settings(settings: str) -> dict[str, Value]:
     """Return the parameters that differ from their defaults, as the parameter node keeps them."""
     try:
         values = json.loads(settings or "{}")
-        return {str(name): float(value) for name, value in values.items()}
-    except (ValueError, TypeError, AttributeError):
+    except ValueError:
         return {}
+    if not isinstance(values, dict):
+        return {}
+    return {n: value for n, value in values.items() if isinstance(value, (bool, int, float, str))}
 
 
 def parameter_options(settings: str, chosen: list[Method]) -> list[str]:
     """Return the options of the command line for parameters that were changed."""
     known = {p.name for m in chosen for p in m.parameters}
     values = {n: v for n, v in changed_settings(settings).items() if n in known}
-    return [part for name, value in values.items() for part in ("--set", f"{name}={value:g}")]
+    return [
+        part for name, value in values.items() for part in ("--set", f"{name}={_as_text(value)}")
+    ]
+
+
+def _as_text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class MethodControls:
@@ -71,13 +83,17 @@ class MethodControls:
         self._filling = False
         self._settings = ""
         self._shown: tuple[str, ...] = ()
-        self.spin_boxes: dict[str, Any] = {}
+        self.fields: dict[str, Field] = {}
         self._form = qt.QFormLayout(ui.parametersFrame)
-        self._fill(ui.methodComboBox, "separation", [(AUTOMATIC, "Automatic (by what there is)")])
+        self._fill(
+            ui.methodComboBox, "separation", [(AUTOMATIC, _("Automatic (by what there is)"))]
+        )
         self._fill(ui.inversionComboBox, "inversion", [])
-        ui.methodComboBox.connect("currentIndexChanged(int)", lambda *_: self._chosen("method"))
+        ui.methodComboBox.connect(
+            "currentIndexChanged(int)", lambda *_unused: self._chosen("method")
+        )
         ui.inversionComboBox.connect(
-            "currentIndexChanged(int)", lambda *_: self._chosen("inversion")
+            "currentIndexChanged(int)", lambda *_unused: self._chosen("inversion")
         )
 
     def _fill(self, combo: Any, stage: str, first: list[tuple[str, str]]) -> None:
@@ -113,12 +129,9 @@ class MethodControls:
         if names != self._shown:
             self._shown = names
             self._list_parameters(chosen)
-        for name, box in self.spin_boxes.items():
-            value = changed_settings(settings).get(name, box.property("default"))
-            if box.value != value:
-                box.blockSignals(True)
-                box.value = value
-                box.blockSignals(False)
+        changed = changed_settings(settings)
+        for name, field in self.fields.items():
+            field.show(changed.get(name, field.parameter.default))
         self._ui.methodLabel.text = "\n".join(_about(m) for m in chosen)
 
     def _mark(self, combo: Any, method: Method, problem: str) -> None:
@@ -131,47 +144,105 @@ class MethodControls:
     def _list_parameters(self, chosen: list[Method]) -> None:
         while self._form.rowCount():
             self._form.removeRow(0)
-        self.spin_boxes = {}
+        self.fields = {}
         for method in chosen:
             for parameter in method.parameters:
-                if parameter.name in self.spin_boxes:
-                    box = self.spin_boxes[parameter.name]
-                    box.toolTip = f"{box.toolTip}; {method.title}: {parameter.help}"
+                if parameter.name in self.fields:
+                    widget = self.fields[parameter.name].widget
+                    widget.toolTip = f"{widget.toolTip}; {method.title}: {parameter.help}"
                     continue
-                box = self._spin_box(parameter, method)
-                self.spin_boxes[parameter.name] = box
-                self._form.addRow(parameter.name.replace("_", " "), box)
+                field = Field(parameter, self._set)
+                field.widget.toolTip = _("{method}: {help} (default {default})").format(
+                    method=method.title,
+                    help=parameter.help,
+                    default=parameter.shown(parameter.default),
+                )
+                self.fields[parameter.name] = field
+                self._form.addRow(parameter.name.replace("_", " "), field.widget)
 
-    def _spin_box(self, parameter: Parameter, method: Method) -> Any:
-        box = qt.QDoubleSpinBox()
-        box.objectName = f"parameter_{parameter.name}"
-        box.decimals = 3 if parameter.kind == "float" else 0
-        yes_no = parameter.kind == "bool"
-        box.minimum, box.maximum = (0, 1) if yes_no else (parameter.low, parameter.high)
-        box.singleStep = 1.0 if box.decimals == 0 else max(0.001, round(parameter.default / 10, 3))
-        box.suffix = f" {parameter.unit}" if parameter.unit else ""
-        box.toolTip = (
-            f"{method.title}: {parameter.help} (default {parameter.shown(parameter.default)})"
-        )
-        box.setProperty("default", float(parameter.default))
-        box.value = float(parameter.default)
-        box.connect(
-            "valueChanged(double)", lambda value, name=parameter.name: self._set(name, value)
-        )
-        return box
-
-    def _set(self, name: str, value: float) -> None:
-        values = changed_settings(self._settings) | {name: value}
-        default = self.spin_boxes[name].property("default")
-        if abs(value - default) < 1e-9:
-            del values[name]
+    def _set(self, parameter: Parameter, value: Value) -> None:
+        values = changed_settings(self._settings) | {parameter.name: value}
+        if value == parameter.default:
+            del values[parameter.name]
         self._settings = json.dumps(values) if values else ""
         self._changed("settings", self._settings)
 
 
+class Field:
+    """A widget for one parameter of a method, by the parameter's kind.
+
+    Parameters
+    ----------
+    parameter : Parameter
+        What it shows.
+    changed : callable
+        Called with the parameter and the value that the user set.
+    """
+
+    def __init__(self, parameter: Parameter, changed: Any) -> None:
+        self.parameter, self._changed = parameter, changed
+        self.widget = getattr(self, f"_make_{parameter.kind}")()
+        self.widget.objectName = f"parameter_{parameter.name}"
+        self.show(parameter.default)
+
+    def show(self, value: Value) -> None:
+        """Show a value without telling of it; one that is not allowed shows the default."""
+        widget, kind = self.widget, self.parameter.kind
+        try:
+            value = self.parameter.checked(value)
+        except InputError:
+            value = self.parameter.default
+        widget.blockSignals(True)
+        if kind == "choice":
+            widget.setCurrentIndex(self.parameter.choices.index(value))
+        elif kind == "bool":
+            widget.checked = value
+        elif widget.value != value:
+            widget.value = float(value)
+        widget.blockSignals(False)
+
+    def _make_choice(self) -> Any:
+        combo = qt.QComboBox()
+        combo.addItems(list(self.parameter.choices))
+        combo.connect(
+            "currentIndexChanged(int)",
+            lambda index: self._changed(self.parameter, self.parameter.choices[index]),
+        )
+        return combo
+
+    def _make_bool(self) -> Any:
+        box = qt.QCheckBox()
+        box.connect("toggled(bool)", lambda checked: self._changed(self.parameter, bool(checked)))
+        return box
+
+    def _make_int(self) -> Any:
+        return self._make_number(0, 1.0)
+
+    def _make_float(self) -> Any:
+        return self._make_number(3, max(0.001, round(self.parameter.default / 10, 3)))
+
+    def _make_number(self, decimals: int, step: float) -> Any:
+        box, parameter = qt.QDoubleSpinBox(), self.parameter
+        box.decimals = decimals
+        box.minimum, box.maximum = float(parameter.low), float(parameter.high)
+        box.singleStep = step
+        box.suffix = f" {parameter.unit}" if parameter.unit else ""
+        # The box rounds to its digits: what it shows is compared with what it would show.
+        default = round(float(parameter.default), decimals)
+
+        def changed(value: float) -> None:
+            shown = round(value, decimals)
+            if abs(shown - default) < 10.0 ** -(decimals + 1):
+                self._changed(parameter, parameter.default)
+            else:
+                self._changed(parameter, int(shown) if parameter.kind == "int" else shown)
+
+        box.connect("valueChanged(double)", changed)
+        return box
+
+
 def _about(method: Method) -> str:
-    needs = ", ".join(
-        {"local_field": "local field", "net": "QSM", "r2prime": "R2'", "r2star": "R2*"}.get(n, n)
-        for n in method.needs
+    needs = ", ".join(_NAMES.get(name, name) for name in method.needs)
+    return _("{method}: needs {needs}. {citation}").format(
+        method=method.title, needs=needs, citation=method.citation
     )
-    return f"{method.title}: needs {needs}. {method.citation}"

@@ -9,6 +9,7 @@ from typing import Any
 import qt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from QSMSeparationLib.mrml import layouts, marks, windows
 from QSMSeparationLib.mrml.export import TABLE_NAME, export_steps, write_text
@@ -23,21 +24,21 @@ from QSMSeparationPanel.worker import SOON_MS
 
 _COLUMNS = (
     # column of the table node, heading, whether it is a number
-    ("id", "Lesion", True),
-    ("location", "Location", False),
-    ("volume_mm3", "mm³", True),
-    ("class_para", "χ+", False),
-    ("class_dia", "χ−", False),
-    ("para_core_minus_nawm_ppb", "Δχ+ [ppb]", True),
-    ("dia_core_minus_nawm_ppb", "Δ|χ−| [ppb]", True),
-    ("confidence_para", "Sure", False),
-    ("review_para", "Reviewer χ+", False),
-    ("review_dia", "Reviewer χ−", False),
-    ("remark", "Remark", False),
+    ("id", _("Lesion"), True),
+    ("location", _("Location"), False),
+    ("volume_mm3", _("mm³"), True),
+    ("class_para", _("χ+"), False),
+    ("class_dia", _("χ−"), False),
+    ("para_core_minus_nawm_ppb", _("Δχ+ [ppb]"), True),
+    ("dia_core_minus_nawm_ppb", _("Δ|χ−| [ppb]"), True),
+    ("confidence_para", _("Sure"), False),
+    ("review_para", _("Reviewer χ+"), False),
+    ("review_dia", _("Reviewer χ−"), False),
+    ("remark", _("Remark"), False),
 )
-_CHECK_COLUMNS = (("name", "Check"), ("status", ""), ("value", "Value"), ("unit", "Unit"),
-                  ("advice", "What to do"))  # fmt: skip
-_FADE_ROLES = (("chi_para", "χ+"), ("chi_dia", "χ−"))
+_CHECK_COLUMNS = (("name", _("Check")), ("status", ""), ("value", _("Value")), ("unit", _("Unit")),
+                  ("advice", _("What to do")))  # fmt: skip
+_FADE_ROLES = (("chi_para", _("χ+")), ("chi_dia", _("χ−")))
 
 
 class ResultControls:
@@ -64,7 +65,7 @@ class ResultControls:
         for column, combo in (
             ("review_para", ui.reviewParaComboBox), ("review_dia", ui.reviewDiaComboBox)
         ):  # fmt: skip
-            combo.addItem("as computed", "")
+            combo.addItem(_("as computed"), "")
             for name in CLASSES[column]:
                 combo.addItem(name, name)
         self._connect()
@@ -74,25 +75,25 @@ class ResultControls:
         ui = self._ui
         for one, button in zip(layouts.LAYOUTS, self._layout_buttons(), strict=True):
             button.text = one.title
-            button.connect("clicked(bool)", lambda *_, name=one.name: self.show(name))
-        ui.runComboBox.connect("currentIndexChanged(int)", lambda *_: self._chosen_run())
-        ui.windowComboBox.connect("currentIndexChanged(int)", lambda *_: self._set_windows())
-        ui.fadeSlider.connect("valueChanged(double)", lambda *_: self._fade())
-        ui.fadeComboBox.connect("currentIndexChanged(int)", lambda *_: self._fade())
-        ui.outlinesCheckBox.connect("toggled(bool)", lambda *_: self._set_overlays())
-        ui.legendsCheckBox.connect("toggled(bool)", lambda *_: self._set_overlays())
+            button.connect("clicked(bool)", lambda *_unused, name=one.name: self.show(name))
+        ui.runComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._chosen_run())
+        ui.windowComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._set_windows())
+        ui.fadeSlider.connect("valueChanged(double)", lambda *_unused: self._fade())
+        ui.fadeComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._fade())
+        ui.outlinesCheckBox.connect("toggled(bool)", lambda *_unused: self._set_overlays())
+        ui.legendsCheckBox.connect("toggled(bool)", lambda *_unused: self._set_overlays())
         ui.lesionTable.connect("itemSelectionChanged()", self._chosen_lesion)
         ui.reviewParaComboBox.connect(
-            "currentIndexChanged(int)", lambda *_: self._review_class("review_para")
+            "currentIndexChanged(int)", lambda *_unused: self._review_class("review_para")
         )
         ui.reviewDiaComboBox.connect(
-            "currentIndexChanged(int)", lambda *_: self._review_class("review_dia")
+            "currentIndexChanged(int)", lambda *_unused: self._review_class("review_dia")
         )
         ui.remarkEdit.connect("editingFinished()", self._review_remark)
-        ui.removeButton.connect("clicked(bool)", lambda *_: self._remove())
-        ui.saveTableButton.connect("clicked(bool)", lambda *_: self._ask_table())
-        ui.exportButton.connect("clicked(bool)", lambda *_: self._ask_export())
-        ui.reportButton.connect("clicked(bool)", lambda *_: self._open_report())
+        ui.removeButton.connect("clicked(bool)", lambda *_unused: self._remove())
+        ui.saveTableButton.connect("clicked(bool)", lambda *_unused: self._ask_table())
+        ui.exportButton.connect("clicked(bool)", lambda *_unused: self._ask_export())
+        ui.reportButton.connect("clicked(bool)", lambda *_unused: self._open_report())
 
     def _layout_buttons(self) -> list[Any]:
         return [self._ui.rowButton, self._ui.fourButton, self._ui.fadeButton]
@@ -155,12 +156,16 @@ class ResultControls:
         self._observed = None
         if table is not None:
             event = vtk.vtkCommand.ModifiedEvent
-            self._observed = (table, table.AddObserver(event, lambda *_: self._fill_lesions()))
+            self._observed = (
+                table,
+                table.AddObserver(event, lambda *_unused: self._fill_lesions()),
+            )
 
     def _remove(self) -> None:
         if self.run is None:
             return
-        question = f"Remove '{self.run.title}' with its maps, lesions, remarks and tables?"
+        question = _("Remove '{run}' with its maps, lesions, remarks and tables?")
+        question = question.format(run=self.run.title)
         if slicer.util.confirmOkCancelDisplay(question):
             self._observe(None)
             run, self.run = self.run, None
@@ -174,7 +179,7 @@ class ResultControls:
         manager = slicer.app.layoutManager()
         if self.run is None or manager is None:
             return
-        with slicer.util.tryWithErrorDisplay("The views can't be shown."):
+        with slicer.util.tryWithErrorDisplay(_("The views can't be shown.")):
             layouts.show(manager, self.run, name, self._fourth())
             self._set_overlays()
             if name == "fade":
@@ -225,10 +230,10 @@ class ResultControls:
         widget = self._ui.lesionTable
         widget.setSortingEnabled(False)
         widget.setColumnCount(len(_COLUMNS))
-        widget.setHorizontalHeaderLabels([title for _, title, _ in _COLUMNS])
+        widget.setHorizontalHeaderLabels([title for _name, title, _number in _COLUMNS])
         widget.setRowCount(len(rows))
         for n, row in enumerate(rows):
-            for m, (name, _, number) in enumerate(_COLUMNS):
+            for m, (name, _title, number) in enumerate(_COLUMNS):
                 widget.setItem(n, m, _item(row.get(name, ""), number))
             if int(row["id"]) == chosen:
                 widget.selectRow(n)
@@ -264,7 +269,11 @@ class ResultControls:
         row, ui = self._row(), self._ui
         self._filling = True
         ui.reviewFrame.enabled = row is not None
-        ui.reviewLabel.text = f"Lesion {row['id']}" if row else "Choose a lesion in the table"
+        ui.reviewLabel.text = (
+            _("Lesion {number}").format(number=row["id"])
+            if row
+            else _("Choose a lesion in the table")
+        )
         for column, combo in (
             ("review_para", ui.reviewParaComboBox), ("review_dia", ui.reviewDiaComboBox)
         ):  # fmt: skip
@@ -296,23 +305,23 @@ class ResultControls:
         rows = rows_of(table) if table is not None else []
         widget = self._ui.checksTable
         widget.setColumnCount(len(_CHECK_COLUMNS))
-        widget.setHorizontalHeaderLabels([title for _, title in _CHECK_COLUMNS])
+        widget.setHorizontalHeaderLabels([title for _name, title in _CHECK_COLUMNS])
         widget.setRowCount(len(rows))
         for n, row in enumerate(rows):
-            for m, (name, _) in enumerate(_CHECK_COLUMNS):
+            for m, (name, _title) in enumerate(_CHECK_COLUMNS):
                 widget.setItem(n, m, _item(row[name], False))
 
     def _ask_table(self) -> None:
-        if path := choose_file("Save lesion table", TABLE_NAME):
+        if path := choose_file(_("Save lesion table"), TABLE_NAME):
             self.save_table(Path(path))
 
     def save_table(self, path: Path) -> None:
         """Save the lesion table with the reviewer's classes and remarks."""
-        with slicer.util.tryWithErrorDisplay(f"{path} can't be written."):
+        with slicer.util.tryWithErrorDisplay(_("{path} can't be written.").format(path=path)):
             write_text(path, reviewed_csv(self.run.node(marks.LESION_TABLE)))
 
     def _ask_export(self) -> None:
-        if path := choose_folder("Export maps, table and report"):
+        if path := choose_folder(_("Export maps, table and report")):
             self.export(Path(path))
 
     def export(self, folder: Path) -> None:
@@ -325,11 +334,11 @@ class ResultControls:
             try:
                 name = next(steps)
             except StopIteration:
-                slicer.util.showStatusMessage(f"Exported to {folder}", 5000)
+                slicer.util.showStatusMessage(_("Exported to {folder}").format(folder=folder), 5000)
             except QSMSeparationError as error:
                 slicer.util.errorDisplay(str(error))
             else:
-                slicer.util.showStatusMessage(f"Writing {name}")
+                slicer.util.showStatusMessage(_("Writing {name}").format(name=name))
                 qt.QTimer.singleShot(SOON_MS, advance)
                 return
             self._export = None
@@ -343,20 +352,21 @@ class ResultControls:
         return self._export is not None
 
     def _open_report(self) -> None:
-        path = Path(slicer.app.temporaryPath) / "QSMSeparation-report.html"
-        with slicer.util.tryWithErrorDisplay("The report can't be opened."):
+        # Not in the temporary folder: browsers that are shut in (snap) cannot read it there.
+        path = Path(slicer.app.cachePath) / "QSMSeparation-report.html"
+        with slicer.util.tryWithErrorDisplay(_("The report can't be opened.")):
             write_text(path, self.run.node(marks.REPORT).GetText())
             open_page(path)
 
 
 def choose_file(title: str, name: str) -> str:
     """Ask for a CSV file to write; empty when the user changed his mind."""
-    return qt.QFileDialog.getSaveFileName(None, title, name, "CSV (*.csv)")
+    return qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, name, "CSV (*.csv)")
 
 
 def choose_folder(title: str) -> str:
     """Ask for a folder; empty when the user changed his mind."""
-    return qt.QFileDialog.getExistingDirectory(None, title)
+    return qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)
 
 
 def open_page(path: Path) -> None:

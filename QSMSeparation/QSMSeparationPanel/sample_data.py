@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml.convert import oriented_image
-from QSMSeparationLib.mrml.lesions import show_outlines
 from QSMSeparationLib.mrml.volumes import fill_node
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.packages import ensure_packages
 from QSMSeparationPanel.worker import End, Step, Worker
 
+_being_made = False
 FOLDER = "QSMSeparation-digital-head"
 OPTIONS = ("--voxel", "1.5", "--spin-echo", "--seed", "1")
 """A head of 1.5 mm with 16 lesions: half a minute of computing, 100 MB on disk."""
@@ -48,17 +49,17 @@ def download(options: tuple[str, ...] = OPTIONS) -> list[Any]:
 
 
 def _simulate(folder: Path, options: tuple[str, ...]) -> None:
-    """Run ``qsmsep simulate`` while the application goes on."""
-    if reason := ensure_packages():
+    """Run ``qsmsep simulate`` while the application goes on; one at a time."""
+    global _being_made
+    if _being_made:
+        raise QSMSeparationError(_("the digital head is being made; wait for it"))
+    if reason := ensure_packages(slicer.util.showStatusMessage):
         raise QSMSeparationError(reason)
     shutil.rmtree(folder, ignore_errors=True)
     ends: list[End] = []
-
-    def show(step: Step) -> None:
-        left = f", about {step.eta_s:.0f} s left" if step.eta_s else ""
-        slicer.util.showStatusMessage(f"Digital head: {step.stage}{left}")
-
-    worker = Worker(["simulate", str(folder), *options], show, lambda text: None, ends.append)
+    worker = Worker(["simulate", str(folder), *options], _show, lambda text: None, ends.append)
+    _being_made = True
+    slicer.app.connect("aboutToQuit()", worker.stop)
     worker.start()
     try:
         while not ends:
@@ -66,9 +67,19 @@ def _simulate(folder: Path, options: tuple[str, ...]) -> None:
             time.sleep(0.005)
     finally:
         worker.stop()
+        slicer.app.disconnect("aboutToQuit()", worker.stop)
+        _being_made = False
     if ends[0].status != "done":
         shutil.rmtree(folder, ignore_errors=True)
-        raise QSMSeparationError(f"the digital head could not be made: {ends[0].message}")
+        text = _("the digital head could not be made: {reason}")
+        raise QSMSeparationError(text.format(reason=ends[0].message))
+
+
+def _show(step: Step) -> None:
+    left_s = step.eta_s if step.run_eta_s is None else step.run_eta_s
+    left = _(", about {seconds} s left").format(seconds=f"{left_s:.0f}") if left_s else ""
+    text = _("Digital head: {stage}{left}").format(stage=step.stage, left=left)
+    slicer.util.showStatusMessage(text)
 
 
 def _add_magnitude(path: Path) -> slicer.vtkMRMLScalarVolumeNode:
@@ -87,7 +98,8 @@ def _add_lesions(
     logic = slicer.modules.segmentations.logic()
     logic.ImportLabelmapToSegmentationNode(oriented_image(read_labels(path)), node)
     node.SetReferenceImageGeometryParameterFromVolumeNode(head)
-    show_outlines(node)
+    node.GetDisplayNode().SetVisibility2DFill(False)
+    node.GetDisplayNode().SetVisibility2DOutline(True)
     return node
 
 

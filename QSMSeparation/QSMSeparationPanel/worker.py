@@ -5,8 +5,12 @@ Nothing here knows MRML. The application never imports torch; only the worker do
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,21 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 import QSMSeparationLib
 
 MODULE = "QSMSeparationLib"
 """What is run with ``-m``."""
-GRACE_MS = 1000
+GRACE_MS = 800
 """How long a worker that was asked to stop may take before it is killed."""
+_ASK_AGAIN_MS, _TRIES = 200, 4
+"""How often it is looked for the number of a process that has just begun: all within 2 s."""
 _LONGEST_LINE = 1 << 20
 _CHUNK = 1 << 17
 _CHANNELS = {"out": "StandardOutput", "err": "StandardError"}
 SOON_MS = 1
 """When the application is idle. Not 0: what is posted again at once comes before all else."""
 _KEPT_ERRORS = 30
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of a console, on Windows
 _SHOWN_LINES = 100
-_ENDED_FROM_OUTSIDE = (
+_LAUNCHER_TELLS = "exit abnormally"
+"""What PythonSlicer, a launcher, writes when its Python was killed or crashed; it ends with 1."""
+_ENDED_FROM_OUTSIDE = _(
     "the worker process was ended from outside or crashed; often the memory was used up: "
     "close other programs, or choose a smaller scan or another device"
 )
@@ -55,12 +65,28 @@ class End:
 
 @dataclass(frozen=True)
 class Step:
-    """How far a stage is."""
+    """How far a run is.
+
+    Parameters
+    ----------
+    stage : str
+        What it does now.
+    done, of : float
+        How far this stage is.
+    eta_s : float, optional
+        Seconds left of this stage.
+    run_done : float, optional
+        The share of the whole run that is done.
+    run_eta_s : float, optional
+        Seconds left of the whole run.
+    """
 
     stage: str
     done: float
     of: float
-    eta_s: float | None
+    eta_s: float | None = None
+    run_done: float | None = None
+    run_eta_s: float | None = None
 
 
 class Worker:
@@ -91,6 +117,8 @@ class Worker:
         self._buffers = dict.fromkeys(_CHANNELS, b"")
         self._errors: list[str] = []
         self._last: dict[str, Any] = {}
+        self._gone: Any = None
+        self.pid: int | None = None
         self._cancelled = self._ended = self._read_asked = False
 
     @property
@@ -117,7 +145,7 @@ class Worker:
             return
         self._cancelled = True
         self._process.closeWriteChannel()
-        qt.QTimer.singleShot(GRACE_MS, self._kill)
+        qt.QTimer.singleShot(GRACE_MS, lambda: self._kill(_TRIES))
 
     def stop(self) -> None:
         """Stop the worker now, waiting for its end: the application is about to go."""
@@ -131,9 +159,16 @@ class Worker:
         if self.running:
             self._tell(End("cancelled", "cancelled"))
 
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
+    def _kill(self, tries: int = 0) -> None:
+        """End the Python that computes, too: killing the launcher leaves it computing on."""
+        if self._process is None:
+            return
+        if self.pid is None and tries > 0:  # it has just begun and will say so
+            qt.QTimer.singleShot(_ASK_AGAIN_MS, lambda: self._kill(tries - 1))
+            return
+        if self.pid is not None:
+            kill_process(self.pid)
+        self._process.kill()
 
     def _read(self) -> None:
         """Take some of what arrived, and the rest when the application is idle again."""
@@ -172,6 +207,8 @@ class Worker:
                 texts.append(line)
             elif record["stage"] in ("done", "error"):
                 self._last = record
+            elif record["stage"] == "start":
+                self._take_pid(record.get("pid"))
             elif record["stage"] == "message":
                 texts.append(str(record.get("message", "")).encode())
             else:
@@ -180,6 +217,10 @@ class Worker:
         if step is not None:
             self._on_step(step)
 
+    def _take_pid(self, pid: Any) -> None:
+        """Take which process computes, below its launcher."""
+        self.pid = pid if isinstance(pid, int) and pid > 0 else None
+
     def _log(self, channel: str, texts: list[bytes]) -> None:
         """Give the last lines to the log; a worker that prints for ever must not stop us."""
         shown = [t.decode("utf-8", "replace").strip()[:2000] for t in texts[-_SHOWN_LINES:]]
@@ -187,13 +228,15 @@ class Worker:
         if channel == "err":
             self._errors = [*self._errors, *shown][-_KEPT_ERRORS:]
         if len(texts) > _SHOWN_LINES:
-            shown.insert(0, f"({len(texts) - _SHOWN_LINES} lines left out)")
+            left_out = len(texts) - _SHOWN_LINES
+            shown.insert(0, _("({number} lines left out)").format(number=left_out))
         if shown:
             self._on_text("\n".join(shown))
 
     def _error(self, *_unused: object) -> None:
         if self._process is not None and self._process.error() == qt.QProcess.FailedToStart:
-            self._tell(End("failed", f"{program()} can't be started; reinstall the application"))
+            text = _("{program} can't be started; reinstall the application")
+            self._tell(End("failed", text.format(program=program())))
 
     def _finished(self, *_unused: object) -> None:
         self._ended = True
@@ -210,20 +253,31 @@ class Worker:
         if self._cancelled:
             return End("cancelled", "cancelled")
         if self._last.get("stage") == "error":
-            return End("failed", str(self._last.get("message", "failed for an unknown reason")))
-        if crashed or code < 0 or code > 128:
+            return End("failed", str(self._last.get("message", _("failed for an unknown reason"))))
+        if crashed or code < 0 or code > 128 or _launcher_tells(self._errors):
             return End("failed", _ENDED_FROM_OUTSIDE)
         if code:
-            return End("failed", _reason(self._errors) or f"the worker ended with code {code}")
+            unknown = _("the worker ended with code {code}").format(code=code)
+            return End("failed", _reason(self._errors) or unknown)
         outputs = self._last.get("outputs")
         if not isinstance(outputs, dict):
-            return End("failed", "the worker ended without a result; its log says more")
+            return End("failed", _("the worker ended without a result; its log says more"))
         return End("done", "", {str(name): str(path) for name, path in outputs.items()})
 
     def _tell(self, end: End) -> None:
-        process, self._process = self._process, None
-        process.deleteLater()
+        # Kept until this object goes: PythonQt would delete it within its own signal, and crash.
+        self._gone, self._process = self._process, None
         self._on_end(end)
+
+
+def kill_process(pid: int) -> None:
+    """End a process at once and for good; one that has ended already is no matter."""
+    if sys.platform == "win32":
+        command = ["taskkill", "/F", "/T", "/PID", str(pid)]
+        subprocess.run(command, capture_output=True, check=False, creationflags=_NO_WINDOW)
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def program() -> str:
@@ -256,17 +310,24 @@ def _step(record: dict[str, Any]) -> Step | None:
     numbers = [record.get(key) for key in ("done", "of")]
     if not all(isinstance(n, (int, float)) for n in numbers):
         return None
-    eta = record.get("eta_s")
-    return Step(record["stage"], *numbers, eta if isinstance(eta, (int, float)) else None)
+    known = [record.get(key) for key in ("eta_s", "run_done", "run_eta_s")]
+    known = [number if isinstance(number, (int, float)) else None for number in known]
+    return Step(record["stage"], *numbers, *known)
+
+
+def _launcher_tells(errors: list[str]) -> bool:
+    """Return whether the launcher says that its Python did not end by itself."""
+    return any(_LAUNCHER_TELLS in line for line in errors[-3:])
 
 
 def _reason(errors: list[str]) -> str:
     """Return the last line that was written to stderr, in words where the case is known."""
     last = next((line for line in reversed(errors) if line), "")
     if "No module named 'torch'" in last:
-        return "PyTorch is not installed; press Separate again and agree to its installation"
+        return _("PyTorch is not installed; press Separate again and agree to its installation")
     if "No module named" in last:
-        return f"the worker lacks a package ({last}); press Separate again to install it"
+        text = _("the worker lacks a package ({reason}); press Separate again to install it")
+        return text.format(reason=last)
     if "MemoryError" in last:
-        return "the memory was used up; choose a smaller scan or close other programs"
+        return _("the memory was used up; choose a smaller scan or close other programs")
     return last[:400]

@@ -126,11 +126,18 @@ def current(manager: Any) -> Layout | None:
 
 
 def register(manager: Any) -> None:
-    """Make the layouts known to the application, so that saved scenes find them too."""
+    """Make the layouts known to the application, so that saved scenes find them too.
+
+    A scene that was opened before this shows an empty place: its layout is asked for again.
+    """
     node = manager.layoutLogic().GetLayoutNode()
     for one in LAYOUTS:
         if not node.IsLayoutDescription(one.number):
             node.AddLayoutDescription(one.number, one.description())
+    if current(manager) is not None and not node.GetCurrentLayoutDescription():
+        number = node.GetViewArrangement()
+        node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
+        node.SetViewArrangement(number)
 
 
 def show(manager: Any, run: Run, name: str, fourth: slicer.vtkMRMLVolumeNode | None = None) -> None:
@@ -150,6 +157,7 @@ def show(manager: Any, run: Run, name: str, fourth: slicer.vtkMRMLVolumeNode | N
     chosen = layout(name)
     register(manager)
     manager.setLayout(chosen.number)
+    slicer.app.processEvents()  # new views get their size from Qt; what is fitted before is cut off
     nodes = run.nodes()
     fourth = fourth or nodes.get("r2star") or nodes.get("r2prime") or nodes.get("r2")
     widgets = _widgets(manager, chosen)

@@ -11,6 +11,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # malloc.h
 _KEPT_BYTES = 256 * 2**20
@@ -41,6 +42,38 @@ def least_memory() -> Iterator[None]:
     finally:
         if libc is not None:
             libc.mallopt(_MMAP_MAX, 0)
+
+
+def available_gib() -> float | None:
+    """Return the memory that is free for programs, in GiB; None where the system does not tell."""
+    if sys.platform == "linux":
+        return _linux_gib()
+    return _windows_gib() if sys.platform == "win32" else None
+
+
+def _linux_gib() -> float | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kib = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return kib[0] / 2**20 if kib else None
+
+
+class _MemoryStatus(ctypes.Structure):
+    _fields_ = (
+        ("length", ctypes.c_ulong),
+        ("load", ctypes.c_ulong),
+        ("total", ctypes.c_ulonglong),
+        ("available", ctypes.c_ulonglong),
+        ("others", ctypes.c_ulonglong * 5),
+    )
+
+
+def _windows_gib() -> float | None:
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    told = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return status.available / 2**30 if told else None
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -122,5 +122,10 @@ class RunTime:
         self._stage = stage
 
 
+def seconds_of(stage: str, method: str) -> float:
+    """Return the seconds that a method was measured to take, or what its stage usually takes."""
+    return _seconds(f"{stage}: {method}")
+
+
 def _seconds(stage: str) -> float:
     return SECONDS.get(stage, SECONDS.get(stage.split(":")[0], OTHER_S))

@@ -37,11 +37,12 @@ application's IO plugins and DICOM, installing extensions and packages, Windows 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 dialogs = None
@@ -75,6 +76,9 @@ def start() -> object:
     from . import ctk_widgets
 
     ctk_widgets.install()
+    from . import slicer_source
+
+    slicer_source.install_util()
     import slicer.util
 
     from . import application, mrml_widgets
@@ -86,7 +90,9 @@ def start() -> object:
 
     ui_loader.install()
     scripted_modules.install()
-    parameter_node.install()
+    if not slicer_source.install():
+        scripted_modules.install_bases()
+        parameter_node.install()
     dialogs = Dialogs()
     dialogs.install()
     return app
@@ -111,6 +117,18 @@ def close_module(name: str) -> None:
     from . import scripted_modules
 
     scripted_modules.close(name)
+
+
+@contextlib.contextmanager
+def testing_mode() -> Iterator[None]:
+    """Let the application run as with ``--testing``: dialogs do not open, tests install nothing."""
+    import slicer
+
+    slicer.app.testing = True
+    try:
+        yield
+    finally:
+        slicer.app.testing = False
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> object:

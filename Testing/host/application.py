@@ -29,6 +29,17 @@ _LOGICS = {
 }
 
 
+_LAUNCHER = """#!/bin/sh
+"{0}" "$@"
+code=$?
+[ $code -le 130 ] || {{
+  echo "error: [{0}] exit abnormally - Report the problem." >&2
+  exit 1
+}}
+exit $code
+"""
+
+
 class ModuleManager(QtCore.QObject):
     """``slicer.app.moduleManager()``: modules by name, and the signal of their end."""
 
@@ -58,12 +69,16 @@ class Application(QtWidgets.QApplication):
     """``slicer.app``: a Qt application with a scene, and no main window."""
 
     startupCompleted = Signal()
+    testing = False
+    restarts = 0
+    translator = None
+    """Not in Slicer: testing mode, how often a restart was asked for, a translator of texts."""
 
     def __init__(self) -> None:
         super().__init__(["Slicer"])
         self.setOrganizationName("SlicerTestHost")
         self.setApplicationName("Slicer")
-        self.setApplicationVersion("5.11.0")
+        self.setApplicationVersion("5.12.4")
         self._folder = tempfile.mkdtemp(prefix="slicer-test-host-")
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         ini = QtCore.QSettings.IniFormat
@@ -80,13 +95,18 @@ class Application(QtWidgets.QApplication):
     def _folder_path(self) -> str:
         return self._folder
 
-    temporaryPath = Property(str, _folder_path)
-    cachePath = Property(str, _folder_path)
+    def _sub_folder(self, name: str) -> str:
+        path = Path(self._folder, name)
+        path.mkdir(exist_ok=True)
+        return str(path)
+
+    temporaryPath = Property(str, lambda self: self._sub_folder("temporary"))
+    cachePath = Property(str, lambda self: self._sub_folder("cache"))
     defaultScenePath = Property(str, _folder_path)
     slicerHome = Property(str, _folder_path)
     extensionsInstallPath = Property(str, _folder_path)
     majorVersion = Property(int, lambda self: 5)
-    minorVersion = Property(int, lambda self: 11)
+    minorVersion = Property(int, lambda self: 12)
     revision = Property(str, lambda self: "0")
     documentationBaseUrl = Property(str, lambda self: "")
     os = Property(str, lambda self: "linux")
@@ -118,10 +138,13 @@ class Application(QtWidgets.QApplication):
     userSettings = revisionUserSettings = settings
 
     def testingEnabled(self) -> bool:
-        return False  # so that messages take the way they take for a user: see dialogs.py
+        return self.testing
 
     def commandOptions(self) -> types.SimpleNamespace:
-        return types.SimpleNamespace(testingEnabled=False, noMainWindow=True)
+        return types.SimpleNamespace(testingEnabled=self.testing, noMainWindow=True)
+
+    def restart(self) -> None:
+        self.restarts += 1
 
     def startupEnvironment(self) -> QtCore.QProcessEnvironment:
         return QtCore.QProcessEnvironment.systemEnvironment()
@@ -130,7 +153,7 @@ class Application(QtWidgets.QApplication):
         return f"{self.documentationBaseUrl}{name}"
 
     def translate(self, context: str, text: str) -> str:
-        return text
+        return self.translator(text) if self.translator else text
 
     def pauseRender(self) -> None:
         self._paused += 1
@@ -142,14 +165,15 @@ class Application(QtWidgets.QApplication):
 def _offer_python_slicer(folder: Path) -> None:
     """Put a program ``PythonSlicer`` into PATH that runs this Python.
 
-    As in Slicer it is a launcher: killing it does not kill the Python that it started.
+    As in Slicer it is a launcher (CTKAppLauncher): killing it does not kill the Python that it
+    started; when that one is killed or crashes, the launcher says so and ends with 1.
     """
     folder.mkdir()
     if sys.platform == "win32":
         (folder / "PythonSlicer.bat").write_text(f'@"{sys.executable}" %*\n', encoding="utf-8")
     else:
         program = folder / "PythonSlicer"
-        program.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n', encoding="utf-8")
+        program.write_text(_LAUNCHER.format(sys.executable), encoding="utf-8")
         program.chmod(0o755)
     os.environ["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", "")])
 

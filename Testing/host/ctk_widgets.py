@@ -6,6 +6,7 @@ file sets must be a ``qt.Property`` here, else the loader refuses the file.
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 
@@ -181,19 +182,33 @@ class ctkSliderWidget(QtWidgets.QWidget):
 
 
 class ctkPathLineEdit(QtWidgets.QWidget):
-    """The path of a file or folder, typed or chosen."""
+    """The path of a file or folder, typed or chosen.
+
+    As in CTK, ``currentPathChanged`` comes only for text that the filters accept, never for an
+    empty one; ``validInputChanged`` tells that it became acceptable or no longer is. The paths
+    that were added to the history are kept in the settings, and the newest is shown at once.
+    """
 
     currentPathChanged = Signal(str)
+    validInputChanged = Signal(bool)
     Dirs, Files, Drives, NoSymLinks, AllEntries = 0x001, 0x002, 0x004, 0x008, 0x007
     Readable, Writable, Executable, Hidden = 0x010, 0x020, 0x040, 0x100
+    _KEPT = 5
 
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
-        self._edit = QtWidgets.QLineEdit()
+        self._valid = False
+        self._combo = QtWidgets.QComboBox()
+        self._combo.setEditable(True)
+        self._combo.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
+        self._edit = self._combo.lineEdit()
+        self._validator = QtGui.QRegularExpressionValidator(self)
+        self._edit.setValidator(self._validator)
+        self._on_nameFilters()
         browse = QtWidgets.QToolButton()
         browse.setText("...")
-        row(self, self._edit, browse)
-        self._edit.textChanged.connect(self.currentPathChanged)
+        row(self, self._combo, browse)
+        self._edit.textChanged.connect(lambda _text: self._update_valid())
 
     def _get_path(self) -> str:
         return self._edit.text
@@ -209,8 +224,56 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     showBrowseButton = stored(bool, "showBrowseButton", True)
     showHistoryButton = stored(bool, "showHistoryButton", True)
 
+    def comboBox(self) -> QtWidgets.QComboBox:
+        return self._combo
+
     def addCurrentPathToHistory(self) -> None:
-        """Remember the path: here nothing is kept between runs."""
+        path = self.currentPath
+        if not path:
+            return
+        settings = QtCore.QSettings()
+        kept = [path, *(p for p in self._history(settings) if p != path)]
+        settings.setValue(self._key(), kept)
+        self._list(kept)
+        self._combo.setCurrentIndex(0)
+
+    def _on_settingKey(self) -> None:
+        """Fetch the history; the newest path is shown where none is."""
+        path = self.currentPath
+        blocked = self.blockSignals(True)
+        self._list(self._history(QtCore.QSettings()))
+        self._edit.setText(path)
+        self.blockSignals(blocked)
+        if not path:
+            self._combo.setCurrentIndex(0)
+            self._edit.setText(self._combo.currentText)
+
+    def _on_nameFilters(self) -> None:
+        """Accept what ends as a filter says; anything but nothing without filters."""
+        endings = re.findall(r"\*(\.[\w.]+)", " ".join(self.nameFilters))
+        # The question mark is CTK's: the last letter of the ending may be missing.
+        pattern = "|".join(f".*{re.escape(ending)}?$" for ending in endings)
+        self._validator.setRegularExpression(
+            QtCore.QRegularExpression(f"({pattern})" if endings else ".+")
+        )
+
+    def _update_valid(self) -> None:
+        before, self._valid = self._valid, bool(self._edit.hasAcceptableInput())
+        if self._valid:
+            self.currentPathChanged.emit(self.currentPath)
+        if self._valid != before:
+            self.validInputChanged.emit(self._valid)
+
+    def _key(self) -> str:
+        return f"ctkPathLineEdit/{self.settingKey or self.objectName}"
+
+    def _history(self, settings: QtCore.QSettings) -> list[str]:
+        found = settings.value(self._key()) or []
+        return [found] if isinstance(found, str) else list(found)
+
+    def _list(self, paths: list[str]) -> None:
+        self._combo.clear()
+        self._combo.addItems(paths[: self._KEPT])
 
 
 class ctkDirectoryButton(QtWidgets.QPushButton):
@@ -264,6 +327,18 @@ class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
     """A text browser as high as its text."""
 
     collapsed = stored(bool, "collapsed", False)
+
+
+class ctkDoubleSlider(QtWidgets.QWidget):
+    """Known by name alone, as Slicer's table of widgets for parameters asks for it."""
+
+
+class ctkRangeWidget(QtWidgets.QWidget):
+    """Known by name alone."""
+
+
+class ctkDoubleRangeSlider(QtWidgets.QWidget):
+    """Known by name alone."""
 
 
 def install() -> types.ModuleType:

@@ -2,7 +2,8 @@
 
 Code under test calls ``slicer.util.errorDisplay``, ``confirmOkCancelDisplay`` and so on. Each call
 is kept in ``Dialogs.shown``; a question is answered with the next of ``Dialogs.answers``, or with
-True. ``qt.QFileDialog`` gives the next of ``Dialogs.paths``, or "" as when the user cancels;
+True; in testing mode (``host.testing_mode()``) it is answered as Slicer's ``--testing`` does.
+``qt.QFileDialog`` gives the next of ``Dialogs.paths``, or "" as when the user cancels;
 ``qt.QDesktopServices.openUrl`` only records the address.
 
 Exceptions that nobody caught (in slots and observers they cannot reach the test) are kept in
@@ -15,14 +16,19 @@ import logging
 import sys
 import traceback
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import qt
 import slicer.util
 
-_MESSAGES = {"infoDisplay": logging.INFO, "warningDisplay": logging.WARNING}
-_QUESTIONS = ("confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay")
+_DISPLAYS = (
+    "infoDisplay", "warningDisplay", "errorDisplay",
+    "confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay",
+)  # fmt: skip
 _FILE_DIALOGS = ("getOpenFileName", "getSaveFileName", "getExistingDirectory")
+_YES = ("Ok", "Yes", "Retry", "Save")
+_NO = ("Cancel", "No", "Close")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Dialogs:
         self.paths: deque[str] = deque()
         self.uncaught: list[BaseException] = []
         self._displayed: list[BaseException] = []
+        self._inside = False
 
     def texts(self, kind: str = "") -> list[str]:
         """Return the texts shown so far, of one `kind` (such as ``errorDisplay``) or of all."""
@@ -54,60 +61,75 @@ class Dialogs:
             kept.clear()
 
     def install(self) -> None:
-        """Replace the functions of ``slicer.util`` that open a window, and the exception hook."""
+        """Note what the functions of ``slicer.util`` show, and answer in place of the user.
+
+        The functions themselves stay Slicer's own, so that they do in testing mode what they do
+        there; only the message box that they end in is never opened.
+        """
         util = slicer.util
-        for name, level in _MESSAGES.items():
-            setattr(util, name, self._message(name, level))
-        util.errorDisplay = self._error
-        for name in _QUESTIONS:
-            setattr(util, name, self._question(name))
-        util.messageBox = self._question("messageBox", yes=qt.QMessageBox.Ok)
-        util.delayDisplay = self._message("delayDisplay", logging.INFO)
-        util.showStatusMessage = self._message("showStatusMessage", logging.INFO)
-        util.pip_install = self._refuse_pip
-        util.pip_uninstall = self._refuse_pip
+        for name in _DISPLAYS:
+            setattr(util, name, self._noted(name, getattr(util, name)))
+        util.messageBox = self._answer
+        util.delayDisplay = self._message("delayDisplay")
+        util.showStatusMessage = self._message("showStatusMessage")
+        for owner in (util, slicer.packaging):
+            owner.pip_install = owner.pip_uninstall = self._refuse_pip
         for name in _FILE_DIALOGS:
             setattr(qt.QFileDialog, name, staticmethod(self._file_dialog(name)))
         qt.QDesktopServices.openUrl = staticmethod(self._open_url)
         sys.excepthook = self._uncaught
 
-    def _show(self, kind: str, text: str, level: int, detail: str = "") -> None:
-        logging.log(level, text)
+    def _show(self, kind: str, text: str, detail: str = "") -> None:
         self.shown.append(Shown(kind, str(text), detail))
 
-    def _message(self, kind: str, level: int):
+    def _message(self, kind: str):
         def show(text: str, *args: object, **options: object) -> None:
-            self._show(kind, text, level, str(options.get("detailedText", "")))
+            logging.info(text)
+            self._show(kind, text)
 
         return show
 
-    def _error(self, text: str, *args: object, **options: object) -> None:
-        error = sys.exc_info()[1]
-        if error is not None:
-            self._displayed.append(error)
-        self._show("errorDisplay", text, logging.ERROR, str(options.get("detailedText", "")))
+    def _noted(self, kind: str, original: Callable):
+        def show(text: str, *args: object, **options: object) -> object:
+            error = sys.exc_info()[1]
+            if error is not None and kind == "errorDisplay":
+                self._displayed.append(error)
+            self._show(kind, text, str(options.get("detailedText", "")))
+            self._inside = True
+            try:
+                return original(text, *args, **options)
+            finally:
+                self._inside = False
 
-    def _question(self, kind: str, yes: object = True):
-        def ask(text: str, *args: object, **options: object) -> object:
-            self._show(kind, text, logging.INFO)
-            return self.answers.popleft() if self.answers else yes
+        return show
 
-        return ask
+    def _answer(self, text: str, parent: object = None, **options: object) -> object:
+        """Return the button that the next of ``answers`` means."""
+        if not self._inside:
+            self._show("messageBox", text)
+        if slicer.app.testingEnabled():
+            return qt.QMessageBox.Ok
+        answer = self.answers.popleft() if self.answers else True
+        if not isinstance(answer, bool):
+            return answer
+        offered = options.get("standardButtons", qt.QMessageBox.Ok)
+        buttons = [getattr(qt.QMessageBox, name) for name in (_YES if answer else _NO)]
+        return next((b for b in buttons if offered & b), qt.QMessageBox.NoButton)
 
     def _file_dialog(self, kind: str):
         # As in PythonQt these return the path alone, where PySide6 returns a pair.
         def choose(parent: object = None, title: str = "", *args: object) -> str:
-            self._show(kind, title, logging.INFO)
+            self._show(kind, title)
             return str(self.paths.popleft()) if self.paths else ""
 
         return choose
 
     def _open_url(self, url: qt.QUrl) -> bool:
-        self._show("openUrl", qt.QUrl(url).toString(), logging.INFO)
+        self._show("openUrl", qt.QUrl(url).toString())
         return True
 
-    def _refuse_pip(self, requirements: object) -> None:
-        self._show("pip", f"{requirements}", logging.INFO)
+    def _refuse_pip(self, requirements: object, **_options: object) -> None:
+        self._show("pip", f"{requirements}")
         raise RuntimeError(f"the test host installs nothing: {requirements}")
 
     def _uncaught(self, kind: type, error: BaseException, trace: object) -> None:

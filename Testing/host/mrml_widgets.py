@@ -409,6 +409,14 @@ class qMRMLSliderWidget(_SceneFollower, ctkSliderWidget):
     quantity = stored(str, "quantity", "")
 
 
+class qMRMLSpinBox(QtWidgets.QDoubleSpinBox):
+    """Known by name alone, as Slicer's table of widgets for parameters asks for it."""
+
+
+class qMRMLRangeWidget(QtWidgets.QWidget):
+    """Known by name alone."""
+
+
 def install() -> None:
     """Put the widgets of this file into the module ``slicer``."""
     for name, value in list(globals().items()):

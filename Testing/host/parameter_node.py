@@ -50,6 +50,12 @@ class Parameter:
             return next(iter(self.type))
         return (typing.get_origin(self.type) or self.type)()
 
+    def refuse_union_without_none(self) -> None:
+        """Raise TypeError where Slicer's does: None, the first value of nodes, fits no member."""
+        members = typing.get_args(self.type)
+        if len(members) > 1 and self.node_types and type(None) not in members:
+            raise TypeError(f"Unable to write value 'None' of type '{type(None)}' ({self.name})")
+
     def check(self, value: object) -> None:
         """Raise TypeError or ValueError unless `value` may be kept."""
         if self.node_types:
@@ -68,10 +74,8 @@ class Parameter:
         """Check `value` and put it into `node`."""
         self.check(value)
         if self.node_types:
-            modified = node.StartModify()
             node.SetParameter(self.name, "")  # says that it was set, as None is a value too
             node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
-            node.EndModify(modified)
         elif _is_enum(self.type):
             node.SetParameter(self.name, value.name)
         elif typing.get_origin(self.type) or self.type in (list, dict, tuple):
@@ -125,6 +129,7 @@ class _Wrapper:
         self._bindings: dict[int, list[tuple[str, object]]] = {}
         self._updating_widgets = False
         for parameter in self.allParameters.values():
+            parameter.refuse_union_without_none()
             parameter.read(parameterNode)
 
     def _parameter(self, name: str) -> Parameter:

@@ -46,8 +46,57 @@ def install() -> types.ModuleType:
         for name in dir(module):
             if name in _NAMES or re.match(r"Q[A-Z]", name):
                 setattr(qt, name, getattr(module, name))
+    qt.QProcess = QProcess
     sys.modules["qt"] = qt
     return qt
+
+
+_SPARED: list[object] = []
+
+
+class QProcess(QtCore.QProcess):
+    """Tells of a deletion that would crash in PythonQt on Qt 5.15.
+
+    PythonQt deletes an object that it owns with the last reference to it, at once. Within the
+    object's own ``errorOccurred`` Qt 5.15 goes on using it after that, which Qt 6 does not. And a
+    program that is not there is told later by Qt 5.15, within ``start`` by Qt 6.
+    """
+
+    def __init__(self, parent: QtCore.QObject | None = None):
+        super().__init__(parent)
+        self._state = types.SimpleNamespace(telling=0, starting=False)
+
+    def start(self, *arguments: object) -> None:
+        self._state.starting = True
+        super().start(*arguments)
+        self._state.starting = False
+
+    def deleteLater(self) -> None:
+        """Ask for the end without taking the object from Python, which PySide6 would do."""
+        QtCore.QMetaObject.invokeMethod(self, "deleteLater", QtCore.Qt.QueuedConnection)
+
+    def __del__(self) -> None:
+        if self._state.telling:
+            _SPARED.append(self)  # or the tests would end here
+            error = RuntimeError("a QProcess went in its own errorOccurred: Slicer crashes there")
+            sys.excepthook(type(error), error, None)
+
+
+def _guarded(process: QProcess, slot: Callable) -> Callable:
+    """Return a slot of ``errorOccurred`` that notes while it runs; it must not keep the process."""
+    state = process._state
+
+    def call(*arguments: object) -> None:
+        if state.starting:
+            QtCore.QTimer.singleShot(0, lambda: call(*arguments))
+            return
+        state.telling += 1
+        try:
+            slot(*arguments)
+        finally:
+            state.telling -= 1
+
+    return call
 
 
 def _qobject_classes() -> Iterator[type]:
@@ -126,7 +175,8 @@ def _with_named_signals(original: Callable) -> Callable:
 
 def _connect(self: QtCore.QObject, original: Callable, *args: object) -> object:
     if len(args) == 2 and isinstance(args[0], str) and callable(args[1]):
-        _signal(self, args[0]).connect(args[1])
+        told = args[0].startswith("errorOccurred") and isinstance(self, QProcess)
+        _signal(self, args[0]).connect(_guarded(self, args[1]) if told else args[1])
         return True
     return original(*args)  # PySide6 calls it itself, with the object in front
 

@@ -19,6 +19,7 @@ import qt
 import slicer
 import slicer.util
 
+from . import packaging
 from .mrml_widgets import qMRMLWidget
 
 
@@ -75,12 +76,6 @@ class ScriptedLoadableModuleWidget:
 
     def cleanup(self) -> None:
         """Called before the module goes."""
-
-    def enter(self) -> None:
-        """Called when the module is shown."""
-
-    def exit(self) -> None:
-        """Called when another module is shown."""
 
     def _onModuleAboutToBeUnloaded(self, name: str) -> None:
         if name == self.moduleName:
@@ -213,11 +208,15 @@ class ModulePanel(qMRMLWidget):
 
     def enter(self) -> None:
         self._entered = True
-        self._widget.enter()
+        self._call("enter")
 
     def exit(self) -> None:
         self._entered = False
-        self._widget.exit()
+        self._call("exit")
+
+    def _call(self, name: str) -> None:
+        """Call a method of the module's widget; like Slicer, which does without those it lacks."""
+        getattr(self._widget, name, lambda: None)()
 
 
 class SampleDataLogic:
@@ -238,15 +237,19 @@ class SampleDataLogic:
 
 
 def install() -> None:
-    """Register the modules that scripted modules import from Slicer."""
-    names = ("", "Widget", "Logic", "Test")
-    bases = {f"ScriptedLoadableModule{n}": globals()[f"ScriptedLoadableModule{n}"] for n in names}
-    _register("slicer.ScriptedLoadableModule", __all__=list(bases), **bases)
-    _register("slicer.i18n", tr=lambda text: text, translate=lambda context, text: text)
-    _register("slicer.packaging", pip_ensure=lambda *a, **k: None, load_requirements=_lines)
+    """Register what scripted modules import beside Slicer's Python layer."""
     _register("SampleData", SampleDataLogic=SampleDataLogic)
     slicer.qSlicerScriptedLoadableModule = ModuleParent
     slicer.qSlicerScriptedLoadableModuleWidget = ModulePanel
+
+
+def install_bases() -> None:
+    """Register the imitation of Slicer's Python layer, where no checkout of it is at hand."""
+    names = ("", "Widget", "Logic", "Test")
+    bases = {f"ScriptedLoadableModule{n}": globals()[f"ScriptedLoadableModule{n}"] for n in names}
+    _register("slicer.ScriptedLoadableModule", __all__=list(bases), **bases)
+    _register("slicer.i18n", tr=_translated, translate=slicer.app.translate)
+    _register("slicer.packaging", **_public(packaging))
 
 
 def _register(name: str, **members: object) -> None:
@@ -257,9 +260,13 @@ def _register(name: str, **members: object) -> None:
         setattr(slicer, name.removeprefix("slicer."), module)
 
 
-def _lines(path: str) -> list[str]:
-    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+def _translated(text: str) -> str:
+    """Return a text as it is, after a translator of the test (``host.translate``)."""
+    return slicer.app.translate("", text)
+
+
+def _public(module: types.ModuleType) -> dict[str, object]:
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
 
 def load(path: str | Path) -> types.ModuleType:

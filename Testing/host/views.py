@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
-from PySide6 import QtGui
+from PySide6 import QtCore, QtGui
 from vtk.util.numpy_support import vtk_to_numpy
 
 _DISPLAYABLE_MANAGERS = (
@@ -25,6 +25,8 @@ _DISPLAYABLE_MANAGERS = (
     "vtkMRMLColorLegendDisplayableManager",
     "vtkMRMLMarkupsDisplayableManager",
 )
+_VIEWPORT = (1080, 620)  # of all views together, beside a panel on a screen of 1920 x 1080
+_BAR = 24
 _GAP = 4  # pixels between views in a picture
 
 
@@ -129,7 +131,9 @@ class SliceWidget:
         self._logic.SetMRMLScene(node.GetScene())
         self._logic.SetSliceNode(node)
         application_logic.GetSliceLogics().AddItem(self._logic)
-        self._logic.ResizeSliceNode(*size)
+        self._wanted: tuple[int, int] | None = None
+        self._size = tuple(node.GetDimensions()[:2])  # until Qt has laid the view out
+        self.resize_later(*size)
 
     def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
         return self._node
@@ -146,11 +150,20 @@ class SliceWidget:
             self._view.resize(*self._size)
         return self._view
 
+    def resize_later(self, width: int, height: int) -> None:
+        """Take a size as Qt gives it: not before the application is idle."""
+        self._wanted = (width, height)
+        QtCore.QTimer.singleShot(0, self._take_size)
+
+    def _take_size(self) -> None:
+        if self._wanted not in (None, self._size):
+            self.resize(*self._wanted)
+
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToBackground(*self._size)
 
     def resize(self, width: int, height: int) -> None:
-        self._size = (width, height)
+        self._size = self._wanted = (width, height)
         self._logic.ResizeSliceNode(width, height)
         if self._view is not None:
             self._view.resize(width, height)
@@ -167,7 +180,7 @@ class LayoutManager:
     def __init__(self, scene: slicer.vtkMRMLScene, application_logic: object):
         self._application_logic = application_logic
         self._widgets: dict[str, SliceWidget] = {}
-        self._size = (360, 300)
+        self._size: tuple[int, int] | None = None
         application_logic.SetSliceLogics(vtk.vtkCollection())
         application_logic.SetViewLogics(vtk.vtkCollection())
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
@@ -194,13 +207,25 @@ class LayoutManager:
 
     def _follow(self) -> None:
         """Make widgets for the slice nodes that the present layout has."""
+        sizes = {} if self._size else self._sizes()
         views = self._logic.GetViewNodes()
         for node in (views.GetItemAsObject(i) for i in range(views.GetNumberOfItems())):
             name = node.GetLayoutName()
             known = self._widgets.get(name)
-            if not node.IsA("vtkMRMLSliceNode") or (known and known.mrmlSliceNode() is node):
+            if not node.IsA("vtkMRMLSliceNode"):
                 continue
-            self._widgets[name] = SliceWidget(node, self._application_logic, self._size)
+            size = self._size or sizes.get(name, _VIEWPORT)
+            if known is not None and known.mrmlSliceNode() is node:
+                known.resize_later(*size)
+            else:
+                self._widgets[name] = SliceWidget(node, self._application_logic, size)
+
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        """Return the size that the present layout has for each view; a view has a bar on top."""
+        description = self._logic.GetLayoutNode().GetCurrentLayoutDescription()
+        if not description:
+            return {}  # a layout that is not known shows nothing
+        return _shares(ElementTree.fromstring(description), *_VIEWPORT)
 
     def sliceViewNames(self) -> tuple[str, ...]:
         self._follow()
@@ -221,7 +246,7 @@ class LayoutManager:
         """There are no 3D views."""
 
     def resizeViews(self, width: int, height: int) -> None:
-        """Set the size of all slice views, in pixels (not in Slicer)."""
+        """Set the size of all slice views, in pixels, in every layout (not in Slicer)."""
         self._size = (width, height)
         for widget in self._widgets.values():
             widget.resize(width, height)
@@ -253,6 +278,23 @@ class LayoutManager:
         """Write `picture()` to an image file (not in Slicer)."""
         if not self.grab().save(str(path)):
             raise OSError(f"cannot write {path}")
+
+
+def _shares(layout: ElementTree.Element, width: int, height: int) -> dict[str, tuple[int, int]]:
+    """Share a place among the views below a <layout> element."""
+    items = layout.findall("item")
+    if layout.get("type", "horizontal") == "horizontal":
+        width //= max(1, len(items))
+    else:
+        height //= max(1, len(items))
+    sizes = {}
+    for item in items:
+        inner, view = item.find("layout"), item.find("view")
+        if inner is not None:
+            sizes |= _shares(inner, width, height)
+        elif view is not None:
+            sizes[view.get("singletontag")] = (width, height - _BAR)
+    return sizes
 
 
 def _pixmap(pixels: np.ndarray) -> QtGui.QPixmap:

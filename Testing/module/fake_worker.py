@@ -115,4 +115,5 @@ def memory() -> None:
 
 
 if __name__ == "__main__":
+    say(stage="start", done=0, of=1, eta_s=None, pid=os.getpid())
     globals()[os.environ["FAKE_WORKER"]]()

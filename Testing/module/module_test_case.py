@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+import module_paths  # noqa: F401 - before small_result
 import numpy as np
 import qt
 import slicer
-from QSMSeparationPanel import worker
+from QSMSeparationPanel import packages, sample_data, session, worker
 from small_result import GEOMETRY, ball, lesion_labels, small_result, write_small_result
 
 from QSMSeparationLib.mrml.colors import remove_unused
@@ -68,10 +69,21 @@ class Stopwatch:
 
 
 class ModuleTestCase(unittest.TestCase):
-    """Has the panel (``self.widget``, ``self.ui``), its parameters, and a temporary folder."""
+    """Has the panel (``self.widget``, ``self.ui``), its parameters, and a temporary folder.
+
+    No test installs a package: all are taken to be there, unless a test says otherwise.
+    """
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear(False)
+        self.start_patch(mock.patch.object(session, "GROUP", "QSMSeparationTest"))
+        session.forget()
+        self.addCleanup(session.forget)
+        self.start_patch(mock.patch.object(packages, "ensure_packages", return_value=""))
+        self.start_patch(mock.patch.object(sample_data, "ensure_packages", return_value=""))
+        self.start_patch(
+            mock.patch.object(slicer.packaging, "pip_install", self._refuse_to_install)
+        )
         remove_unused(slicer.mrmlScene)
         hierarchy(slicer.mrmlScene)
         temporary = tempfile.TemporaryDirectory()
@@ -95,6 +107,24 @@ class ModuleTestCase(unittest.TestCase):
         self.panel.deleteLater()
         slicer.app.processEvents()
         slicer.mrmlScene.Clear(False)
+
+    def start_patch(self, patch) -> object:
+        """Patch until the end of the test."""
+        self.addCleanup(patch.stop)
+        return patch.start()
+
+    def _refuse_to_install(self, *arguments: object, **_options: object) -> None:
+        raise AssertionError(f"a test installs {arguments}")
+
+    def choose_path(self, edit, path: object) -> None:
+        """Type a path and wait until the panel has taken it."""
+        edit.currentPath = str(path)
+        self.take_paths()
+
+    def take_paths(self) -> None:
+        """Wait until the panel has taken what was typed."""
+        typing = self.widget._controls._typing
+        self.assertTrue(wait_for(lambda: not typing.active, 5))
 
     @property
     def parameters(self):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import types
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+import qt
 import slicer
 from module_test_case import ModuleTestCase
 from QSMSeparationPanel import packages
 
 
 class FakePyTorch(types.ModuleType):
-    """The module of the extension PyTorch, which asks the user itself."""
+    """The module of the extension PyTorch."""
 
-    def __init__(self, agrees: bool, installed: dict[str, str]) -> None:
+    def __init__(self, installed: dict[str, str], meanwhile: Callable[[], None]) -> None:
         super().__init__("PyTorchUtils")
         self.calls: list[dict] = []
         owner = self
@@ -25,22 +26,42 @@ class FakePyTorch(types.ModuleType):
         class PyTorchUtilsLogic:
             def installTorch(self, **options: object) -> object:
                 owner.calls.append(options)
-                if agrees:
-                    installed["torch"] = "2.8.0+cu128"
-                return types.SimpleNamespace() if agrees else None
+                meanwhile()
+                installed["torch"] = "2.8.0+cu128"
+                return types.SimpleNamespace()
 
         self.PyTorchUtilsLogic = PyTorchUtilsLogic
 
 
+BUNDLED = {"numpy": "2.4.6", "scipy": "1.17.1", "SimpleITK": "2.5.5", "pydicom": "3.0.2"}
+
+
 class PackagesTest(ModuleTestCase):
-    def given(self, installed: dict[str, str], extension: types.ModuleType | None = None) -> None:
+    def setUp(self):
+        self.ensure_packages = packages.ensure_packages  # before the base class hides it
+        super().setUp()
+        self.start_patch(mock.patch.object(packages, "ensure_packages", self.ensure_packages))
+        self.answers: list[bool] = []
+        self.questions: list[str] = []
+        for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay"):
+            self.start_patch(mock.patch.object(slicer.util, name, self._answer))
+        self.restart = self.start_patch(mock.patch.object(slicer.util, "restart"))
+        self.pip = self.start_patch(mock.patch.object(slicer.packaging, "pip_ensure"))
+        self.start_patch(mock.patch.object(type(slicer.app), "testingEnabled", return_value=False))
+
+    def _answer(self, text: str, *_titles: str) -> bool:
+        self.questions.append(text)
+        return self.answers.pop(0)
+
+    def given(
+        self, meanwhile: Callable[[], None] = lambda: None, extension: bool = True, **packages_: str
+    ):
         """Pretend that these packages are installed, and the extension is there or not."""
-        for patch in (
-            mock.patch.object(packages, "version_of", lambda name: installed.get(name, "")),
-            mock.patch.dict(sys.modules, {"PyTorchUtils": extension}),
-        ):
-            patch.start()
-            self.addCleanup(patch.stop)
+        self.installed = BUNDLED | {name.replace("_", "-"): v for name, v in packages_.items()}
+        self.extension = FakePyTorch(self.installed, meanwhile) if extension else None
+        look = lambda name: self.installed.get(name, "")  # noqa: E731
+        self.start_patch(mock.patch.object(packages, "version_of", look))
+        self.start_patch(mock.patch.dict(sys.modules, {"PyTorchUtils": self.extension}))
 
     def press_and_read(self) -> str:
         self.choose_maps()
@@ -53,83 +74,121 @@ class PackagesTest(ModuleTestCase):
         return self.ui.stageLabel.text
 
     def test_declined_installation_is_a_clear_message(self):
-        extension = FakePyTorch(agrees=False, installed={})
-        self.given({"scikit-image": "0.25"}, extension)
-        self.assertIn("PyTorch was not installed, so nothing was computed", self.press_and_read())
-        self.assertEqual(
-            extension.calls, [{"askConfirmation": True, "torchVersionRequirement": ">=2.4"}]
-        )
+        self.given()
+        self.answers = [False]
+        self.assertIn("PyTorch, scikit-image was not installed, so nothing", self.press_and_read())
+        self.assertIn("PyTorch, scikit-image must be downloaded", self.questions[0])
+        self.assertEqual(self.extension.calls, [])
+        self.pip.assert_not_called()
         self.assertTrue(self.ui.applyButton.enabled, "one can think again")
 
     def test_missing_extension_is_named(self):
-        self.given({"scikit-image": "0.25"})
+        self.given(extension=False, scikit_image="0.25")
         self.assertIn("install the extension 'PyTorch'", self.press_and_read())
 
     def test_old_torch_is_named_with_its_version(self):
-        self.given({"torch": "1.13.1", "scikit-image": "0.25"}, FakePyTorch(True, {}))
+        self.given(torch="1.13.1", scikit_image="0.25")
         self.assertIn("PyTorch 1.13.1 is too old", self.press_and_read())
 
-    def test_installation_that_fails_is_told(self):
-        extension = FakePyTorch(agrees=True, installed={})
-        extension.PyTorchUtilsLogic.installTorch = mock.Mock(side_effect=OSError("no network"))
-        self.given({"scikit-image": "0.25"}, extension)
-        self.assertIn("torch could not be installed: no network", self.press_and_read())
+    def test_packages_of_an_older_application_are_named_and_not_replaced(self):
+        self.given(torch="2.8.0", scikit_image="0.25")
+        self.installed["pydicom"] = "2.4.4"
+        self.assertIn("pydicom 2.4.4 of this application is too old", self.press_and_read())
+        self.assertEqual(self.questions, [])
 
-    def test_agreed_installation_lets_the_run_start(self):
-        installed = {"scikit-image": "0.25"}
-        self.given(installed, FakePyTorch(agrees=True, installed=installed))
+    def test_installation_that_fails_is_told(self):
+        def fail() -> None:
+            raise OSError("no network")
+
+        self.given(fail, scikit_image="0.25")
+        self.answers = [True]
+        self.assertIn("PyTorch could not be installed: no network", self.press_and_read())
+
+    def test_while_pytorch_is_installed_the_panel_says_so_and_starts_nothing(self):
+        seen: list[tuple] = []
+
+        def look() -> None:  # pip's output lets the application take clicks
+            slicer.app.processEvents()
+            self.ui.applyButton.click()
+            seen.append((self.ui.applyButton.enabled, self.ui.stageLabel.text, self.logic.running))
+            cursor = qt.QApplication.overrideCursor()
+            seen.append(cursor is not None and cursor.shape() == qt.Qt.WaitCursor)
+
+        self.given(look, scikit_image="0.25")
+        self.answers = [True]
         self.choose_maps()
         self.use_worker("result")
         self.press_separate()
-        self.assertTrue(self.logic.running)
+        [(enabled, text, running), waits] = seen
+        self.assertFalse(enabled)
+        self.assertIn("Installing PyTorch", text)
+        self.assertTrue(running)
+        self.assertTrue(waits)
+        self.assertEqual(
+            self.extension.calls, [{"askConfirmation": False, "torchVersionRequirement": ">=2.4"}]
+        )
         self.wait_for_end()
         self.assertEqual(self.errors, [])
+        self.assertIn("PyTorch 2.8.0+cu128", self.ui.versionsLabel.text)
 
-    def test_image_package_is_asked_for_too_and_may_be_declined(self):
-        self.given({"torch": "2.8.0"})
-        with mock.patch.object(
-            slicer.util, "confirmOkCancelDisplay", return_value=False
-        ) as question:
-            self.assertIn("scikit-image was not installed", self.press_and_read())
-        self.assertIn("Download and install it?", question.call_args[0][0])
+    def test_image_package_is_installed_without_touching_the_others(self):
+        self.given(torch="2.8.0")
+        held: list[str] = []
 
-    def test_image_package_is_installed_by_the_application(self):
-        installed = {"torch": "2.8.0"}
-        self.given(installed)
-        with (
-            mock.patch.object(slicer.util, "confirmOkCancelDisplay", return_value=True),
-            mock.patch.object(
-                slicer.util, "pip_install", side_effect=lambda _: installed.update({"scikit-image": "1"})
-            ) as install,
-        ):  # fmt: skip
-            self.assertEqual(packages.ensure_packages(), "")
-        install.assert_called_once_with("scikit-image>=0.22")
+        def install(wanted: list[str], constraints: str, **_options: object) -> None:
+            held.append(Path(constraints).read_text(encoding="utf-8"))
+            self.installed["scikit-image"] = "0.26.0"
+
+        self.pip.side_effect = install
+        self.answers = [True]
+        self.assertEqual(packages.ensure_packages(), "")
+        self.assertEqual(self.pip.call_args[0][0], ["scikit-image>=0.22"])
+        for line in ("numpy==2.4.6", "scipy==1.17.1", "pydicom==3.0.2"):
+            self.assertIn(line, held[0])
+
+    def test_a_package_that_was_replaced_while_in_use_asks_for_a_restart(self):
+        def replace() -> None:
+            self.installed["numpy"] = "2.5.0"
+
+        self.given(replace, scikit_image="0.25")
+        self.answers = [True, True]
+        self.assertIn("numpy was replaced while in use: restart", self.press_and_read())
+        self.restart.assert_called_once_with()
+
+    def test_in_testing_mode_nothing_is_asked_or_installed(self):
+        self.given()
+        self.start_patch(mock.patch.object(type(slicer.app), "testingEnabled", return_value=True))
+        self.assertIn("tests install nothing", self.press_and_read())
+        self.assertEqual((self.questions, self.extension.calls), ([], []))
+        self.pip.assert_not_called()
 
     def test_nothing_is_asked_when_all_is_there(self):
-        self.given({"torch": "2.4.0", "scikit-image": "0.22"})
-        with mock.patch.object(slicer.util, "confirmOkCancelDisplay") as question:
-            self.assertEqual(packages.ensure_packages(), "")
-        question.assert_not_called()
+        self.given(torch="2.4.0", scikit_image="0.22")
+        self.assertEqual(packages.ensure_packages(), "")
+        self.assertEqual(self.questions, [])
 
+    def test_versions_are_shown_and_what_is_missing(self):
+        self.given(scikit_image="0.25.2")
+        self.widget._controls._computer.show_versions()
+        text = self.ui.versionsLabel.text
+        for part in ("scikit-image 0.25.2", "PyTorch missing; Separate offers", "numpy 2.4.6"):
+            self.assertIn(part, text)
 
-class ImportTest(unittest.TestCase):
-    def test_neither_importing_nor_opening_the_module_imports_torch(self):
-        if "host" not in sys.modules:
-            self.skipTest("inside Slicer other modules may have imported torch")
-        module = Path(slicer.modules.qsmseparation.path)
-        testing = Path(__file__).parents[1]
-        code = (
-            f"import sys; sys.path.insert(0, {str(testing)!r})\n"
-            "import host; host.start()\n"
-            "def names(): return {n.split('.')[0] for n in sys.modules}\n"
-            f"host.load_module({str(module)!r})\n"
-            "print(names() & {'QSMSeparationLib', 'QSMSeparationPanel', 'torch', 'skimage'})\n"
-            "host.open_module('QSMSeparation')\n"
-            "print(names() & {'torch', 'skimage'})\n"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(done.stdout.split(), ["set()", "set()"])
+    def test_macs_with_intel_processors_are_refused_at_once(self):
+        self.given(torch="2.8.0", scikit_image="0.25")
+        self.choose_maps()
+        self.start_patch(mock.patch.object(packages.platform, "machine", return_value="x86_64"))
+        self.start_patch(mock.patch.object(packages.sys, "platform", "darwin"))
+        self.widget._controls.update()
+        self.assertFalse(self.ui.applyButton.enabled)
+        self.assertIn("Macs with Intel processors", self.ui.reasonLabel.text)
+
+    def test_older_applications_are_refused_at_once(self):
+        self.choose_maps()
+        self.start_patch(mock.patch.object(packages, "LEAST_APPLICATION", (99, 1)))
+        self.widget._controls.update()
+        self.assertFalse(self.ui.applyButton.enabled)
+        self.assertIn("is too old; QSM Separation needs 99.1", self.ui.reasonLabel.text)
 
 
 if __name__ == "__main__":

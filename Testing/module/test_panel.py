@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
+import platform
 import unittest
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import qt
 import slicer
-from module_test_case import ModuleTestCase
+from module_test_case import ModuleTestCase, wait_for
+from QSMSeparationPanel import checks, computer, job, worker
 from QSMSeparationPanel.checks import Inputs, method_problem
 from QSMSeparationPanel.methods import chosen_methods
 from small_result import GEOMETRY, small_result
@@ -35,9 +39,9 @@ class BindingTest(ModuleTestCase):
         rows = [
             ("subject", "sub-12", lambda: ui.subjectEdit.text, lambda v: setattr(ui.subjectEdit, "text", v)),
             ("scanFolder", "/data/x", lambda: ui.scanFolderEdit.currentPath,
-             lambda v: setattr(ui.scanFolderEdit, "currentPath", v)),
+             lambda v: self.choose_path(ui.scanFolderEdit, v)),
             ("weightsFile", "/w.pt", lambda: ui.weightsEdit.currentPath,
-             lambda v: setattr(ui.weightsEdit, "currentPath", v)),
+             lambda v: self.choose_path(ui.weightsEdit, v)),
             ("keepIntermediate", True, lambda: ui.keepCheckBox.checked,
              lambda v: setattr(ui.keepCheckBox, "checked", v)),
         ]  # fmt: skip
@@ -117,6 +121,186 @@ class BindingTest(ModuleTestCase):
         slicer.mrmlScene.Clear(False)
         slicer.util.loadScene(path)
         self.assertEqual(self.parameters.subject, "sub-78")
+
+
+class PathsTest(ModuleTestCase):
+    def options(self) -> str:
+        return " ".join(self.logic._request(self.parameters).options)
+
+    def own_weights(self) -> Path:
+        path = self.folder / "own.pt"
+        path.write_bytes(b"weights")
+        self.choose_maps()
+        self.choose_path(self.ui.weightsEdit, path)
+        self.assertIn(f"--weights {path}", self.options())
+        return path
+
+    def test_emptied_weights_go_back_to_ours(self):
+        self.own_weights()
+        self.assertEqual(self.ui.weightsLabel.text, "Own weights: own.pt")
+        self.panel.show()
+        self.assertTrue(self.ui.weightsLabel.visible)
+        self.choose_path(self.ui.weightsEdit, "")
+        self.assertEqual(self.parameters.weightsFile, "")
+        self.assertNotIn("--weights", self.options())
+        self.assertFalse(self.ui.weightsLabel.visible)
+        self.parameters.drPara = 120.0  # the old path does not come back with another change
+        self.assertEqual(self.ui.weightsEdit.currentPath, "")
+
+    def test_half_typed_weights_stay_and_are_refused_not_ignored(self):
+        self.own_weights()
+        self.choose_path(self.ui.weightsEdit, "/data/own")
+        self.parameters.drPara = 120.0
+        self.assertEqual(self.ui.weightsEdit.currentPath, "/data/own")
+        self.ui.applyButton.click()
+        self.assertFalse(self.logic.running)
+        self.assertIn("there is no weights file /data/own", self.ui.stageLabel.text)
+
+    def test_an_emptied_folder_is_forgotten(self):
+        self.choose_path(self.ui.scanFolderEdit, self.folder)
+        self.assertEqual(self.parameters.scanFolder, str(self.folder))
+        self.choose_path(self.ui.scanFolderEdit, "")
+        self.assertEqual(self.parameters.scanFolder, "")
+        self.assertIn("choose the folder of a scan", self.ui.reasonLabel.text)
+
+    def test_paths_of_runs_can_be_chosen_again_but_are_not_chosen_by_themselves(self):
+        self.own_weights()
+        scan = self.folder / "scan"
+        (scan / "sub-01").mkdir(parents=True)
+        (scan / "sub-01" / "sub-01_echo-1_part-mag_MEGRE.nii.gz").write_bytes(b"")
+        self.parameters.inputKind = type(self.parameters.inputKind).SCAN
+        self.choose_path(self.ui.scanFolderEdit, scan)
+        self.use_worker("slow")
+        self.press_separate()
+        self.ui.cancelButton.click()
+        self.wait_for_end()
+        for key, path in (("ScanFolder", scan), ("Weights", self.folder / "own.pt")):
+            kept = qt.QSettings().value(f"ctkPathLineEdit/QSMSeparation/{key}")
+            self.assertEqual(kept if isinstance(kept, str) else kept[0], str(path))
+        slicer.mrmlScene.Clear(False)
+        panel = slicer.modules.qsmseparation.createNewWidgetRepresentation()
+        ui = panel.self().ui
+        self.assertEqual((ui.scanFolderEdit.currentPath, ui.weightsEdit.currentPath), ("", ""))
+        wait_for(lambda: False, 0.5)
+        self.assertEqual((self.parameters.scanFolder, self.parameters.weightsFile), ("", ""))
+        panel.self().cleanup()
+        panel.deleteLater()
+
+    def test_a_folder_is_looked_into_once_after_the_last_key(self):
+        looked = []
+        patch = mock.patch.object(
+            checks, "_look_into", side_effect=lambda p: looked.append(p) or checks._Found()
+        )
+        self.start_patch(patch)
+        folders = [self.folder / ("a" * n) for n in range(1, 6)]
+        for folder in folders:
+            folder.mkdir()
+            self.ui.scanFolderEdit.currentPath = str(folder)
+        self.take_paths()
+        self.assertEqual(looked, [folders[-1]])
+
+    def test_a_folder_that_is_no_scan_is_not_looked_through_to_its_end(self):
+        for number in range(40):
+            (self.folder / f"{number}.txt").write_bytes(b"")
+            (self.folder / f"folder {number}").mkdir()
+        self.start_patch(mock.patch.object(checks, "_MANY_ENTRIES", 20))
+        found = checks.inspect_folder(self.folder)
+        self.assertIn("holds too much to look through", found.problems[0])
+
+
+class SessionTest(ModuleTestCase):
+    def test_choices_of_a_run_are_there_in_the_next_session(self):
+        self.choose_maps()
+        self.use_worker("slow")
+        parameters = self.parameters
+        parameters.device, parameters.drPara, parameters.keepIntermediate = "cpu", 137.0, True
+        parameters.method, parameters.subject = "closed-form", "sub-09"
+        self.press_separate()
+        self.ui.cancelButton.click()
+        self.wait_for_end()
+        slicer.mrmlScene.Clear(False)  # as when the application begins
+        parameters = self.parameters
+        self.assertEqual((parameters.device, parameters.drPara), ("cpu", 137.0))
+        self.assertEqual((parameters.method, parameters.keepIntermediate), ("closed-form", True))
+        self.assertEqual((parameters.subject, parameters.weightsFile), ("", ""))
+
+    def test_choices_of_an_opened_scene_are_not_replaced(self):
+        qt.QSettings().setValue("QSMSeparationTest/drPara", "137.0")
+        self.parameters.drPara = 120.0
+        path = str(self.folder / "scene.mrml")
+        slicer.util.saveScene(path)
+        slicer.mrmlScene.Clear(False)
+        self.assertEqual(self.parameters.drPara, 137.0)
+        slicer.util.loadScene(path)
+        self.assertEqual(self.parameters.drPara, 120.0)
+
+    def test_a_kept_choice_that_is_not_allowed_any_more_is_left_out(self):
+        qt.QSettings().setValue("QSMSeparationTest/device", "abacus")
+        qt.QSettings().setValue("QSMSeparationTest/drPara", "much")
+        slicer.mrmlScene.Clear(False)
+        self.assertEqual((self.parameters.device, self.parameters.drPara), ("auto", 114.0))
+
+
+class ComputerTest(ModuleTestCase):
+    def show(self, gib: float | None, card: bool) -> str:
+        self.start_patch(mock.patch.object(computer, "available_gib", return_value=gib))
+        self.start_patch(mock.patch.object(computer, "uses_graphics_card", return_value=card))
+        self.panel.show()
+        self.widget._controls.update()
+        return self.ui.warningLabel.text if self.ui.warningLabel.visible else ""
+
+    def choose_field(self) -> None:
+        self.choose_maps()
+        field = self.add_map("field", small_result().maps["net"] * 0.1)
+        self.ui.fieldSelector.setCurrentNode(field)
+        self.ui.qsmSelector.setCurrentNode(None)
+
+    def test_without_a_graphics_card_slow_methods_are_named_and_faster_ones_offered(self):
+        self.choose_field()
+        self.assertEqual(self.parameters.inversion, "tv")
+        self.assertIn("Without a graphics card", self.show(16.0, card=False))
+        self.ui.fasterButton.click()
+        self.assertEqual(self.parameters.inversion, "tkd")
+        self.assertTrue(self.ui.applyButton.enabled, self.ui.reasonLabel.text)
+        self.assertEqual(self.show(16.0, card=False), "")
+
+    def test_with_a_graphics_card_and_memory_there_is_no_warning(self):
+        self.choose_field()
+        self.assertEqual(self.show(16.0, card=True), "")
+
+    def test_little_memory_is_told_and_an_unknown_one_is_not(self):
+        self.choose_maps()
+        self.assertIn("Only 1.5 GB of memory are free", self.show(1.5, card=True))
+        self.assertEqual(self.show(None, card=True), "")
+
+    def test_bug_report_says_versions_and_log_and_nobody(self):
+        self.ui.logTextEdit.appendPlainText(
+            f"sub-4711 in /home/{getpass.getuser()}/Patients/Doe^Jane/IM1: 'Doe MS lesions' failed: "
+            f"echo 3 of 5 on {platform.node()}; C:\\Users\\doe\\scan.nii"
+        )
+        self.ui.bugReportButton.click()
+        text = slicer.app.clipboard().text()
+        for part in ("QSMSeparation 0.", "Slicer 5.", "numpy 2", "echo 3 of 5", "sub-XX in PATH"):
+            self.assertIn(part, text)
+        for private in ("4711", "Doe", "doe", "Jane", "Patients", str(self.folder)):
+            self.assertNotIn(private, text)
+
+
+class WordsTest(ModuleTestCase):
+    def test_what_the_panel_says_goes_through_the_translation_of_the_application(self):
+        if not hasattr(slicer.app, "translator"):
+            self.skipTest("needs the test host, whose translator can be chosen")
+        self.start_patch(mock.patch.object(type(slicer.app), "translator", lambda app, t: f"<{t}>"))
+        ui = self.ui
+        self.widget._controls.update()
+        self.assertTrue(ui.reasonLabel.text.startswith("<Not ready: "), ui.reasonLabel.text)
+        ui.inputKindComboBox.currentIndex = 1
+        for text in (ui.inputsLabel.text, ui.lesionsLabel.text, ui.methodLabel.text):
+            self.assertRegex(text, "^(<|&lt;|<span[^>]*>&lt;)")
+        self.widget._controls.on_state(job.PREPARING)
+        self.assertEqual(ui.stageLabel.text, "<writing the inputs>")
+        self.widget._controls.on_end(worker.End("cancelled", ""), [])
+        self.assertEqual(ui.stageLabel.text, "<cancelled; nothing was kept>")
 
 
 class ReadyTest(ModuleTestCase):
@@ -199,12 +383,12 @@ class ReadyTest(ModuleTestCase):
             path.parent.mkdir(parents=True)
             path.write_bytes(b"")
         self.assertIn("choose the folder", self.reason())
-        self.ui.scanFolderEdit.currentPath = str(self.folder / "nowhere")
+        self.choose_path(self.ui.scanFolderEdit, self.folder / "nowhere")
         self.assertIn("there is no folder", self.reason())
-        self.ui.scanFolderEdit.currentPath = str(bids)
+        self.choose_path(self.ui.scanFolderEdit, bids)
         self.assertTrue(self.ui.applyButton.enabled)
         self.assertIn("without a spin echo R2' is not measured", self.ui.inputsLabel.text)
-        self.ui.scanFolderEdit.currentPath = str(dicom)
+        self.choose_path(self.ui.scanFolderEdit, dicom)
         self.assertTrue(self.ui.applyButton.enabled)
         self.assertIn("DICOM: 1 files", self.ui.inputsLabel.text)
 

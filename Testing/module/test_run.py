@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import unittest
 from unittest import mock
 
 import numpy as np
+import qt
 import slicer
 from module_test_case import ModuleTestCase, wait_for
 from QSMSeparationPanel import job, worker
 from small_result import small_result
 
+from QSMSeparationLib.mrml import layouts
 from QSMSeparationLib.mrml.runs import find_runs
 
 CANCEL_S = 2.0
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process is there; one that waits to be reaped is not."""
+    if sys.platform == "win32":
+        listed = subprocess.run(
+            ["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True
+        )
+        return str(pid) in listed.stdout
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return listed.stdout.strip()[:1] not in ("", "Z")
 
 
 class RunTest(ModuleTestCase):
@@ -53,6 +68,39 @@ class RunTest(ModuleTestCase):
         self.assertIn("a note of the worker", self.ui.logTextEdit.plainText)
         self.assertEqual(self.ui.runComboBox.currentText, run.title)
         self.assert_no_files_left()
+
+    def test_one_bar_and_one_time_left_for_the_whole_run(self):
+        show = self.widget._controls.on_step
+        bar = self.ui.progressBar
+        show(worker.Step("inversion: tv", 1, 10, 45.0, 0.5, 90.0))
+        self.assertEqual((bar.value, bar.maximum), (500, 1000))
+        self.assertEqual(self.ui.stageLabel.text, "inversion: tv, about 1 min 30 s left")
+        show(worker.Step("separation: any", 0, 10, None, 0.6, None))
+        self.assertEqual((bar.value, self.ui.stageLabel.text), (600, "separation: any"))
+
+    def test_sections_can_be_folded_while_it_runs(self):
+        self.begin("slow")
+        ui = self.ui
+        for section in (ui.scanButton, ui.lesionsButton, ui.methodButton, ui.advancedGroup):
+            self.assertTrue(section.enabled)
+        for widget in (ui.qsmSelector, ui.lesionsSelector, ui.methodComboBox, ui.keepCheckBox):
+            self.assertFalse(widget.isEnabled())
+        ui.cancelButton.click()
+        self.wait_for_end()
+        self.assertTrue(ui.qsmSelector.isEnabled())
+        self.assertFalse(ui.inversionComboBox.isEnabled(), "there is no field to invert")
+
+    def test_views_stay_while_another_module_is_used(self):
+        manager = slicer.app.layoutManager()
+        manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+        self.begin("result")
+        self.panel.exit()
+        self.wait_for_end()
+        wait_for(lambda: False, 0.1)
+        one_up = slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+        self.assertEqual(manager.layout, one_up)
+        self.panel.enter()
+        self.assertEqual(layouts.current(manager).name, "row")
 
     def test_stage_and_time_left_are_shown_and_the_window_stays_alive(self):
         self.choose_maps()
@@ -111,6 +159,18 @@ class RunTest(ModuleTestCase):
         self.assertLess(self.cancel(lambda: "fake" in self.ui.stageLabel.text), CANCEL_S)
         self.assert_nothing_left()
 
+    def test_cancel_ends_the_process_that_computes_below_its_launcher(self):
+        self.begin("deaf")
+        self.assertTrue(wait_for(lambda: "fake" in self.ui.stageLabel.text))
+        pid = self.logic._job._worker.pid
+        self.assertTrue(is_running(pid))
+        start = time.monotonic()
+        self.ui.cancelButton.click()
+        self.assertTrue(wait_for(lambda: not is_running(pid), CANCEL_S), "it computes on")
+        self.wait_for_end()
+        self.assertLess(time.monotonic() - start, CANCEL_S)
+        self.assert_nothing_left()
+
     def test_cancel_while_results_are_loaded(self):
         self.begin("result")
         reached = lambda: self.state() == job.LOADING and self.node_ids() != self.before  # noqa: E731
@@ -127,6 +187,8 @@ class RunTest(ModuleTestCase):
 
     def test_worker_that_is_killed(self):
         self.assertIn("ended from outside or crashed", self.failure("killed"))
+        self.assertIn("often the memory was used up", self.errors[0])
+        self.assertNotIn("Report the problem", self.errors[0])  # of the launcher
 
     def test_worker_that_prints_garbage(self):
         self.assertIn("ended without a result", self.failure("garbage"))
@@ -203,6 +265,16 @@ class RunTest(ModuleTestCase):
         self.use_worker("result")
         [run] = self.logic.separate(self.parameters)
         self.assertIn("chi_dia", run.nodes())
+
+    def test_scripts_that_wait_leave_the_processor_to_the_worker(self):
+        self.choose_maps()
+        self.use_worker("slow")
+        qt.QTimer.singleShot(1500, self.logic.cancel)
+        computed, start = time.thread_time(), time.monotonic()
+        with self.assertRaisesRegex(RuntimeError, "cancelled"):
+            self.logic.separate(self.parameters)
+        computed, waited = time.thread_time() - computed, time.monotonic() - start
+        self.assertLess(computed, 0.5 * waited)
 
     def test_scripts_get_the_reason_of_a_failure(self):
         self.choose_maps()

@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+import qt
 import SampleData
 import slicer
 from module_test_case import ModuleTestCase
@@ -48,6 +49,24 @@ class SampleDataTest(ModuleTestCase):
         self.assertEqual(self.ui.scanFolderEdit.currentPath, str(self.cache))
         self.assertIs(self.ui.lesionsSelector.currentNode(), lesions)
         self.assertTrue(self.ui.applyButton.enabled, self.ui.reasonLabel.text)
+
+    def test_a_second_click_while_it_is_made_does_not_disturb_the_first(self):
+        self.use_worker("head")
+        seen: list[object] = []
+
+        def click_again() -> None:
+            seen.append(self.download())
+
+        qt.QTimer.singleShot(1, click_again)
+        self.assertEqual(len(self.download()), 2)
+        self.assertEqual(seen, [[]])
+        self.assertIn("is being made", self.errors[0])
+
+    def test_quitting_the_application_ends_it(self):
+        self.use_worker("slow")
+        qt.QTimer.singleShot(300, slicer.app.aboutToQuit.emit)
+        self.assertEqual(self.download(), [])
+        self.assertIn("could not be made: cancelled", self.errors[0])
 
     def test_it_is_made_once(self):
         self.use_worker("head")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unittest
+from unittest import mock
 
 import numpy as np
 import slicer
 from scene_test_case import SceneTestCase
 from small_result import CENTRES, GEOMETRY
 
+from QSMSeparationLib.lesions.classes import CLASSES, class_rgb
 from QSMSeparationLib.mrml import layouts, windows
 from QSMSeparationLib.mrml.legends import relabel_legends
 from QSMSeparationLib.mrml.lesions import outlines_of
@@ -51,6 +53,39 @@ class LayoutsTest(SceneTestCase):
         for tag in ("QSMPara", "QSMDia"):
             offset = self.manager.sliceWidget(tag).sliceLogic().GetSliceOffset()
             self.assertAlmostEqual(offset, logic.GetSliceOffset(), 3)
+
+    def test_the_whole_head_is_in_each_view_at_once(self):
+        bounds = [0.0] * 6
+        self.run_.node("chi_para").GetSliceBounds(bounds, None)
+        for name in ("row", "four", "fade", "row"):
+            slicer.app.processEvents()
+            layouts.show(self.manager, self.run_, name)
+            slicer.app.processEvents()  # views of a new layout get their size now, at the latest
+            for view in layouts.layout(name).views:
+                widget = self.manager.sliceWidget(view.tag)
+                node, logic = widget.mrmlSliceNode(), widget.sliceLogic()
+                volume = logic.GetBackgroundLayer().GetVolumeNode()
+                logic.GetVolumeSliceDimensions(volume, size := [0.0] * 3, [0.0] * 3)
+                for shown, wanted in zip(node.GetFieldOfView()[:2], size, strict=False):
+                    self.assertGreaterEqual(shown, wanted - 0.1, (name, view.tag))
+
+    def test_the_cursor_has_the_color_of_no_outline(self):
+        layouts.show(self.manager, self.run_, "row")
+        cursor = self.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairColor()
+        for name in CLASSES:
+            distance = np.linalg.norm(np.subtract(cursor, class_rgb(name)))
+            self.assertGreater(distance, 0.4, name)
+
+    def test_a_scene_that_was_opened_before_the_layouts_were_known_gets_its_views(self):
+        node = self.manager.layoutLogic().GetLayoutNode()
+        before = {one.number: node.GetLayoutDescription(one.number) for one in layouts.LAYOUTS}
+        missing = layouts.Layout("later", "later", 7499, layouts.layout("row").rows)
+        node.SetViewArrangement(missing.number)
+        self.assertFalse(node.GetCurrentLayoutDescription())
+        with mock.patch.object(layouts, "LAYOUTS", (missing,)):
+            layouts.register(self.manager)
+        self.assertTrue(node.GetCurrentLayoutDescription())
+        self.assertTrue(all(before.values()))
 
     def test_fourth_view_shows_r2star_or_what_the_user_chose(self):
         layouts.show(self.manager, self.run_, "four")

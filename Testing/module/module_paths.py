@@ -1,0 +1,9 @@
+"""Lets the tests of the module find the small result of the tests of nodes.
+
+Slicer adds only this folder for its test driver, and pytest's conftest.py is not read there.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "mrml"))
