@@ -68,7 +68,8 @@ class Quantity:
     title : str
         Heading on pages and in pictures.
     plain_title : str
-        The same in ASCII, for views whose fonts have no Greek letters.
+        The same in ASCII, for views whose fonts have no Greek letters; without bars, which VTK
+        reads as columns.
     description : str
         For the sidecar.
     shown_unit : str
@@ -153,7 +154,7 @@ _ROWS = (
         plausible=Plausible(0.0, 1.0, "chi+ in ppm (divide ppb by 1000)"), code=_CHI,
     ),
     Quantity(
-        "chi_dia", "ppm", "desc-diamagnetic_Chimap", "|χ−|", "|chi-|",
+        "chi_dia", "ppm", "desc-diamagnetic_Chimap", "|χ−|", "abs chi-",
         "diamagnetic susceptibility, chi- <= 0", shown_unit="ppb", scale=-_PPM_TO_PPB,
         window=(0, 100), wide=(0, 150), narrow=(0, 60), span=(0, 150), column="dia",
         plausible=Plausible(0.0, 1.0, "chi- in ppm (divide ppb by 1000)"), code=_CHI,

@@ -6,6 +6,7 @@ own renderer, as the application's Data Probe draws its ruler, so that pictures 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import vtk
 
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.mrml import marks
-from QSMSeparationLib.mrml.runs import Run
 from QSMSeparationLib.mrml.volumes import sidecar_of, title
 
 RESEARCH = "Research use only"
@@ -45,28 +45,26 @@ def edge_letters(node: slicer.vtkMRMLSliceNode) -> dict[str, str]:
     }
 
 
-def heading(run: Run, role: str) -> str:
-    """Return what stands in the corner of a view: subject, date, map."""
-    first = run.node("chi_para")
-    subject = first.GetName().split(" ")[0] if first is not None else ""
-    lines = [" ".join(part for part in (subject, date_of(run)) if part)]
-    node = run.node(role)
-    if node is not None and role in MAPS:
-        bright = ": bright = more" if role == "chi_dia" else ""
-        lines.append(f"{title(role, sidecar_of(node))}{bright}")
-    return "\n".join(line for line in lines if line)
+def heading(volume: slicer.vtkMRMLVolumeNode) -> str:
+    """Return what stands in the corner of a view: subject, date and map, or the volume's name."""
+    role = marks.role_of(volume)
+    if role not in MAPS:
+        return volume.GetName()
+    subject = volume.GetName().split(" ")[0]
+    bright = ": bright = more" if MAPS[role].scale < 0 else ""
+    first = " ".join(part for part in (subject, date_of(volume)) if part)
+    return f"{first}\n{title(role, sidecar_of(volume))}{bright}"
 
 
-def date_of(run: Run) -> str:
-    """Return the date of the scan as the scene or the sidecar knows it; empty when neither does."""
-    tree = marks.hierarchy(run.scene)
-    item = run.folder
+def date_of(volume: slicer.vtkMRMLVolumeNode) -> str:
+    """Return the date of a scan as its study or its sidecar knows it; empty when neither does."""
+    tree = marks.hierarchy(volume.GetScene())
+    item = tree.GetItemByDataNode(volume)
     while item and item != tree.GetSceneItemID():
         if date := tree.GetItemAttribute(item, _STUDY_DATE):
             return _readable(date)
         item = tree.GetItemParent(item)
-    first = run.node("chi_para")
-    return _readable(str(sidecar_of(first).get("AcquisitionDate", ""))) if first else ""
+    return _readable(str(sidecar_of(volume).get("AcquisitionDate", "")))
 
 
 def _readable(date: str) -> str:
@@ -74,29 +72,21 @@ def _readable(date: str) -> str:
 
 
 class Annotations:
-    """The texts of the views that show a run.
-
-    They stay until :meth:`clear`; :meth:`show` renews them.
-    """
+    """The texts of slice views: they follow what a view shows and how it is turned."""
 
     def __init__(self) -> None:
         self._views: dict[str, _ViewTexts] = {}
 
-    def show(self, widgets: list[tuple[str, Any]], run: Run) -> None:
-        """Write into views.
-
-        Parameters
-        ----------
-        widgets : list of (str, qMRMLSliceWidget)
-            Every view with the role of its map; empty for a volume of the user.
-        run : Run
-            What they show.
-        """
-        self.clear()
-        for role, widget in widgets:
-            texts = _ViewTexts(widget)
-            texts.write(heading(run, role))
-            self._views[widget.mrmlSliceNode().GetID()] = texts
+    def show(self, widgets: Iterable[Any]) -> None:
+        """Write into slice widgets (qMRMLSliceWidget); texts that are there already stay."""
+        for widget in widgets:
+            key = widget.mrmlSliceNode().GetID()
+            known = self._views.get(key)
+            if known is None or known.view is not widget.sliceView():
+                if known is not None:
+                    known.remove()
+                self._views[key] = _ViewTexts(widget)
+            self._views[key].update()
 
     def clear(self) -> None:
         """Take all texts out of the views."""
@@ -109,12 +99,14 @@ class _ViewTexts:
     """The texts of one view."""
 
     def __init__(self, widget: Any) -> None:
-        self._view, self._node = widget.sliceView(), widget.mrmlSliceNode()
-        self._renderer = self._view.renderWindow().GetRenderers().GetFirstRenderer()
+        self.view = widget.sliceView()
+        self._node = widget.mrmlSliceNode()
+        self._composite = widget.sliceLogic().GetSliceCompositeNode()
+        self._renderer = self.view.renderWindow().GetRenderers().GetFirstRenderer()
         self._edges = {
             "left": _text(0.01, 0.5, "left", "center", _FONT_PX),
             "right": _text(0.99, 0.5, "right", "center", _FONT_PX),
-            "bottom": _text(0.5, 0.01, "center", "bottom", _FONT_PX),
+            "bottom": _text(0.5, 0.07, "center", "bottom", _FONT_PX),  # above the ruler
             "top": _text(0.5, 0.99, "center", "top", _FONT_PX),
         }
         self._heading = _text(0.01, 0.99, "left", "top", _FONT_PX)
@@ -123,27 +115,32 @@ class _ViewTexts:
         for actor in self._actors():
             self._renderer.AddViewProp(actor)
         event = vtk.vtkCommand.ModifiedEvent
-        self._tag = self._node.AddObserver(event, lambda *_: self._turn())
-        self._turn()
+        self._tags = [
+            (node, node.AddObserver(event, lambda *_: self.update()))
+            for node in (self._node, self._composite)
+        ]
 
     def _actors(self) -> list[vtk.vtkTextActor]:
         return [*self._edges.values(), self._heading, self._use]
 
-    def write(self, text: str) -> None:
-        """Write the heading."""
-        self._heading.SetInput(text)
-        self._view.scheduleRender()
+    def update(self) -> None:
+        """Write what the view shows now; nothing into one that shows nothing."""
+        scene = self._composite.GetScene()
+        identifier = self._composite.GetBackgroundVolumeID()
+        volume = scene.GetNodeByID(identifier) if scene is not None and identifier else None
+        for actor in self._actors():
+            actor.SetVisibility(volume is not None)
+        if volume is not None:
+            self._heading.SetInput(heading(volume))
+            for edge, letters in edge_letters(self._node).items():
+                self._edges[edge].SetInput(letters)
 
     def remove(self) -> None:
         """Take the texts out of the view."""
-        self._node.RemoveObserver(self._tag)
+        for node, tag in self._tags:
+            node.RemoveObserver(tag)
         for actor in self._actors():
             self._renderer.RemoveViewProp(actor)
-        self._view.scheduleRender()
-
-    def _turn(self) -> None:
-        for edge, letters in edge_letters(self._node).items():
-            self._edges[edge].SetInput(letters)
 
 
 def _text(x: float, y: float, across: str, up: str, size: int) -> vtk.vtkTextActor:

@@ -15,11 +15,13 @@ import slicer.util
 import vtk
 
 from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml.annotations import Annotations
 from QSMSeparationLib.mrml.legends import renew_legends
 from QSMSeparationLib.mrml.lesions import show_outlines
 from QSMSeparationLib.mrml.runs import Run, find_runs
 
 _GROUP = 74  # of views that are linked; no layout of the application uses it
+_ANNOTATIONS = Annotations()  # of all views of these layouts, which are the application's
 _MARGIN = 0.1  # a lesion nearer to the border of a view than this is moved to its centre
 
 
@@ -171,6 +173,7 @@ def show(manager: Any, run: Run, name: str, fourth: slicer.vtkMRMLVolumeNode | N
     for other in find_runs(run.scene):
         if lesions := other.node(marks.LESIONS):
             show_outlines(lesions, other.folder == run.folder)
+    _ANNOTATIONS.show(widget for _, widget in widgets)
     link_cursor(run.scene)
 
 
@@ -242,8 +245,6 @@ def _orient(widget: Any, volume: slicer.vtkMRMLVolumeNode) -> None:
     node = widget.mrmlSliceNode()
     node.RotateToVolumePlane(volume)
     node.SetRulerType(slicer.vtkMRMLAbstractViewNode.RulerTypeThin)
-    node.SetOrientationMarkerType(slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeAxes)
-    node.SetOrientationMarkerSize(slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall)
     widget.fitSliceToBackground()
 
 

@@ -22,7 +22,7 @@ from QSMSeparationLib.mrml import colors, marks, windows
 from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras
 
 # Names of nodes become names of files when a scene is saved.
-_IN_FILE_NAMES = (("|chi-|", "abs chi-"), ("*", "star"), ("'", "prime"))
+_IN_FILE_NAMES = (("*", "star"), ("'", "prime"))
 
 
 def is_estimated(role: str, sidecar: dict[str, Any]) -> bool:

@@ -136,7 +136,7 @@ class LayoutsTest(SceneTestCase):
     def test_legends_have_units_and_whole_ppb(self):
         layouts.show(self.manager, self.run_, "row")
         found = {legend.GetTitleText(): legend.GetLabelFormat() for legend in legends()}
-        for name in ("net chi [ppb]", "chi+ [ppb]", "|chi-| [ppb]"):
+        for name in ("net chi [ppb]", "chi+ [ppb]", "abs chi- [ppb]"):
             self.assertEqual(found[name], "%5.0f")
         count = len(legends())
         layouts.show(self.manager, self.run_, "four")
@@ -151,7 +151,7 @@ class LayoutsTest(SceneTestCase):
             relabel_legends(nodes)
             for legend in legends():
                 name = legend.GetTitleText().split(" ")[0]
-                role = {"net": "net", "chi+": "chi_para", "|chi-|": "chi_dia"}.get(name)
+                role = {"net": "net", "chi+": "chi_para", "abs": "chi_dia"}.get(name)
                 if role is not None:
                     number = legend.GetNumberOfLabels()
                     values = np.linspace(*windows.window(role, preset), number)

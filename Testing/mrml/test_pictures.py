@@ -61,3 +61,14 @@ def test_legends_are_drawn_at_the_right_edge(run, manager):
         changed = (with_legends[tag] != without[tag]).any(axis=-1)
         assert changed[:, 130:].sum() > 100, tag
         assert changed[:, :90].sum() == 0, tag
+
+
+def test_views_hold_letters_and_say_that_it_is_research(run, manager):
+    layouts.show(manager, run, "row")
+    pictures = drawn(manager, TAGS[:3])
+    height, width = pictures["QSMNet"].shape[:2]
+    for picture in pictures.values():
+        corner = picture[-height // 12 :, : width // 3]
+        left = picture[height * 4 // 10 : height * 6 // 10, : width // 12]
+        for part in (corner, left):
+            assert (part.min(axis=-1) > 140).sum() > 8, "white letters"

@@ -118,9 +118,12 @@ class SectorsTest(SceneTestCase):
 class AnnotationsTest(SceneTestCase):
     def test_heading_names_subject_map_and_what_bright_means(self):
         run, _ = self.loaded()
-        self.assertEqual(annotations.heading(run, "net"), "sub-01\nnet chi [ppb]")
-        self.assertEqual(annotations.heading(run, "chi_dia"), "sub-01\n|chi-| [ppb]: bright = more")
-        self.assertEqual(annotations.heading(run, ""), "sub-01")
+        self.assertEqual(annotations.heading(run.node("net")), "sub-01\nnet chi [ppb]")
+        self.assertEqual(
+            annotations.heading(run.node("chi_dia")), "sub-01\nabs chi- [ppb]: bright = more"
+        )
+        flair = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "FLAIR")
+        self.assertEqual(annotations.heading(flair), "FLAIR")
 
     def test_the_date_is_that_of_the_study(self):
         run, _ = self.loaded()
@@ -128,7 +131,7 @@ class AnnotationsTest(SceneTestCase):
         study = tree.CreateStudyItem(tree.GetSceneItemID(), "MRI")
         tree.SetItemAttribute(study, "DICOM.StudyDate", "20261126")
         tree.SetItemParent(run.folder, study)
-        self.assertIn("2026-11-26", annotations.heading(run, "net"))
+        self.assertIn("2026-11-26", annotations.heading(run.node("net")))
 
     def test_letters_follow_the_view(self):
         node = self.scene.AddNewNodeByClass("vtkMRMLSliceNode")
