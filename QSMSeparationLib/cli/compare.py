@@ -69,12 +69,14 @@ def _compared(a: Result, b: Result, readings: list[Reading], visits: bool) -> Co
     from QSMSeparationLib.data.volume import Volume
     from QSMSeparationLib.lesions.compare import compare_results, compare_visits
 
-    reports = [reading.lesions for reading in readings]
+    first, second = (reading.lesions for reading in readings)
+    assert first is not None  # labels were asked for before
+    assert second is not None
     if visits:
-        return compare_visits(*reports)
+        return compare_visits(first, second)
     mask = Volume((a.mask & b.mask).astype("uint8"), a.geometry, "common mask")
     names = ("chi_para", "chi_dia", "net")
-    return compare_results(*reports, {n: (a.volume(n), b.volume(n)) for n in names}, mask)
+    return compare_results(first, second, {n: (a.volume(n), b.volume(n)) for n in names}, mask)
 
 
 def _write_regions(readings: list[Reading], outputs: Outputs) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -177,14 +178,15 @@ def _decode(header: Dataset, path: Path, count: int) -> NDArray:
         ) from None
 
 
-def _read(path: Path, tags: list[str | int], stop_before_pixels: bool = False) -> Dataset:
+def _read(path: Path, tags: Sequence[str | int], stop_before_pixels: bool = False) -> Dataset:
     """Read some tags of a file; every failure becomes an InputError."""
     with _trusting_nothing(path):
         with path.open("rb") as stream:
             head = stream.read(4096)
         if _DEFLATED in head:  # would be inflated to any size before it can be checked
             raise InputError(f"{path.name}: deflated DICOM is not read; export it uncompressed")
-        return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=tags)
+        wanted: list[Any] = list(tags)
+        return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=wanted)
 
 
 def _check_size(header: Dataset, path: Path) -> int:
@@ -212,7 +214,7 @@ def _is_compressed(header: Dataset) -> bool:
     """Return whether the pixels are compressed; a transfer syntax that is missing or private counts as not."""
     syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
     try:
-        return bool(syntax.is_compressed)
+        return bool(syntax and syntax.is_compressed)
     except (AttributeError, ValueError):
         return False
 
@@ -253,7 +255,7 @@ def _frame(header: Dataset, path: Path, index: int) -> Frame | None:
         ),
         rows=int(header.Rows),
         columns=int(header.Columns),
-        spacing_mm=spacing,
+        spacing_mm=(spacing[0], spacing[1]),
         thickness_mm=number(groups, "SpacingBetweenSlices", "SliceThickness"),
         orientation=orientation,
         position=position,

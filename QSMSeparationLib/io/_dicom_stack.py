@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,16 +75,7 @@ def grid_difference(a: Frame, b: Frame) -> str | None:
 
 def echoes_of(acquisition: Acquisition) -> dict[str, dict[float, list[Frame]]]:
     """Sort frames by kind and echo time (s); times that differ by rounding are one echo."""
-    for frame in acquisition.frames:
-        if frame.echo_time_s is None:
-            raise InputError(f"{frame.where}: no EchoTime in the header; export the scan again")
-        if frame.echo_time_s == 0:
-            raise InputError(f"{frame.where}: EchoTime is 0; export the original echoes again")
-        if not 1e-4 <= frame.echo_time_s <= 1:
-            raise InputError(
-                f"{frame.where}: EchoTime of {frame.echo_time_s * 1000:g} ms is not plausible"
-            )
-    times = sorted({frame.echo_time_s for frame in acquisition.frames})
+    times = sorted({_echo_time(frame) for frame in acquisition.frames})
     centre: dict[float, float] = {}
     for time in times:
         last = next(reversed(centre.values()), None)
@@ -91,8 +83,20 @@ def echoes_of(acquisition: Acquisition) -> dict[str, dict[float, list[Frame]]]:
     found: dict[str, dict[float, list[Frame]]] = {}
     for frame in acquisition.frames:
         echoes = found.setdefault(frame.kind, {})
-        echoes.setdefault(centre[frame.echo_time_s], []).append(frame)
+        echoes.setdefault(centre[_echo_time(frame)], []).append(frame)
     return {kind: dict(sorted(echoes.items())) for kind, echoes in found.items()}
+
+
+def _echo_time(frame: Frame) -> float:
+    """Return the echo time in seconds, or refuse one that no echo has."""
+    time = frame.echo_time_s
+    if time is None:
+        raise InputError(f"{frame.where}: no EchoTime in the header; export the scan again")
+    if time == 0:
+        raise InputError(f"{frame.where}: EchoTime is 0; export the original echoes again")
+    if not 1e-4 <= time <= 1:
+        raise InputError(f"{frame.where}: EchoTime of {time * 1000:g} ms is not plausible")
+    return time
 
 
 def sort_slices(frames: Sequence[Frame], what: str) -> tuple[list[Frame], Geometry]:
@@ -131,7 +135,7 @@ def load(
 ) -> NDArray[np.float32]:
     """Read the rescaled values of stacks of frames, shape (stack, k, j, i)."""
     values = np.empty((len(stacks), *geometry.shape), dtype=np.float32)
-    slots: dict[object, list[tuple[int, int, Frame]]] = {}
+    slots: dict[Path, list[tuple[int, int, Frame]]] = {}
     for n, stack in enumerate(stacks):
         for k, frame in enumerate(stack):
             slots.setdefault(frame.path, []).append((n, k, frame))
@@ -198,7 +202,7 @@ def _slice_spacing(positions: NDArray, normal: NDArray, first: Frame, what: str)
 def _refuse_coils(gaps: NDArray, what: str) -> None:
     """Refuse a stack in which every slice is there equally often, as separate coils store it."""
     starts = np.flatnonzero(gaps > 0.01) + 1
-    counts = np.diff([0, *starts, len(gaps) + 1])
+    counts = np.diff(np.array([0, *starts, len(gaps) + 1]))
     if counts[0] > 1 and (counts == counts[0]).all():
         raise InputError(
             f"{what}: every slice is there {counts[0]} times, images of separate coils or of "

@@ -90,7 +90,7 @@ def field_strength(sidecars: Iterable[tuple[dict[str, Any], str]]) -> float:
 def _tesla(sidecar: dict[str, Any]) -> float | None:
     strength = numbers(sidecar.get("MagneticFieldStrength"))
     frequency = numbers(sidecar.get("ImagingFrequency"))
-    return tesla_from(strength and strength[0], frequency and frequency[0])
+    return tesla_from(strength[0] if strength else None, frequency[0] if frequency else None)
 
 
 def excitation(sidecar: dict[str, Any]) -> tuple[float | None, float | None]:

@@ -118,7 +118,7 @@ def phase_to_radians(stored: NDArray, facts: PhaseFacts) -> tuple[NDArray[np.flo
     convention, undo = _recognise(values, low, high, facts)
     phase = values.astype(np.float32)
     if undo:
-        phase = (phase - np.float32(facts.intercept)) / np.float32(facts.slope)
+        phase = ((phase - facts.intercept) / facts.slope).astype(np.float32)
     phase = _convert(phase, convention)
     if not complete:
         phase[~finite] = 0

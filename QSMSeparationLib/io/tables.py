@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
+_MOST_EXACT = 1e15  # whole numbers up to here are exact in double precision
+
 
 def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     """Return a table as CSV with Unix line ends; see :func:`cell` for its values."""
@@ -34,9 +36,11 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Real):
-        if not math.isfinite(value):
+        number = float(value)
+        if not math.isfinite(number):
             return ""
-        return f"{value:.6g}" if int(value) != value or abs(value) >= 1e15 else str(int(value))
+        whole = number.is_integer() and abs(number) < _MOST_EXACT
+        return str(int(number)) if whole else f"{number:.6g}"
     return no_formula(one_line(str(value)))
 
 

@@ -21,7 +21,7 @@ _NEIGHBORS = 3
 _SMALLEST_SHARE = 0.4
 
 
-def measured_matrix(signal: NDArray[np.complexfloating]) -> Shape:
+def measured_matrix(signal: NDArray[np.complex64]) -> Shape:
     """Return the matrix (k, j, i) that was measured: the shape, or less where zeros were filled.
 
     Parameters
@@ -29,14 +29,15 @@ def measured_matrix(signal: NDArray[np.complexfloating]) -> Shape:
     signal : ndarray
         Complex image of one echo, shape (k, j, i).
     """
-    return tuple(_measured_length(signal, axis) for axis in range(3))
+    k, j, i = (_measured_length(signal, axis) for axis in range(3))
+    return k, j, i
 
 
 def zero_filling_note(
     magnitude: NDArray[np.float32], phase_rad: NDArray[np.float32], spacing_kji: tuple[float, ...]
 ) -> str | None:
     """Say that an image is interpolated, with the true matrix and voxel size; else None."""
-    signal = magnitude * np.exp(1j * phase_rad)
+    signal = (magnitude * np.exp(np.complex64(1j) * phase_rad)).astype(np.complex64)
     true = measured_matrix(signal)
     if true == signal.shape:
         return None
