@@ -10,6 +10,7 @@ import torch
 from catalogued import method
 from ellipsoid_head import ellipsoid_head
 
+from QSMSeparationLib.catalogue import methods
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.evaluation import metrics
 from QSMSeparationLib.inversion.tv import _Admm
@@ -19,7 +20,12 @@ from QSMSeparationLib.solvers.noise import field_noise_ppm
 from QSMSeparationLib.solvers.window import Window
 
 tkd, l2, tv = (method(name) for name in ("tkd", "l2", "tv"))
-INVERSIONS = {"tkd": tkd, "l2": l2, "tv": tv}
+# Every inversion of the catalogue that neither is a network nor fits one: a new one is tested too.
+INVERSIONS = {
+    row.name: method(row.name)
+    for row in methods("inversion")
+    if not row.networks and row.name != "inr-qsm"
+}
 every = pytest.mark.parametrize("invert", INVERSIONS.values(), ids=INVERSIONS.keys())
 
 
