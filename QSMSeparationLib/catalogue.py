@@ -112,6 +112,17 @@ _INVERSION: tuple[Method, ...] = (
         citation="Bilgic et al., Magn Reson Med 2014;72:1444; weighting: Milovic et al. 2018;80:814",
     ),
     Method(
+        name="ndi",
+        stage="inversion",
+        title="Nonlinear dipole inversion (early stop)",
+        needs=("local_field",),
+        function=f"{_LIBRARY}.inversion.ndi:ndi",
+        equation="min |W (exp(i s D chi) - exp(i s f))|^2, stopped early",
+        when="Without any penalty to choose; robust against voxels with a wrong field.",
+        parameters=(Parameter("descent_steps", 20, "more give contrast, and noise", 1, 2000),),
+        citation="Polak et al., NMR Biomed 2020;33:e4271",
+    ),
+    Method(
         name="qsmnet",
         stage="inversion",
         title="QSMnet (U-net)",
