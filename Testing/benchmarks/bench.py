@@ -28,7 +28,7 @@ import pages
 import results
 
 from QSMSeparationLib import __version__
-from QSMSeparationLib.evaluation.lesions import summarise
+from QSMSeparationLib.evaluation.lesions import agreement_between, summarise
 
 Rows = list[dict[str, Any]]
 
@@ -61,9 +61,20 @@ def collected(table: Mapping[str, Any], places: Mapping[str, str]) -> Rows:
         with path.open(encoding="utf-8", newline="") as file:
             found = [{k: number(v) for k, v in row.items()} for row in csv.DictReader(file)]
         named = {label: group} if group else {}
-        rows += [named | row for row in summaries(found, table["by"])]
+        make = agreement if table["by"] == "agreement" else summaries
+        rows += [named | row for row in make(found, table["by"])]
     keys = [column["key"] for column in table["columns"]]
-    return [{key: row[key] for key in keys if key in row} for row in rows]
+    return [{key: rounded(row[key]) for key in keys if known(row.get(key))} for row in rows]
+
+
+def known(cell: Any) -> bool:
+    """Return True if a cell holds something: no rim contrast, say, where no lesion has a rim."""
+    return cell is not None and cell == cell  # a NaN is not equal to itself
+
+
+def rounded(cell: Any) -> Any:
+    """Return a number with as many digits as a table may show."""
+    return round(cell, 4) if isinstance(cell, float) else cell
 
 
 def summaries(rows: Rows, by: Sequence[str]) -> Rows:
@@ -75,6 +86,23 @@ def summaries(rows: Rows, by: Sequence[str]) -> Rows:
         dict(zip(by, names, strict=True))
         | (summarise(group) if "true_para" in group[0] else means(group))
         for names, group in groups.items()
+    ]
+
+
+def agreement(rows: Rows, _by: str) -> Rows:
+    """Return how often the network without R2' gives lesions the class of the one with it."""
+    pair = [
+        [r for r in rows if r["method"] == f"chi-sepnet-{kind}"] for kind in ("r2prime", "r2star")
+    ]
+    found = agreement_between(*pair)
+    return [
+        {
+            "source": sign,
+            "percent": found[f"{source}_percent"],
+            "interval": f"{found[f'{source}_low_percent']:.0f} to {found[f'{source}_high_percent']:.0f}",
+            "kappa": found[f"{source}_kappa"],
+        }
+        for source, sign in (("para", "chi+"), ("dia", "chi-"))
     ]
 
 
@@ -91,9 +119,9 @@ def means(rows: Rows) -> dict[str, Any]:
 
 
 def number(text: str) -> float | str:
-    """Return a cell of a CSV file as a number, where it is one."""
+    """Return a cell of a CSV file as a number, where it is one; an empty one is none."""
     try:
-        return float(text)
+        return float(text or "nan")
     except ValueError:
         return text
 
@@ -131,6 +159,10 @@ def main() -> None:
         table = results.load(name)
         if table.get("by_hand"):
             print(f"{name}: filled in by hand, see its commands")
+            continue
+        heads = [c for c in table["commands"] if c.startswith("qsmsep simulate")]
+        if heads and not places["label_maps"] and all("{label_maps}" in c for c in heads):
+            print(f"{name}: left out, its heads are made from label maps")
             continue
         for command in table["commands"]:
             run(command, done, places)

@@ -1,10 +1,10 @@
 """inr-qsm and inr-sep on simulated cases and on objects unlike any head, with an ablation.
 
-Run: python Testing/benchmarks/bench_implicit.py CASES [--voxel 2] [--only heads objects sources patches]
+Run: python Testing/benchmarks/bench_implicit.py CASES [--voxel 2] [--only heads ...] [--json FILE]
 
 CASES: a folder of simulated cases ('qsmsep simulate'). They are averaged to the voxel size first,
 fields as well, so that no method meets its own dipole. Tables: error of net chi (demeaned NRMSE
-in percent), deep-grey slope, seconds of CPU and peak memory; the same with a haemorrhage of 1 ppm, with
+in percent), deep-grey slope, seconds of CPU and peak memory; the same with a hemorrhage of 1 ppm, with
 random shapes in place of the brain, and with the noise of 7 T; both sources; and patches with and
 without phase compensation.
 """
@@ -12,11 +12,13 @@ without phase compensation.
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +34,9 @@ from QSMSeparationLib.inversion.inr_qsm import Patchwise, fit_patches
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.runtime.context import Context
 
+Row = dict[str, Any]
+
+TABLES = ("heads", "objects", "sources", "patches")
 INVERSIONS = ("tkd", "tv", "qsmnet", "cycle-qsm", "inr-qsm")
 SEPARATIONS = ("closed-form", "closed-form-guided", "chi-separation", "inr-sep")
 FIELD_SD_PPM = 0.002
@@ -82,7 +87,7 @@ def objects_of(case: Case, voxel_mm: float, unusual: bool) -> list[Object]:
     blood = _ball(mask, spacing) * (1.0 - para - dia)
     shapes = _random_shapes(mask, spacing)
     return [
-        made("haemorrhage 1 ppm", para + blood, dia, field + dipole(blood)),
+        made("hemorrhage 1 ppm", para + blood, dia, field + dipole(blood)),
         made("random shapes", shapes.clamp(min=0), shapes.clamp(max=0), dipole(shapes)),
         made("7 T", para, dia, field, 7.0),
     ]
@@ -129,80 +134,88 @@ def inversions(cycle_weights: list[Path]) -> dict[str, Callable[[Maps], Tensor]]
     return chosen
 
 
-def compare_inversions(objects: list[Object], methods: dict[str, Callable[[Maps], Tensor]]) -> None:
-    """Print error, slope, seconds of CPU and peak memory of every inversion."""
-    print(f"{'object':24}{'method':30}{'NRMSE %':>9}{'slope':>8}{'CPU s':>9}{'peak MiB':>10}")
+def compare_inversions(
+    objects: list[Object], methods: dict[str, Callable[[Maps], Tensor]]
+) -> Iterator[Row]:
+    """Return error, slope, seconds of CPU and peak memory of every inversion."""
     for item in objects:
         net = (item.para + item.dia).numpy()
         inside = item.maps.mask.numpy()
         for name, invert in methods.items():
             start = time.process_time()
             chi = invert(item.maps).numpy()
-            seconds = time.process_time() - start
-            slope = float("nan")
+            row: Row = {"object": item.name, "method": name}
+            row["cpu_seconds"] = round(time.process_time() - start, 1)
+            row["net_demeaned_nrmse_percent"] = metrics.demeaned_nrmse(chi, net, inside)
             if item.name != "random shapes":
                 slope = metrics.deep_grey_slope(chi, net, inside, item.labels)
-            error = metrics.demeaned_nrmse(chi, net, inside)
-            print(
-                f"{item.name:24}{name:30}{error:9.1f}{slope:8.3f}{seconds:9.1f}{peak_mib():10.0f}",
-                flush=True,
-            )
+                row["deep_gray_slope"] = round(slope, 4)
+            yield row | {"peak_mib": round(peak_mib())}
 
 
-def compare_separations(objects: list[Object]) -> None:
-    """Print the errors of both sources of every separation that needs no weights."""
-    print(f"{'object':24}{'method':20}{'chi+ NRMSE %':>14}{'chi- NRMSE %':>14}{'CPU s':>9}")
+def compare_separations(objects: list[Object]) -> Iterator[Row]:
+    """Return the errors of both sources of every separation that needs no weights."""
     for item in objects:
         maps = replace(item.maps, net=catalogue.find("tv", "inversion").run(item.maps))
         for name in SEPARATIONS:
             start = time.process_time()
             found = catalogue.find(name, "separation").run(maps)
-            seconds = time.process_time() - start
-            errors = [
-                metrics.nrmse(f.numpy(), t.numpy(), maps.mask.numpy())
-                for f, t in zip(found, (item.para, item.dia), strict=True)
-            ]
-            print(
-                f"{item.name:24}{name:20}{errors[0]:14.1f}{errors[1]:14.1f}{seconds:9.1f}",
-                flush=True,
-            )
+            row: Row = {"object": item.name, "method": name}
+            row["cpu_seconds"] = round(time.process_time() - start, 1)
+            for source, map_, true in zip(
+                ("para", "dia"), found, (item.para, item.dia), strict=True
+            ):
+                error = metrics.nrmse(map_.numpy(), true.numpy(), maps.mask.numpy())
+                row[f"{source}_nrmse_percent"] = error
+            yield row
 
 
-def compare_patches(item: Object, rounds: int = 21) -> None:
-    """Print the error of patch-wise fitting with and without phase compensation."""
+def compare_patches(item: Object, rounds: int = 21) -> Iterator[Row]:
+    """Return the error of patch-wise fitting with and without phase compensation."""
     net, inside = (item.para + item.dia).numpy(), item.maps.mask.numpy()
     for compensate in (True, False):
         chi = fit_patches(item.maps, replace(SMALL, compensate=compensate), 1.0, rounds).numpy()
         error = metrics.demeaned_nrmse(chi, net, inside)
-        print(
-            f"patches, phase compensation {'on ' if compensate else 'off'}{error:9.1f} %",
-            flush=True,
-        )
+        yield {"compensation": "on" if compensate else "off", "net_demeaned_nrmse_percent": error}
+
+
+def tables(cases: list[Case], given: argparse.Namespace) -> Iterator[Row]:
+    """Return the rows of the tables that were asked for."""
+    heads = [item for case in cases for item in objects_of(case, given.voxel, unusual=False)]
+    methods = inversions(given.cycle)
+    if "heads" in given.only:
+        yield from compare_inversions(heads, methods)
+    if "objects" in given.only:
+        objects = objects_of(cases[0], given.voxel, unusual=True)
+        yield from compare_inversions(objects, methods)
+    if "sources" in given.only:
+        yield from compare_separations(heads)
+    if "patches" in given.only:
+        yield from compare_patches(objects_of(cases[0], 5.0, unusual=False)[0])
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the rows, and write them where wanted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", type=Path)
     parser.add_argument("--voxel", type=float, default=2.0, help="in mm")
-    tables = ("heads", "objects", "sources", "patches")
-    parser.add_argument("--only", nargs="+", choices=tables, default=tables)
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument(
         "--cycle", nargs="+", type=Path, default=[], metavar="FILE.pt",
         help="other weights of cycle-qsm to compare: qsmsep train cycle-qsm [--without critic]",
     )  # fmt: skip
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the rows, for docs/results"
+    )
     given = parser.parse_args()
-    methods = inversions(given.cycle)
-    cases = find_cases(given.cases)
-    heads = [item for case in cases for item in objects_of(case, given.voxel, unusual=False)]
-    if "heads" in given.only:
-        compare_inversions(heads, methods)
-    if "objects" in given.only:
-        compare_inversions(objects_of(cases[0], given.voxel, unusual=True), methods)
-    if "sources" in given.only:
-        compare_separations(heads)
-    if "patches" in given.only:
-        compare_patches(objects_of(cases[0], 5.0, unusual=False)[0])
+    rows = []
+    for row in tables(find_cases(given.cases), given):
+        rows.append(row)
+        cells = [f"{key} {value:.4g}" if isinstance(value, float) else f"{value}"
+                 for key, value in row.items()]  # fmt: skip
+        print("  ".join(cells), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def card_figures(network: str) -> dict[str, Any]:
         figures[table["title"]] = {
             "measured": f"{table['measured']['cases']}, commit {table['measured']['commit']}",
             **{
-                method: {c["title"]: mean(rows[method][c["key"]]) for c in numbers
+                method: {c["title"]: round(mean(rows[method][c["key"]]), c["digits"]) for c in numbers
                          if c["key"] in rows[method]}
                 for method in (own, null)
             },
