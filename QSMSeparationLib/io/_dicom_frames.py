@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 
 from QSMSeparationLib.io._dicom_tags import number, numbers, text
 from QSMSeparationLib.io.field_strength import tesla_from
+from QSMSeparationLib.io.vendors import known_vendor
 from QSMSeparationLib.runtime.errors import InputError
 
 MAX_SIDE = 4096
@@ -226,7 +227,7 @@ def _frame(header: Dataset, path: Path, index: int) -> Frame | None:
     if any(word in COMPUTED for word in words):
         return None
     kind = _kind(groups, words)
-    vendor = _vendor(header)
+    vendor = known_vendor(text(header, "Manufacturer"))
     spacing = numbers(groups, "PixelSpacing", 2)
     orientation = numbers(groups, "ImageOrientationPatient", 6)
     position = numbers(groups, "ImagePositionPatient", 3)
@@ -345,14 +346,6 @@ def _stored_limits(header: Dataset) -> tuple[int, int]:
     if number(header, "PixelRepresentation"):
         return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     return 0, (1 << bits) - 1
-
-
-def _vendor(header: Dataset) -> str:
-    name = text(header, "Manufacturer").lower()
-    for vendor in ("Siemens", "Philips", "GE", "Canon", "United Imaging"):
-        if name.startswith(vendor.lower()):
-            return vendor
-    return ""
 
 
 def _digest(header: Dataset, keyword: str) -> str:

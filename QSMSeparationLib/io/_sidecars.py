@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from QSMSeparationLib.io.field_strength import agreed_tesla, tesla_from
+from QSMSeparationLib.io.vendors import known_vendor
 from QSMSeparationLib.runtime.errors import InputError
 
 _MAX_BYTES = 16 << 20
@@ -120,8 +121,4 @@ def text(sidecar: dict[str, Any], key: str) -> str:
 
 def vendor(sidecar: dict[str, Any]) -> str:
     """Return the short name of a known manufacturer, or an empty string."""
-    name = text(sidecar, "Manufacturer").lower()
-    for known in ("Siemens", "Philips", "GE", "Canon", "United Imaging"):
-        if name.startswith(known.lower()):
-            return known
-    return ""
+    return known_vendor(text(sidecar, "Manufacturer"))

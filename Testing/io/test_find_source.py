@@ -2,10 +2,11 @@
 
 import os
 
+import dicom_fixtures as fixtures
 import pytest
 
 from QSMSeparationLib.io.bids_names import is_bids_name, require_bids_name
-from QSMSeparationLib.io.source import read_source
+from QSMSeparationLib.io.source import Given, read_source, source_kind
 from QSMSeparationLib.runtime.errors import InputError
 
 
@@ -39,3 +40,21 @@ def test_other_names_are_refused(name):
     assert not is_bids_name(name)
     with pytest.raises(InputError, match="sub-01"):
         require_bids_name(name)
+
+
+def test_only_the_listed_dicom_files_are_used(tmp_path):
+    """As a viewer's database hands them over: one patient's files among those of others."""
+    grid = fixtures.oblique_geometry()
+    magnitude, phase = fixtures.phantom()
+    mine = fixtures.siemens(magnitude, phase, fixtures.TIMES_S, grid)
+    others = fixtures.siemens(
+        magnitude, phase, fixtures.TIMES_S, grid, study="1.2.3.2", patient=("Doe^J", "ID-2")
+    )
+    fixtures.save(mine, tmp_path / "mine")
+    fixtures.save(others, tmp_path / "others")
+    with pytest.raises(InputError, match="2 patients"):
+        read_source(tmp_path)
+    files = tuple(sorted((tmp_path / "mine").iterdir()))
+    (scan,) = read_source(tmp_path, given=Given(files=files))
+    assert scan.echo_times_s == pytest.approx(fixtures.TIMES_S)
+    assert source_kind(tmp_path, files) == "dicom"
