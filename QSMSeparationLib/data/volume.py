@@ -76,7 +76,7 @@ class Geometry:
         first = first - (first @ along) * along
         first /= np.linalg.norm(first)
         rows = np.stack([first, np.cross(along, first), along])
-        return cls(shape, spacing_kji[::-1], direction=tuple(rows.ravel()))
+        return cls(shape, spacing_kji[::-1], direction=tuple(float(v) for v in rows.ravel()))
 
     @property
     def direction_matrix(self) -> NDArray[np.float64]:

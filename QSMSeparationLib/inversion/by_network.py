@@ -42,7 +42,8 @@ def invert_by_network(maps: Maps, context: Context, *, refinement: int) -> Tenso
     grid = NetworkGrid(maps)
     upright = upright_maps(maps, grid, "local_field")
     linear = linear_start(upright)
-    inputs = qsm_inputs(upright.local_field[None, None], linear[None, None])[0]
+    (field,) = upright.need("local_field")
+    inputs = qsm_inputs(field[None, None], linear[None, None])[0]
     correction, run = infer(loaded.network, inputs, 1, context.report)
     note_fallback(run, name, context.note)
     net = (linear + NET_PPM * correction[0]) * upright.mask

@@ -41,7 +41,7 @@ def require_complete(path: Path) -> None:
         )
 
 
-def _length(stream: BinaryIO, expected: int) -> int:
+def _length(stream: BinaryIO | gzip.GzipFile, expected: int) -> int:
     """Read to the end, but not far beyond what is expected; return how much there was."""
     stream.seek(0)
     found = 0

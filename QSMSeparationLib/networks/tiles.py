@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -55,7 +56,7 @@ def infer(
     channels: int,
     report: Report = silent,
     budget_bytes: float = 2.5e9,
-    pick: Callable[[object], Tensor] = lambda output: output,
+    pick: Callable[[Any], Tensor] = lambda output: output,
 ) -> tuple[Tensor, Run]:
     """Run a network on a volume on the device of the volume.
 
@@ -120,7 +121,7 @@ def _forward(
     device: torch.device,
     at_once: bool,
     report: Report,
-    pick: Callable[[object], Tensor],
+    pick: Callable[[Any], Tensor],
 ) -> Tensor:
     network.to(device)
     fast = has_bfloat16_units(device)

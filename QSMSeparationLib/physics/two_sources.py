@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.smoothing import sum_of_27
 
-ArrayT = TypeVar("ArrayT", np.ndarray, torch.Tensor)
+ArrayT = TypeVar("ArrayT", NDArray[Any], torch.Tensor)
 
 
 def r2prime_hz(chi_para_ppm: ArrayT, chi_dia_ppm: ArrayT, dr_para: float, dr_dia: float) -> ArrayT:

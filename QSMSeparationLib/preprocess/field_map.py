@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -143,13 +144,13 @@ def shortest_gap(echoes: Echoes) -> tuple[list[int], Tensor]:
     """
     gaps = np.diff(echoes.times)
     pairs = [int(e) for e in np.flatnonzero(gaps <= gaps.min() * 1.02)]
-    total: Tensor | None = None
-    for e in pairs:
-        product = torch.polar(
+    products = (
+        torch.polar(
             echoes.magnitude(e) * echoes.magnitude(e + 1), echoes.phase(e + 1) - echoes.phase(e)
         )
-        total = product if total is None else total.add_(product)
-    return pairs, total
+        for e in pairs
+    )
+    return pairs, reduce(torch.Tensor.add_, products)
 
 
 def missing_turns(echoes: Echoes, rate: Tensor, first: int, gap: float) -> int:

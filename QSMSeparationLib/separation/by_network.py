@@ -47,8 +47,8 @@ def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> tup
     net, rate, mask = prepare_inputs(upright)
     asymmetry = maps.dr_asymmetry
     linear = linear_start(upright)[None, None]
-    field = upright.local_field[None, None]
-    inputs = separation_inputs(net, field, rate, asymmetry, linear, mask)
+    (field,) = upright.need("local_field")
+    inputs = separation_inputs(net, field[None, None], rate, asymmetry, linear, mask)
     correction, run = infer(loaded.network, inputs[0], 2, context.report, pick=_sources)
     note_fallback(run, name, context.note)
     start = guided_closed_form(net, rate, asymmetry, mask)[0]
@@ -66,6 +66,6 @@ def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> tup
     return para, dia.neg_()
 
 
-def _sources(output: object) -> Tensor:
+def _sources(output: Tensor | SusepOutput) -> Tensor:
     """Return the map among what a network gives."""
     return output.sources if isinstance(output, SusepOutput) else output

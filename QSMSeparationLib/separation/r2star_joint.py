@@ -71,12 +71,12 @@ def expected_sum(
         Field strength.
     """
     scale = b0_tesla / 3.0
-    rates = tuple(limit * scale for limit in _R2STAR_RANGE_HZ)
-    axes = [
-        torch.linspace(*limits, n, device=net_ppm.device, dtype=torch.float64)
-        for limits, n in zip((_NET_RANGE_PPM, rates), _TABLE, strict=True)
-    ]
-    table = _table(*torch.meshgrid(*axes, indexing="ij"), dr_para, dr_dia, b0_tesla)
+    rates = (_R2STAR_RANGE_HZ[0] * scale, _R2STAR_RANGE_HZ[1] * scale)
+    nets, rows = (
+        torch.linspace(low, high, n, device=net_ppm.device, dtype=torch.float64)
+        for (low, high), n in zip((_NET_RANGE_PPM, rates), _TABLE, strict=True)
+    )
+    table = _table(nets[:, None], rows[None, :], dr_para, dr_dia, b0_tesla)
     place = torch.stack([_between(r2star_hz, rates), _between(net_ppm, _NET_RANGE_PPM)], dim=-1)
     flat = place.reshape(1, 1, -1, 2)
     values = functional.grid_sample(

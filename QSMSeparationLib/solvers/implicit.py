@@ -57,9 +57,10 @@ class Siren(nn.Module):
         half = max(n * s for n, s in zip(shape, spacing_kji, strict=True)) / 2
         self.scale = tuple(s / half for s in spacing_kji)
         sizes = [3] + [width] * (depth - 1)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        self.layers = nn.ModuleList(layers)
         self.head = nn.Linear(width, outputs)
-        for number, layer in enumerate([*self.layers, self.head]):
+        for number, layer in enumerate([*layers, self.head]):
             bound = 1 / 3 if number == 0 else math.sqrt(6 / layer.in_features) / omega
             nn.init.uniform_(layer.weight, -bound, bound)
         nn.init.zeros_(self.head.bias)
