@@ -31,7 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python Testing/benchmarks/bench_lesions.py
 
 docs: $(STAMP)
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 pictures: $(STAMP)
 	$(BIN)/python Testing/module/make_pictures.py docs

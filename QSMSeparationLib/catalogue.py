@@ -7,11 +7,9 @@ lists its rows under the entry point ``qsmsep.methods``.
 A method is a function ``method(maps, context, **parameters)`` of
 :class:`~QSMSeparationLib.data.maps.Maps` and :class:`~QSMSeparationLib.runtime.context.Context`:
 
-==============  ============================================================================
-background      total field to (local field in ppm, mask in which it holds)
-inversion       local field to net chi in ppm
-separation      local field, net chi, R2' or R2* to (chi+ >= 0, chi- <= 0) in ppm
-==============  ============================================================================
+- ``background``: total field to (local field in ppm, mask in which it holds)
+- ``inversion``: local field to net chi in ppm
+- ``separation``: local field, net chi, R2' or R2* to (chi+ >= 0, chi- <= 0) in ppm
 
 It returns 0 outside the mask, and its defaults stand here alone.
 """

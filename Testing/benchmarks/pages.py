@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +32,22 @@ CARD_ROWS: dict[str, tuple[tuple[str, ...], tuple[str, str]]] = {
 }
 
 
-def table_block(name: str) -> str:
-    """Return a table with what is needed to judge it."""
+def table_block(name: str, above: set[str]) -> str:
+    """Return a table with what is needed to judge it; commands that stand above are left out."""
     table = results.load(name)
     measured = table["measured"]
-    origin = f"{measured['cases'].capitalize()}; commit `{measured['commit']}`."
     hand = ", filled in by hand" if table.get("by_hand") else ""
-    source = f"[All commands]({SOURCE}/{name}.json){hand}."
-    shown_ones = [c for c in table["commands"] if not c.startswith("qsmsep simulate")]
-    commands = "\n".join(f"    {command}" for command in shown_ones)
-    about = table["about"].replace("R2*", "R2\\*")
-    about = f"**{table['title']}.** {about}"
-    return "\n\n".join([about, results.markdown(table), f"{origin} {source}", commands])
+    origin = (
+        f"{measured['cases'].capitalize()}; commit `{measured['commit']}`. "
+        f"[All commands]({SOURCE}/{name}.json){hand}."
+    )
+    about = f"**{table['title']}.** {table['about']}".replace("R2*", "R2\\*")
+    parts = [about, results.markdown(table), origin]
+    commands = [c for c in table["commands"] if not c.startswith("qsmsep simulate")]
+    if not above.issuperset(commands):
+        parts.append("\n".join(f"    {command}" for command in commands))
+        above.update(commands)
+    return "\n\n".join(parts)
 
 
 def readme_block() -> str:
@@ -79,10 +82,10 @@ def readme_block() -> str:
 
 def refreshed(text: str) -> str:
     """Return a page with its figures as they are in the tables."""
+    above: set[str] = set()
 
     def block(match: re.Match[str]) -> str:
-        make: Callable[[], str] = readme_block
-        inner = make() if match[2] == "readme" else table_block(match[2])
+        inner = readme_block() if match[2] == "readme" else table_block(match[2], above)
         return f"{match[1]}\n{inner}\n\n{match[3]}"
 
     return _BLOCK.sub(block, text)
