@@ -11,34 +11,25 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from QSMSeparationLib.mrml import layouts, marks, windows
+from QSMSeparationLib.lesions.classes import CLASSES as CLASS_ROWS
+from QSMSeparationLib.lesions.classes import class_words
+from QSMSeparationLib.mrml import colors, layouts, marks, windows
 from QSMSeparationLib.mrml.export import TABLE_NAME, export_steps, write_text
 from QSMSeparationLib.mrml.legends import relabel_legends, show_legends
+from QSMSeparationLib.mrml.lesion_list import COLUMNS, Cell
 from QSMSeparationLib.mrml.lesions import color_by_class, show_outlines
 from QSMSeparationLib.mrml.review import CLASSES, reviewed_csv, set_review
+from QSMSeparationLib.mrml.rim_sectors import hide_sectors, show_sectors
 from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import b0_of
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.worker import SOON_MS
 
-_COLUMNS = (
-    # column of the table node, heading, whether it is a number
-    ("id", _("Lesion"), True),
-    ("location", _("Location"), False),
-    ("volume_mm3", _("mm³"), True),
-    ("class_para", _("χ+"), False),
-    ("class_dia", _("χ−"), False),
-    ("para_core_minus_nawm_ppb", _("Δχ+ [ppb]"), True),
-    ("dia_core_minus_nawm_ppb", _("Δ|χ−| [ppb]"), True),
-    ("confidence_para", _("Sure"), False),
-    ("review_para", _("Reviewer χ+"), False),
-    ("review_dia", _("Reviewer χ−"), False),
-    ("remark", _("Remark"), False),
-)
-_CHECK_COLUMNS = (("name", _("Check")), ("status", ""), ("value", _("Value")), ("unit", _("Unit")),
+_CHECK_COLUMNS = (("name", _("Check")), ("status", _("Result")), ("value", _("Value")), ("unit", _("Unit")),
                   ("advice", _("What to do")))  # fmt: skip
-_FADE_ROLES = (("chi_para", _("χ+")), ("chi_dia", _("χ−")))
+_FADE_ROLES = (("chi_para", _("χ+")), ("chi_dia", _("|χ−|")))
+_SWATCH_PX = 10
 
 
 class ResultControls:
@@ -57,9 +48,12 @@ class ResultControls:
         self._filling = False
         self._observed: tuple[slicer.vtkMRMLTableNode, int] | None = None
         self._export: Iterator[str] | None = None
+        self._window_chosen = False
         self.run: Run | None = None
         for preset in windows.PRESETS:
             ui.windowComboBox.addItem(preset.title, preset.name)
+        for name, title in colors.CHOICES:
+            ui.netColorComboBox.addItem(title, name)
         for role, title in _FADE_ROLES:
             ui.fadeComboBox.addItem(title, role)
         for column, combo in (
@@ -67,7 +61,8 @@ class ResultControls:
         ):  # fmt: skip
             combo.addItem(_("as computed"), "")
             for name in CLASSES[column]:
-                combo.addItem(name, name)
+                combo.addItem(class_words(name, column.removeprefix("review_")), name)
+        ui.colorsLabel.text = _palette()
         self._connect()
         self.refresh()
 
@@ -78,6 +73,9 @@ class ResultControls:
             button.connect("clicked(bool)", lambda *_unused, name=one.name: self.show(name))
         ui.runComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._chosen_run())
         ui.windowComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._set_windows())
+        ui.netColorComboBox.connect(
+            "currentIndexChanged(int)", lambda *_unused: self._set_net_color()
+        )
         ui.fadeSlider.connect("valueChanged(double)", lambda *_unused: self._fade())
         ui.fadeComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._fade())
         ui.outlinesCheckBox.connect("toggled(bool)", lambda *_unused: self._set_overlays())
@@ -141,12 +139,14 @@ class ResultControls:
             ui.removeButton,
             ui.exportButton,
             ui.windowComboBox,
+            ui.netColorComboBox,
         ):
             widget.enabled = run is not None
         ui.saveTableButton.enabled = marks.LESION_TABLE in nodes
         ui.reportButton.enabled = marks.REPORT in nodes
         self._fill_lesions()
         self._fill_checks(nodes.get(marks.CHECKS))
+        self._window_chosen = False
         self._show_preset(nodes)
 
     def _observe(self, table: slicer.vtkMRMLTableNode | None) -> None:
@@ -201,6 +201,7 @@ class ResultControls:
         nodes = self.run.nodes()
         if lesions := nodes.get(marks.LESIONS):
             show_outlines(lesions, self._ui.outlinesCheckBox.checked)
+        self._show_sectors()
         show_legends(nodes, self._ui.legendsCheckBox.checked)
 
     def _show_preset(self, nodes: dict[str, slicer.vtkMRMLNode]) -> None:
@@ -208,14 +209,29 @@ class ResultControls:
             return
         shown = windows.preset_of(nodes)
         index = windows.PRESETS.index(shown) if shown is not None else -1
+        color = self._ui.netColorComboBox.findData(colors.shown_in(nodes["net"]))
         self._filling = True
         self._ui.windowComboBox.setCurrentIndex(index)
+        self._ui.netColorComboBox.setCurrentIndex(color)
         self._filling = False
+
+    def _set_net_color(self) -> None:
+        combo, nodes = self._ui.netColorComboBox, self.run.nodes() if self.run else {}
+        if "net" in nodes and not self._filling and combo.currentIndex >= 0:
+            colors.show_in(nodes["net"], combo.itemData(combo.currentIndex))
+
+    def _narrow(self) -> None:
+        """Show lesions in narrow windows, unless the reader chose others for this run."""
+        if not self._window_chosen:
+            narrow = windows.PRESETS.index(windows.preset("narrow"))
+            self._ui.windowComboBox.setCurrentIndex(narrow)
+            self._window_chosen = False
 
     def _set_windows(self) -> None:
         index = self._ui.windowComboBox.currentIndex
         if self.run is None or self._filling or index < 0:
             return
+        self._window_chosen = True
         nodes = self.run.nodes()
         windows.apply_preset(nodes, windows.PRESETS[index], b0_of(nodes["chi_para"]))
         relabel_legends(nodes)
@@ -229,12 +245,14 @@ class ResultControls:
         self._filling = True
         widget = self._ui.lesionTable
         widget.setSortingEnabled(False)
-        widget.setColumnCount(len(_COLUMNS))
-        widget.setHorizontalHeaderLabels([title for _name, title, _number in _COLUMNS])
+        widget.setColumnCount(len(COLUMNS))
+        widget.setHorizontalHeaderLabels([_(column.heading) for column in COLUMNS])
+        for m, column in enumerate(COLUMNS):
+            widget.horizontalHeaderItem(m).setToolTip(_(column.tip))
         widget.setRowCount(len(rows))
         for n, row in enumerate(rows):
-            for m, (name, _title, number) in enumerate(_COLUMNS):
-                widget.setItem(n, m, _item(row.get(name, ""), number))
+            for m, column in enumerate(COLUMNS):
+                widget.setItem(n, m, _lesion_item(column.cell(row), column.right))
             if int(row["id"]) == chosen:
                 widget.selectRow(n)
         widget.setSortingEnabled(True)
@@ -258,7 +276,20 @@ class ResultControls:
         if self._filling:
             return
         self._show_review()
+        self._narrow()
+        self._show_sectors()
         self._go_to_lesion()
+
+    def _show_sectors(self) -> None:
+        """Show what a rim call rests on, where the outlines are shown."""
+        row = self._row()
+        if self.run is None:
+            return
+        is_rim = row is not None and "rim" in (row["class_para"], row["review_para"])
+        if is_rim and self._ui.outlinesCheckBox.checked:
+            show_sectors(self.run, row)
+        else:
+            hide_sectors(self.run)
 
     def _go_to_lesion(self) -> None:
         row = self._row()
@@ -309,7 +340,7 @@ class ResultControls:
         widget.setRowCount(len(rows))
         for n, row in enumerate(rows):
             for m, (name, _title) in enumerate(_CHECK_COLUMNS):
-                widget.setItem(n, m, _item(row[name], False))
+                widget.setItem(n, m, qt.QTableWidgetItem(row[name]))
 
     def _ask_table(self) -> None:
         if path := choose_file(_("Save lesion table"), TABLE_NAME):
@@ -374,12 +405,27 @@ def open_page(path: Path) -> None:
     qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
 
 
-def _item(text: str, number: bool) -> Any:
+def _lesion_item(cell: Cell, right: bool) -> Any:
     """Return a cell; numbers are kept as numbers, so that they sort as such."""
     item = qt.QTableWidgetItem()
-    if number and text:
-        value = float(text)
+    if right and cell.text:
+        value = float(cell.sort)
         item.setData(qt.Qt.DisplayRole, int(value) if value.is_integer() else round(value, 1))
     else:
-        item.setText(text)
+        item.setText(cell.text)
+    if right:
+        item.setTextAlignment(int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter))
+    if cell.color:
+        swatch = qt.QPixmap(_SWATCH_PX, _SWATCH_PX)
+        swatch.fill(qt.QColor(cell.color))
+        item.setIcon(qt.QIcon(swatch))
+    item.setToolTip(cell.tip)
     return item
+
+
+def _palette() -> str:
+    """Return the colors of the outlines with their classes, as HTML."""
+    return "&nbsp; ".join(
+        f'<span style="color:{row.color}">&#9632;</span>&nbsp;{row.para.replace(" ", "&nbsp;")}'
+        for row in CLASS_ROWS.values()
+    )

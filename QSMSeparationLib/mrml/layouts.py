@@ -210,8 +210,13 @@ def go_to(scene: slicer.vtkMRMLScene, ras_mm: tuple[float, float, float]) -> Non
 
 
 def centre_of(row: dict[str, str]) -> tuple[float, float, float]:
-    """Return the centre of a lesion in RAS from its row of the table."""
-    x, y, z = (float(row[f"centre_{axis}_lps_mm"]) for axis in "xyz")
+    """Return the place of a lesion to look at, in RAS, from its row of the table.
+
+    That is its centre, or for a rim its middle on the slice that shows the rim best.
+    """
+    rim = "rim" in (row.get("class_para"), row.get("review_para")) and row.get("rim_x_lps_mm")
+    start = "rim" if rim else "centre"
+    x, y, z = (float(row[f"{start}_{axis}_lps_mm"]) for axis in "xyz")
     return -x, -y, z
 
 

@@ -18,6 +18,7 @@ _REFERENCES = {
     "shell": "white matter around the lesion",
     "patient": "white matter of the whole brain: too little around the lesion",
 }
+_CONFIDENCES = ("not classified", "borderline", "probable", "clear")  # the least first
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,10 @@ def _review(source: str) -> Callable[[Row], Cell]:
 
 
 def _confidence(row: Row) -> Cell:
+    """Return the lesser of the two confidences."""
     para, dia = row.get("confidence_para", ""), row.get("confidence_dia", "")
-    text = para if para == dia or not dia else f"{para} / {dia}"
+    known = [word for word in (para, dia) if word in _CONFIDENCES]
+    text = min(known, key=_CONFIDENCES.index, default=para)
     return Cell(text, text, f"χ+: {para}; |χ−|: {dia}" if dia else f"χ+: {para}")
 
 
@@ -131,7 +134,7 @@ COLUMNS = (
     Column("χ+", "Class in χ+, the reviewer's where there is one; its color is that of the outline",
            _class("para")),
     Column("|χ−|", "Class in |χ−|, the reviewer's where there is one", _class("dia")),
-    Column("Confidence", "How far the computed classes of χ+ and |χ−| are from their thresholds",
+    Column("Confidence", "How sure the computed classes are: the lesser of χ+ and |χ−|",
            _confidence),
     Column("Own χ+", "The reviewer's class in χ+", _review("para")),
     Column("Own |χ−|", "The reviewer's class in |χ−|", _review("dia")),

@@ -15,7 +15,7 @@ from QSMSeparationPanel import results
 from small_result import CENTRES, GEOMETRY, REPORT, write_small_result
 
 from QSMSeparationLib.lesions.classes import class_rgb
-from QSMSeparationLib.mrml import layouts
+from QSMSeparationLib.mrml import colors, layouts
 from QSMSeparationLib.mrml.lesions import outlines_of, segment_of
 from QSMSeparationLib.mrml.load import find_results, load_result
 from QSMSeparationLib.mrml.runs import find_runs
@@ -44,11 +44,33 @@ class ResultsTest(ModuleTestCase):
 
     def test_lesions_are_listed_with_their_classes(self):
         table = self.ui.lesionTable
-        rows = [[table.item(n, m).text() for m in (0, 2, 3, 4)] for n in range(table.rowCount)]
+        rows = [[table.item(n, m).text() for m in (0, 1, 2, 10)] for n in range(table.rowCount)]
         self.assertEqual(
             rows,
-            [["1", "128.7", "rim", "hypo"], ["2", "128.7", "hyper", "iso"], ["5", "128.7", "iso", "hypo"]],
-        )  # fmt: skip
+            [
+                ["1", "iron rim", "less myelin", "128.7"],
+                ["2", "more iron", "as white matter", "128.7"],
+                ["5", "as white matter", "less myelin", "128.7"],
+            ],
+        )
+        self.assertFalse(table.item(0, 1).icon().isNull(), "a swatch in the color of the outline")
+        self.assertTrue(table.item(0, 0).textAlignment() & int(qt.Qt.AlignRight))
+
+    def test_a_chosen_lesion_comes_up_in_narrow_windows_unless_the_reader_chose_others(self):
+        combo = self.ui.windowComboBox
+        self.choose(2)
+        self.assertEqual(combo.itemData(combo.currentIndex), "narrow")
+        combo.setCurrentIndex(combo.findData("wide"))
+        self.choose(1)
+        self.assertEqual(combo.itemData(combo.currentIndex), "wide")
+
+    def test_net_chi_is_grey_and_may_be_colored(self):
+        combo, net = self.ui.netColorComboBox, self.run_.node("net")
+        self.assertEqual(combo.itemData(combo.currentIndex), "grey")
+        combo.setCurrentIndex(combo.findData("diverging"))
+        self.assertEqual(colors.shown_in(net), "diverging")
+        self.results.refresh()
+        self.assertEqual(combo.itemData(combo.currentIndex), "diverging")
 
     def test_choosing_a_row_moves_all_views_to_that_lesion(self):
         self.ui.fadeButton.click()

@@ -124,6 +124,13 @@ class LayoutsTest(SceneTestCase):
             distance = (np.array(ras) - to_ras[:3, 3]) @ to_ras[:3, 2]
             self.assertLess(abs(distance), 1e-3)
 
+    def test_a_rim_is_looked_at_where_it_shows_best(self):
+        row = rows_of(self.run_.node("lesion_table"))[0]
+        row |= {"rim_x_lps_mm": "1", "rim_y_lps_mm": "2", "rim_z_lps_mm": "3"}
+        self.assertEqual(row["class_para"], "rim")
+        self.assertEqual(layouts.centre_of(row), (-1.0, -2.0, 3.0))
+        self.assertNotEqual(layouts.centre_of(row | {"class_para": "iso"}), (-1.0, -2.0, 3.0))
+
     def test_a_lesion_outside_a_zoomed_view_is_brought_into_it(self):
         layouts.show(self.manager, self.run_, "row")
         node = self.manager.sliceWidget("QSMNet").mrmlSliceNode()

@@ -42,7 +42,7 @@ class LesionListTest(unittest.TestCase):
         self.assertEqual(cells["χ+"].text, "more iron")
         self.assertEqual(cells["χ+"].color, CLASSES["hyper"].color)
         self.assertEqual(cells["|χ−|"].text, "less myelin")
-        self.assertEqual(cells["Confidence"].text, "clear / borderline")
+        self.assertEqual(cells["Confidence"].text, "borderline")
 
     def test_the_reviewers_class_stands_before_the_computed_one(self):
         cell = shown(ROW | {"review_para": "iso"})["χ+"]
