@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 # SynthSeg label maps, from which benchmarks make some of their heads; none by default.
 LABEL_MAPS ?=
 
-.PHONY: demo test test-slow lint docs bench pictures clean
+# A checkout of Slicer 5.12 or newer, whose own Python layer test-slicer uses.
+SLICER_SOURCE ?= ../Slicer
+
+.PHONY: demo test test-slow test-slicer lint docs bench pictures clean
 
 demo: $(STAMP)
 	$(BIN)/qsmsep demo demo --overwrite --open
@@ -16,6 +19,11 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow"
+
+test-slicer: $(STAMP)
+	test -d "$(SLICER_SOURCE)/Base/Python/slicer"
+	SLICER_SOURCE="$(SLICER_SOURCE)" $(BIN)/python -m pytest -m "not slow and not gpu" \
+	  Testing/host_tests Testing/module Testing/mrml
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -124,11 +124,7 @@ def bug_report(log: str, stage: str) -> str:
     """Return versions, computer and log, without names of persons, computers or folders."""
     free = available_gib()
     lines = [
-        f"QSMSeparation {QSMSeparationLib.__version__}",
-        f"Slicer {slicer.app.applicationVersion}, revision {slicer.app.revision}",
-        f"Python {platform.python_version()}, {platform.system()} {platform.release()}, "
-        f"{platform.machine()}",
-        *(f"{name} {version or 'missing'}" for name, version in packages.versions().items()),
+        *version_lines(),
         f"graphics card: {'yes' if uses_graphics_card('auto') else 'none found'}; "
         f"free memory: {'unknown' if free is None else f'{free:.1f} GB'}",
         f"state: {stage}",
@@ -136,6 +132,17 @@ def bug_report(log: str, stage: str) -> str:
         *log.splitlines()[-_LOG_LINES:],
     ]
     return without_identity("\n".join(lines))
+
+
+def version_lines() -> list[str]:
+    """Return the versions of all that a run depends on."""
+    return [
+        f"QSMSeparation {QSMSeparationLib.__version__}",
+        f"Slicer {slicer.app.applicationVersion}, revision {slicer.app.revision}",
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()}, "
+        f"{platform.machine()}",
+        *(f"{name} {version or 'missing'}" for name, version in packages.versions().items()),
+    ]
 
 
 def without_identity(text: str) -> str:

@@ -7,7 +7,6 @@ part of slicer-core; what modules use of them is here.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import sys
 import types
@@ -35,6 +34,9 @@ class ScriptedLoadableModule:
             if icon.is_file():
                 parent.icon = qt.QIcon(str(icon))
                 break
+        if not hasattr(slicer, "selfTests"):
+            slicer.selfTests = {}
+        slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
         return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
@@ -43,8 +45,9 @@ class ScriptedLoadableModule:
         return slicer.app.moduleDocumentationUrl(self.moduleName)
 
     def runTest(self, msec: int = 100, **options: object) -> None:
-        module = sys.modules[type(self).__module__]
-        getattr(module, f"{self.moduleName}Test")().runTest(**options)
+        case = getattr(sys.modules[type(self).__module__], f"{self.moduleName}Test")()
+        case.messageDelay = msec
+        case.runTest(**options)
 
 
 class ScriptedLoadableModuleWidget:
@@ -131,14 +134,16 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
         self.messageDelay = 0
 
     def delayDisplay(self, message: str, *args: object, **options: object) -> None:
-        logging.info(message)
+        slicer.util.delayDisplay(message, self.messageDelay)
 
-    def runTest(self) -> None:
+    def runTest(self, **options: object) -> None:
         """Run every method with "test" in its name."""
-        for name in dir(self):
-            if "test" in name.lower() and name != "runTest" and name.startswith("test"):
-                self.setUp()
-                getattr(self, name)()
+        for name in [
+            name for name in dir(self) if "test" in name and callable(getattr(self, name))
+        ]:
+            self.setUp()
+            getattr(self, name)()
+            self.tearDown()
 
 
 class ModuleParent:

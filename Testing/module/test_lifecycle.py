@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
 
 import slicer
 from module_test_case import HERE, ModuleTestCase
+from QSMSeparationPanel import packages
 from small_result import write_small_result
 
 from QSMSeparationLib.mrml.load import find_results, load_result
@@ -64,6 +66,19 @@ class LifecycleTest(ModuleTestCase):
             panel.deleteLater()
         self.assertEqual(len(find_runs(slicer.mrmlScene)), 1)
         self.assertEqual(self.errors, [])
+
+    def test_self_test_takes_less_than_two_minutes_and_says_what_was_tested(self):
+        told: list[str] = []
+        start = time.monotonic()
+        with mock.patch.object(
+            slicer.util, "delayDisplay", side_effect=lambda text, *_a, **_k: told.append(text)
+        ):
+            slicer.selfTests["QSMSeparation"](msec=0)
+        self.assertLess(time.monotonic() - start, 120)
+        for part in ("QSMSeparation 0.", "Slicer 5.", "torch ", "the panel opens: passed"):
+            self.assertIn(part, told[-1])
+        last = "passed" if not packages.missing_packages() else "skipped"
+        self.assertIn(f"a small ball is separated: {last}", told[-1])
 
     def test_another_scene_and_back(self):
         self.choose_maps()
