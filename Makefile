@@ -14,8 +14,9 @@ SLICER_SOURCE ?= ../Slicer
 demo: $(STAMP)
 	$(BIN)/qsmsep demo demo --overwrite --open
 
+# A process a core, one thread each: as fast as it gets, and fixtures of a file are made once.
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n auto --dist loadfile
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow"
