@@ -1,15 +1,24 @@
-"""Weighted total variation by ADMM.
+"""Weighted total variation by ADMM, which believes the field no more than it deserves.
 
-Minimises 1/2 ||W (D chi - f)||^2 + lambda sum_a ||m_a w_a grad_a chi||_1, with m_a small on the
-borders that R2* shows (``edges``) and w_a for the voxel size. The weight W lives in image space
-(0 outside the mask, where the field is not known), the dipole D in k-space: each gets its own
-splitting variable, as in FANSI (Milovic et al., Magn Reson Med 2018;80:814), so that all steps
-are closed-form (total variation for QSM: Bilgic et al., Magn Reson Med 2014;72:1444).
+Minimises over chi and a misfit m of the field
 
-Total variation takes contrast from small objects: of lesions, a fifth. So the misfit is added to
-the field and the minimum sought again (Bregman iteration; Osher et al., Multiscale Model Simul
-2005;4:460), which gives contrast back before it gives back noise. With strong smoothing first and
-two such rounds, lesions keep nine tenths of their contrast at the same error.
+    1/2 ||W (D chi + m - f)||^2 + 1/2 ||C m||^2 + lambda sum_a ||e_a w_a grad_a chi||_1,
+
+with e_a small on the borders that R2* shows (``edges``) and w_a for the voxel size. The weight W
+lives in image space (0 outside the mask, where the field is not known), dipole and misfit in
+k-space: each gets its own splitting variable, as in FANSI (Milovic et al., Magn Reson Med
+2018;80:814), so that all steps are closed-form (total variation for QSM: Bilgic et al., Magn Reson
+Med 2014;72:1444).
+
+What no source explains in a real field is far from white: at long waves it is a hundred times
+stronger than at those of two voxels. C follows its spectrum, which the field itself shows
+(:mod:`QSMSeparationLib.solvers.misfit`); m then costs nothing but a share q(k) of trust in each
+frequency, and the start is Wiener's filter, which has the long waves right.
+
+Total variation takes contrast from small objects: of lesions, a fifth. So what is left of the field
+is added to it and the minimum sought again (Bregman iteration; Osher et al., Multiscale Model Simul
+2005;4:460), which gives contrast back before it gives back misfit: in as many rounds as the share
+of the misfit in the field allows.
 """
 
 from __future__ import annotations
@@ -23,12 +32,21 @@ from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.solvers.edges import edge_weights, shows_borders
-from QSMSeparationLib.solvers.noise import field_noise_ppm
+from QSMSeparationLib.solvers.misfit import FieldPower, field_power, wiener
 from QSMSeparationLib.solvers.window import Window, difference, scale_
 
-_LAMBDA_OVER_NOISE = 0.15
+_LAMBDA_OVER_MISFIT = 0.2
 _EDGE_GAIN = 5 / 3
 """With borders known, the rest may be smoothed this much more."""
+
+_TRUST_POWER = 0.5
+"""q = (least M / M)^this. 1 were right if the iteration went on to its end; in a few rounds it does
+not reach the long waves, of which so little would be left (settings heads)."""
+
+_ROUNDS_TIMES_SHARE = 2.0
+_ROUNDS = (2, 5)
+"""Rounds by the misfit: the first number over the share of the misfit in the SD of the field, within
+these (settings heads with 0 to 8 ppb of misfit)."""
 
 _GRADIENT_PENALTY_OVER_LAMBDA = 1000.0
 _SLAB_VOXELS = 1 << 18
@@ -54,12 +72,12 @@ def tv(
     context : Context
         Progress.
     regularisation : float
-        Multiplies the automatic lambda, which is proportional to the noise of the field
-        (:func:`QSMSeparationLib.solvers.noise.field_noise_ppm`).
+        Multiplies the automatic lambda, which is proportional to the SD of the field's misfit.
     iterations : int
         Most iterations of a round.
     rounds : int
-        The first one and the Bregman rounds after it: more give contrast back, and noise.
+        The first one and the Bregman rounds after it: more give contrast back, and misfit. 0: as
+        many as the misfit of this field allows.
     tolerance : float
         End a round when an iteration changes the map by less than this share of its norm.
     edges : bool
@@ -72,17 +90,24 @@ def tv(
     """
     (local_field,) = maps.need("local_field")
     report = context.report
-    report(0, rounds * iterations)
-    noise_ppm = field_noise_ppm(local_field, maps.mask)
+    report(0, 1)
     window = Window(maps)
-    borders = edge_weights(maps, window) if edges and shows_borders(maps) else None
+    power = field_power(maps, window)
+    rounds = rounds or rounds_for(power, maps)
+    strength = regularisation * _LAMBDA_OVER_MISFIT * power.misfit_sd_ppm
+    borders = None
+    if edges and shows_borders(maps):
+        borders = edge_weights(maps, window)
+        strength *= _EDGE_GAIN
     solver = _Admm(
         window,
         window.embed(local_field),
         window.embed(maps.trust * local_field.isfinite()),
-        regularisation * _LAMBDA_OVER_NOISE * noise_ppm * (1.0 if borders is None else _EDGE_GAIN),
+        strength,
         borders,
+        trusted(power),
     )
+    solver.start_from(wiener(maps, power))
     for number in range(rounds):
         if number:
             solver.return_misfit()
@@ -93,6 +118,20 @@ def tv(
                 break
     report(rounds * iterations, rounds * iterations)
     return window.extract(solver.chi)
+
+
+def trusted(power: FieldPower) -> Tensor:
+    """Return q, the trust in each frequency of the field: 1 where its misfit is least."""
+    return (float(power.misfit.min()) / power.misfit_map).pow_(_TRUST_POWER)
+
+
+def rounds_for(power: FieldPower, maps: Maps) -> int:
+    """Return how many rounds the misfit of a field allows."""
+    fewest, most = _ROUNDS
+    values = maps.local_field[maps.mask]
+    spread = float(values[values.isfinite()].std())
+    share = power.misfit_sd_ppm / max(spread, power.misfit_sd_ppm)
+    return min(max(int(_ROUNDS_TIMES_SHARE / share + 0.5), fewest), most)
 
 
 class _Admm:
@@ -111,6 +150,7 @@ class _Admm:
         weight: Tensor,
         strength: float,
         borders: list[Tensor] | None = None,
+        trust: Tensor | None = None,
     ) -> None:
         penalty = _GRADIENT_PENALTY_OVER_LAMBDA * strength
         self.shape = window.padded
@@ -128,9 +168,13 @@ class _Admm:
         self.model = field * weight
         self.share = weight.square_().div_(weight + 1)
         self.dipole = window.dipole
-        self.from_gradient = window.laplacian().mul_(penalty).add_(self.dipole**2)
+        # With trust q, the best m is (1 - q) (t - D chi) for a copy t of the field: see ``_solve``.
+        self.doubt = None if trust is None else 1 - trust
+        self.trusted_dipole = self.dipole if trust is None else trust.mul_(self.dipole)
+        self.from_gradient = window.laplacian().mul_(penalty)
+        self.from_gradient.addcmul_(self.trusted_dipole, self.dipole)
         self.from_gradient[0, 0, 0] = 1.0
-        self.from_field = self.dipole / self.from_gradient
+        self.from_field = self.trusted_dipole / self.from_gradient
         self.from_gradient.reciprocal_().mul_(penalty)
         self.from_gradient[0, 0, 0] = 0.0
         self.chi = torch.zeros_like(field)
@@ -147,6 +191,17 @@ class _Admm:
             for start in range(0, self.shape[0], planes)
         ]
         self.scratch = torch.empty((planes, *self.shape[1:]), device=field.device)
+
+    def start_from(self, chi: Tensor) -> None:
+        """Begin at a map on the grid of the window, in place of 0."""
+        chi = chi * self.known
+        self.chi.copy_(chi)
+        for axis, weight in enumerate(self.weights):
+            _add_adjoint(
+                chi.roll(-1, axis) - chi, slice(0, len(chi)), axis, weight**2, self.divergence
+            )
+        outside = inverse_rfftn(scale_(torch.fft.rfftn(chi), self.dipole), self.shape)
+        torch.where(self.known, self.measured, outside, out=self.model)
 
     def iterate(self, measure: bool) -> float:
         """Do one iteration; return its relative change if it is to be measured, else inf."""
@@ -167,14 +222,19 @@ class _Admm:
         self.field.sub_(misfit)
 
     def _solve(self) -> None:
-        """Find chi and D chi from both copies: diagonal in k-space."""
+        """Find chi and D chi + m from both copies: diagonal in k-space."""
         ours, other = self.spectra
         torch.fft.rfftn(self.divergence, out=ours)
         torch.fft.rfftn(self.model, out=other)
         scale_(ours, self.from_gradient)
-        ours.add_(scale_(other, self.from_field))
+        for part, its in ((ours.real, other.real), (ours.imag, other.imag)):
+            part.addcmul_(its, self.from_field)
         inverse_rfftn(ours, self.shape, out=self.chi)
-        inverse_rfftn(scale_(ours, self.dipole), self.shape, out=self.model)
+        scale_(ours, self.trusted_dipole)
+        if self.doubt is not None:
+            for part, its in ((ours.real, other.real), (ours.imag, other.imag)):
+                part.addcmul_(its, self.doubt)
+        inverse_rfftn(ours, self.shape, out=self.model)
 
     def _shrink_gradient(self) -> None:
         """Update the duals of the gradient; leave grad^T (z - u) in ``divergence``."""

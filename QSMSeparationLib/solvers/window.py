@@ -29,6 +29,8 @@ class Window:
         Size of the periodic grid.
     dipole : Tensor
         D(k) on the half spectrum.
+    spacing_kji : tuple of float
+        Voxel size in mm.
     """
 
     def __init__(self, maps: Maps, pad: float = 0.15) -> None:
@@ -45,6 +47,7 @@ class Window:
             device=self.mask.device,
         )
         self.padded, self.dipole = operator.padded, operator.kernel
+        self.spacing_kji = maps.spacing_kji
         mean_step = math.prod(maps.spacing_kji) ** (1 / 3)
         self.step_weights = tuple(mean_step / step for step in maps.spacing_kji)
 
