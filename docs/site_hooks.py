@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import json
 import re
 import sys
 from pathlib import Path
@@ -32,6 +33,13 @@ STAGES = {
     "separation": "Separation: net chi and rates to chi+ and chi-",
 }
 
+CARD_WORDS = {
+    "intended_use": "Use", "inputs": "Inputs", "data": "Trained on", "held_out": "Held out",
+    "losses": "Losses", "phases": "Phases", "hardware": "Hardware", "note": "Note",
+    "limits": "Limits", "licence": "License", "license": "License",
+}  # fmt: skip
+"""Entries of a model card that are shown, and how they are called."""
+
 GREEK = {
     "chi": "χ", "lambda": "λ", "theta": "θ", "delta": "δ", "beta": "β", "grad": "∇",
 }  # fmt: skip
@@ -50,6 +58,7 @@ def on_files(files: Files, config: Any) -> Files:
         text = f"# `{name}`\n\n::: QSMSeparationLib.{name}\n"
         files.append(File.generated(config, f"api/{name}.md", content=text))
     files.append(File.generated(config, "command-line.md", content=command_line()))
+    files.append(File.generated(config, "networks.md", content=model_cards()))
     return files
 
 
@@ -126,8 +135,35 @@ def parameter_row(parameter: Parameter) -> str:
 
 def card_link(network: str) -> str:
     """Return a link to the model card of a network."""
-    url = "https://github.com/QSMSeparation/SlicerQSMSeparation/blob/main/QSMSeparationLib/weights"
-    return f"[`{network}`]({url}/{network}.json)"
+    return f"[`{network}`](networks.md#{network})"
+
+
+def model_cards() -> str:
+    """Return a section a network, of what its model card says in words."""
+    parts = [
+        "# Networks",
+        "What comes with the package, as the model cards beside the weights say it "
+        "(`QSMSeparationLib/weights/*.json`, which also hold every setting of the training). "
+        "Their figures are in [Benchmarks](benchmarks.md).",
+    ]
+    for path in sorted((ROOT / "QSMSeparationLib" / "weights").glob("*.json")):
+        card = json.loads(path.read_text(encoding="utf-8"))
+        size = path.with_suffix(".pt").stat().st_size / 1e6
+        task = escaped(str(card.get("task", "")))
+        lines = [f"## {path.stem}", f"{task[:1].upper()}{task[1:]}."]
+        rows = [(word, card[key]) for key, word in CARD_WORDS.items() if card.get(key)]
+        rows.append(("Weights", f"{size:.1f} MB, SHA-256 `{card['sha256'][:16]}...`"))
+        table = ["| what | what the card says |", "| --- | --- |"]
+        table += [f"| {word} | {card_cell(value)} |" for word, value in rows]
+        parts += [*lines, "\n".join(table)]
+    return "\n\n".join(parts)
+
+
+def card_cell(value: Any) -> str:
+    """Return a value of a model card as a cell of a table."""
+    if isinstance(value, list):
+        return "<br>".join(escaped(str(item)) for item in value)
+    return escaped(str(value))
 
 
 def needs(method: Method) -> str:
