@@ -414,7 +414,8 @@ def _lesion_item(cell: Cell, right: bool) -> Any:
     else:
         item.setText(cell.text)
     if right:
-        item.setTextAlignment(int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter))
+        alignment = int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter)
+        item.setData(qt.Qt.TextAlignmentRole, alignment)
     if cell.color:
         swatch = qt.QPixmap(_SWATCH_PX, _SWATCH_PX)
         swatch.fill(qt.QColor(cell.color))
