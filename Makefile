@@ -31,7 +31,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell .
-	$(BIN)/codespell --builtin en-GB_to_en-US --ignore-words-list catalogue,grey README.md CONTRIBUTING.md CHANGELOG.md docs
+	$(BIN)/codespell --builtin en-GB_to_en-US --ignore-words-list catalogue,grey *.md docs/*.md examples/*.md
 
 # Hours. Heads from label maps are made where LABEL_MAPS names their folder.
 bench: $(STAMP)
