@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the dataset")
     _add_scanner(parser)
     _add_person(parser)
+    _add_realism(parser)
     add_relaxivities(parser)
     add_outputs(parser)
     parser.set_defaults(body=run)
@@ -58,15 +59,28 @@ def _add_person(parser: argparse.ArgumentParser) -> None:
         help="move the mean of every tissue by up to this share (0.3: another value table)")  # fmt: skip
 
 
+def _add_realism(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("--realism", type=int, choices=(0, 1, 2), default=1,
+        help="0: what the equations say, with noise; 1 (default): tissue, field and scan as real "
+             "ones are; 2: a scan that went badly")  # fmt: skip
+    option("--with", dest="more", nargs="+", default=[], metavar="PART",
+        help="parts of realism that the level lacks, such as misfit or fibers")  # fmt: skip
+    option("--without", dest="less", nargs="+", default=[], metavar="PART",
+        help="parts of the level to leave out")  # fmt: skip
+
+
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Simulate a scan and write it."""
     from QSMSeparationLib.io.bids_names import require_bids_name
     from QSMSeparationLib.io.nifti import read_labels
     from QSMSeparationLib.io.outputs import Outputs
     from QSMSeparationLib.simulation.dataset import write_dataset
+    from QSMSeparationLib.simulation.realism import Realism
     from QSMSeparationLib.simulation.simulate import scan_person
 
     protocol = _protocol(args)
+    realism = Realism.of(args.realism, args.more, args.less)
     if not 0 <= args.lesion_count <= 200:
         raise InputError(f"--lesion-count {args.lesion_count}: choose 0 to 200")
     if not 0 <= args.move_values <= 0.9:
@@ -86,6 +100,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
         labels,
         masks,
         args.move_values,
+        realism,
     )
     with outputs, progress.stage("writing"):
         write_dataset(scan, truth, rows, outputs, args.phase)

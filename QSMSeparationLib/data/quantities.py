@@ -203,6 +203,11 @@ _ROWS = (
         shown_unit="ppb", scale=_PPM_TO_PPB, window=(-50, 50),
     ),
     Quantity(
+        "local_field_isotropic", "ppm", "desc-isotropic_fieldmap", "isotropic local field",
+        "isotropic local field", "local field of chi+ + chi- alone, as sources without direction",
+        shown_unit="ppb", scale=_PPM_TO_PPB, window=(-50, 50),
+    ),
+    Quantity(
         "total_field", "ppm", "desc-total_fieldmap", "total field", "total field", "total field",
         shown_unit="ppb", scale=_PPM_TO_PPB, window=(-1000, 1000),
     ),
@@ -210,6 +215,14 @@ _ROWS = (
         "residual", "ppm", "desc-residual_fieldmap", "residual field", "residual field",
         "field not explained by the net susceptibility",
         shown_unit="ppb", scale=_PPM_TO_PPB, window=(-20, 20),
+    ),
+    Quantity(
+        "t1", "s", "T1map", "T1", "T1", "longitudinal relaxation time T1 at 3 T", window=(0, 3),
+        code=Code("113063", "DCM", "T1 Map"),
+    ),
+    Quantity(
+        "water", "1", "PDmap", "water", "water", "water content relative to pure water",
+        window=(0.5, 1.1),
     ),
     Quantity(
         "trust", "1", "desc-reliability_probseg", "trust", "trust",

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +58,7 @@ class Case:
             kind: read_labels(self.root / f"{prefix}_desc-{kind}.nii.gz")
             for kind in ("brain_mask", "tissue_dseg", "lesions_dseg")
         }
+        sidecar = self.root / f"{prefix}_{MAPS['net'].bids}.json"
         first = volumes["net"]
         for volume in (*volumes.values(), *labels.values()):
             first.require_same_grid(volume)
@@ -66,7 +68,9 @@ class Case:
             labels["brain_mask"].array > 0,
             labels["tissue_dseg"].array.astype(np.int16),
             labels["lesions_dseg"].array.astype(np.int16),
-            _read_protocol(self.root / f"{prefix}_{MAPS['net'].bids}.json"),
+            _read_protocol(sidecar),
+            {number: row.get("age", "") for number, row in self.lesion_truth().items()},
+            _read_realism(sidecar),
         )
 
     def lesion_truth(self) -> dict[int, dict[str, str]]:
@@ -100,6 +104,11 @@ def find_cases(path: Path) -> list[Case]:
             f"{path} holds no case with truth; make some with 'qsmsep simulate {path}/case1 --seed 1'"
         )
     return cases
+
+
+def _read_realism(sidecar: Path) -> dict[str, Any]:
+    found = json.loads(sidecar.read_text(encoding="utf-8")).get("Realism")
+    return found if isinstance(found, dict) else {}
 
 
 def _read_protocol(sidecar: Path) -> Protocol:

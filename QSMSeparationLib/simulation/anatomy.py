@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.simulation.lesion_ages import LesionState
+from QSMSeparationLib.simulation.realism import Realism
+from QSMSeparationLib.simulation.relaxation import Relaxivities
 from QSMSeparationLib.simulation.tissues import Tissue
 
 
@@ -51,8 +55,10 @@ class Lesion:
         chi+ >= 0 and chi- <= 0 of the core.
     rim_para_ppb, rim_dia_ppb : float
         The same of the rim; equal to the core without a rim.
-    r2_factor : float
-        R2 of the lesion relative to the tissue it replaces (below 1).
+    age : str
+        One of :data:`QSMSeparationLib.simulation.lesion_ages.AGES`.
+    state : LesionState
+        Water, T1 and R2 without iron and myelin.
     """
 
     id: int
@@ -65,7 +71,8 @@ class Lesion:
     core_dia_ppb: float
     rim_para_ppb: float
     rim_dia_ppb: float
-    r2_factor: float
+    age: str
+    state: LesionState
 
     @property
     def volume_mm3(self) -> float:
@@ -110,9 +117,18 @@ class Head:
         MS lesions.
     seed : int
         Seed of the texture.
+    realism : Realism
+        Parts that the head has.
+    relaxivities : Relaxivities
+        How R2' departs from Dr times the sources.
+    drawn : dict
+        What was drawn beside anatomy, values and lesions, for the sidecar.
     """
 
     anatomy: Anatomy
     tissues: dict[str, Tissue]
     lesions: tuple[Lesion, ...] = field(default=())
     seed: int = 0
+    realism: Realism = field(default_factory=Realism)
+    relaxivities: Relaxivities = field(default_factory=Relaxivities)
+    drawn: dict[str, Any] = field(default_factory=dict)

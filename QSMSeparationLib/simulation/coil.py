@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -36,6 +37,20 @@ def shim_(field_ppm: Tensor, brain: Tensor, seed: int, every: int = 8) -> None:
         field_ppm -= weight * term
 
 
+def world_axes(grid: Geometry, unit_mm: float) -> list[Tensor]:
+    """Return world coordinates (x, y, z) of every voxel in units of so many mm."""
+    axes = [torch.arange(n, dtype=torch.float32) for n in grid.shape]
+    corner = grid.world(np.zeros(3)) / unit_mm
+    world = []
+    for w in range(3):
+        value = torch.full(grid.shape, float(corner[w]))
+        for a in range(3):
+            step = grid.direction_matrix[w, 2 - a] * grid.spacing_kji[a] / unit_mm
+            value += float(step) * axes[a].view([-1 if n == a else 1 for n in range(3)])
+        world.append(value)
+    return world
+
+
 class ReceiveField:
     """Complex receive sensitivity: smooth in space, drawn from a seed.
 
@@ -43,27 +58,26 @@ class ReceiveField:
     ----------
     seed : int
         Of the phase and the shading.
+    poles : int
+        Lines through the head about which the phase winds, as in badly combined coils.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, poles: int = 0) -> None:
         rng = np.random.default_rng([seed, 57])
         self.phase = rng.normal(0, 1, 7) * np.array([1.5, 0.8, 0.8, 0.8, 0.5, 0.5, 0.5])
         self.shading = rng.normal(0, 0.12, 3)
+        own = np.random.default_rng([seed, 9207])
+        self.poles = [(own.uniform(-0.5, 0.5, 2), own.uniform(-0.3, 0.3, 2)) for _ in range(poles)]
 
     def __call__(self, grid: Geometry) -> Tensor:
         """Return the sensitivity on a grid; positions are scaled by 100 mm."""
-        axes = [torch.arange(n, dtype=torch.float32) for n in grid.shape]
-        corner = grid.world(np.zeros(3)) / 100
-        world = []
-        for w in range(3):
-            value = torch.full(grid.shape, float(corner[w]))
-            for a in range(3):
-                step = grid.direction_matrix[w, 2 - a] * grid.spacing_kji[a] / 100
-                value += float(step) * axes[a].view([-1 if n == a else 1 for n in range(3)])
-            world.append(value)
-        x, y, z = world
+        x, y, z = world_axes(grid, 100.0)
         p = [float(v) for v in self.phase]
         angle = p[0] + p[1] * x + p[2] * y + p[3] * z + p[4] * x * y + p[5] * y * z + p[6] * x * z
+        for place, lean in self.poles:
+            u = x - float(place[0]) - float(lean[0]) * z
+            v = y - float(place[1]) - float(lean[1]) * z
+            angle += torch.atan2(v, u)
         s = [float(v) for v in self.shading]
         gain = torch.exp(0.12 * (x * x + y * y + z * z) + s[0] * x + s[1] * y + s[2] * z)
         return torch.polar(gain, angle)
@@ -77,9 +91,15 @@ def noise_sd(first_echo: Tensor, mask: NDArray[np.bool_], snr: float) -> float:
 
 
 def add_noise(
-    echoes: Tensor, sigma: float, rng: np.random.Generator
+    echoes: Tensor,
+    sigma: float,
+    rng: np.random.Generator,
+    after: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Add complex noise; returns magnitude and wrapped phase (echo, k, j, i)."""
+    """Add complex noise; returns magnitude and wrapped phase (echo, k, j, i).
+
+    ``after`` is done to every complex echo once it has its noise.
+    """
     magnitude = np.empty(tuple(echoes.shape), dtype=np.float32)
     phase = np.empty_like(magnitude)
     for echo in range(echoes.shape[0]):
@@ -87,6 +107,8 @@ def add_noise(
         if sigma > 0:
             wave.real += np.float32(sigma) * rng.standard_normal(wave.shape, dtype=np.float32)
             wave.imag += np.float32(sigma) * rng.standard_normal(wave.shape, dtype=np.float32)
+        if after is not None:
+            wave = after(torch.from_numpy(wave)).numpy()
         magnitude[echo] = np.abs(wave)
         phase[echo] = np.angle(wave)
     return magnitude, phase

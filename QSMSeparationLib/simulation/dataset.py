@@ -66,7 +66,11 @@ def phase_integers(phase_rad: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def _write_echoes(scan: Scan, truth: Truth, anat: str, outputs: Outputs, phase_unit: str) -> None:
-    facts = {"RepetitionTime": truth.protocol.tr_s, "FlipAngle": truth.protocol.flip_deg}
+    facts = {
+        "RepetitionTime": truth.protocol.tr_s,
+        "RepetitionTimeExcitation": truth.protocol.tr_s,
+        "FlipAngle": truth.protocol.flip_deg,
+    }
     for n, te in enumerate(scan.echo_times_s):
         stem = f"{anat}_echo-{n + 1}_part"
         magnitude = Volume(scan.magnitude[n], scan.geometry)
@@ -83,7 +87,11 @@ def _write_echoes(scan: Scan, truth: Truth, anat: str, outputs: Outputs, phase_u
 def _write_truth(
     truth: Truth, lesion_rows: list[dict[str, Any]], prefix: str, outputs: Outputs
 ) -> None:
-    common = {"SignConvention": SIGN_CONVENTION, "Simulation": asdict(truth.protocol)}
+    common = {
+        "SignConvention": SIGN_CONVENTION,
+        "Simulation": asdict(truth.protocol),
+        "Realism": truth.realism,
+    }
     for name, array in truth.maps.items():
         row = MAPS[name]
         content = common | {"Units": row.unit, "Description": f"true {row.description}"}
@@ -94,7 +102,8 @@ def _write_truth(
     tissue = Volume(truth.labels, truth.geometry)
     outputs.volume(f"{prefix}_desc-tissue_dseg", tissue, common | {"Labels": labels})
     lesions = Volume(truth.lesions, truth.geometry)
-    outputs.volume(f"{prefix}_desc-lesions_dseg", lesions, common)
+    ages = {str(number): age for number, age in truth.ages.items()}
+    outputs.volume(f"{prefix}_desc-lesions_dseg", lesions, common | {"Ages": ages})
     outputs.text(f"{prefix}_lesions.csv", rows_to_csv(lesion_rows))
 
 

@@ -1,4 +1,4 @@
-"""A head on a fine upright grid: labels, chi+, chi-, R2 and signal at TE = 0.
+"""A head on a fine upright grid: labels, chi+, chi-, R2, water and T1.
 
 Labels of 1 mm are refined by comparing smoothed indicators, so borders are smooth at any
 grid; vessels and lesions are drawn at the fine grid itself. All lies in world axes, hence
@@ -8,8 +8,9 @@ B0 is along k, whatever the orientation of the scan will be.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +19,26 @@ from scipy import ndimage
 from torch import Tensor
 
 from QSMSeparationLib.data.axes import Box
+from QSMSeparationLib.data.maps import mask_box
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.runtime.progress import Report, silent
+from QSMSeparationLib.simulation import texture
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head, Lesion, Vessel
+from QSMSeparationLib.simulation.fine_head import (
+    FineHead,
+    StateTable,
+    coarse_factor,
+    even_box,
+    refined,
+)
+from QSMSeparationLib.simulation.microstructure import Fibers, draw_anisotropy, fiber_directions
 from QSMSeparationLib.simulation.tissues import (
     EXTRACEREBRAL_CSF_LABEL,
     LABELS,
     PARENCHYMA_LABELS,
     VENTRICLE_LABELS,
     label_of,
+    r2_of_sources_hz,
 )
 
 _SMOOTHING_MM = 0.6
@@ -34,42 +46,7 @@ _TEXTURE_SD = 0.08
 _BLOCK = 64
 _CLOSING_MM = 5.0
 _VESSEL_RADIUS_STEP_MM = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class FineHead:
-    """Maps of a head on a fine upright grid.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        The grid.
-    labels : Tensor
-        Label numbers, int16.
-    lesions : Tensor
-        Lesion numbers, int16.
-    brain : Tensor
-        Brain mask with ventricles and sulci, bool.
-    chi_para_ppm, chi_dia_ppm : Tensor
-        Sources with R2', signed; zero outside the brain.
-    bulk_ppm : Tensor
-        Susceptibility without R2', against outside air (so that outside is 0).
-    r2_hz : Tensor
-        Irreversible relaxation at 3 T.
-    t1_s, proton_density : Tensor
-        By label number (lookup tables), not by voxel.
-    """
-
-    geometry: Geometry
-    labels: Tensor
-    lesions: Tensor
-    brain: Tensor
-    chi_para_ppm: Tensor
-    chi_dia_ppm: Tensor
-    bulk_ppm: Tensor
-    r2_hz: Tensor
-    t1_s: Tensor
-    proton_density: Tensor
+_SLAB = 64
 
 
 def rasterise(head: Head, spacing_mm: float, report: Report = silent) -> FineHead:
@@ -86,15 +63,74 @@ def rasterise(head: Head, spacing_mm: float, report: Report = silent) -> FineHea
     chi_para = values["para"][index].mul_(brain)
     chi_dia = values["dia"][index].mul_(brain)
     bulk = values["bulk"][index]
-    r2 = values["r2"][index]
+    r2 = values["free_r2"][index]
     del index
     for seed, chi in ((1, chi_para), (2, chi_dia)):
         apply_texture(chi, anatomy.labels.geometry, grid, [head.seed, 200 + seed])
     lesions = torch.zeros(grid.shape, dtype=torch.int16)
     for lesion in head.lesions:
         draw_lesion(lesion, grid, labels, lesions, chi_para, chi_dia, r2)
+    box = even_box(mask_box(brain), coarse_factor(spacing_mm), grid.shape)
+    drawn = dict(head.drawn)
+    fibers = _detail(head, grid, box, labels, chi_para, chi_dia, drawn)
+    _add_r2_of_sources(r2, labels, chi_para, chi_dia, values["follows"])
     return FineHead(
-        grid, labels, lesions, brain, chi_para, chi_dia, bulk, r2, values["t1"], values["pd"]
+        grid, labels, lesions, brain, chi_para, chi_dia, bulk, r2,
+        *_state_tables(head, values), box, fibers,
+        {lesion.id: lesion.age for lesion in head.lesions}, drawn,
+    )  # fmt: skip
+
+
+def _detail(
+    head: Head,
+    grid: Geometry,
+    box: Box,
+    labels: Tensor,
+    chi_para: Tensor,
+    chi_dia: Tensor,
+    drawn: dict[str, Any],
+) -> Fibers | None:
+    """Let chi vary within tissues, in place, and find the fibers, on a coarse grid of the brain."""
+    factor = coarse_factor(grid.spacing_mm[0])
+    half = tuple(slice(s.start + factor // 2, s.stop, factor) for s in box)
+    coarse = np.ascontiguousarray(labels[half].numpy())
+    spacing_mm = grid.spacing_mm[0] * factor
+    if "texture" in head.realism:
+        rng = np.random.default_rng([head.seed, 9302])
+        drawn["texture_sd"] = round(float(rng.uniform(*texture.SD_RANGE)), 3)
+        factors = texture.source_factors(coarse, spacing_mm, drawn["texture_sd"], rng)
+        for chi, change in zip((chi_para, chi_dia), factors, strict=True):
+            chi[box].mul_(refined(change, factor))
+    if "fibers" not in head.realism:
+        return None
+    rng = np.random.default_rng([head.seed, 9303])
+    anisotropy = draw_anisotropy(rng)
+    drawn["anisotropy"] = asdict(anisotropy)
+    return Fibers(factor, fiber_directions(coarse, spacing_mm, rng), anisotropy)
+
+
+def _add_r2_of_sources(
+    r2: Tensor, labels: Tensor, chi_para: Tensor, chi_dia: Tensor, follows: Tensor
+) -> None:
+    """Add what iron and myelin bring to R2, slab by slab."""
+    for start in range(0, len(r2), _SLAB):
+        part = slice(start, start + _SLAB)
+        added = r2_of_sources_hz(1000 * chi_para[part], -1000 * chi_dia[part])
+        r2[part].add_(added.mul_(follows[labels[part].int()]))
+
+
+def _state_tables(head: Head, values: dict[str, Tensor]) -> tuple[StateTable, ...]:
+    """Water, T1 and the factor of R2' by label and by lesion."""
+    count = 1 + max((lesion.id for lesion in head.lesions), default=0)
+    water, t1, factor = (torch.ones(count) for _ in range(3))
+    for lesion in head.lesions:
+        water[lesion.id] = lesion.state.water
+        t1[lesion.id] = lesion.state.t1_s
+        factor[lesion.id] = head.relaxivities.scale * head.relaxivities.lesions.get(lesion.id, 1.0)
+    return (
+        StateTable(values["water"], water),
+        StateTable(values["t1"], t1),
+        StateTable(values["factor"], factor),
     )
 
 
@@ -213,7 +249,7 @@ def draw_lesion(
     lesions: Tensor,
     chi_para_ppm: Tensor,
     chi_dia_ppm: Tensor,
-    r2_hz: Tensor,
+    free_r2_hz: Tensor,
 ) -> None:
     """Draw a lesion into the maps of a fine head; vessels and CSF stay as they are."""
     small = lesion.inside_mm.geometry
@@ -223,30 +259,32 @@ def draw_lesion(
     tissue[list(PARENCHYMA_LABELS)] = True
     within = (inside > 0) & tissue[labels[target].long()]
     rim = within & (inside <= lesion.rim_mm)
-    for chi, core_ppb, rim_ppb in (
-        (chi_para_ppm, lesion.core_para_ppb, lesion.rim_para_ppb),
-        (chi_dia_ppm, lesion.core_dia_ppb, lesion.rim_dia_ppb),
+    for values, core, edge in (
+        (chi_para_ppm, lesion.core_para_ppb / 1000, lesion.rim_para_ppb / 1000),
+        (chi_dia_ppm, lesion.core_dia_ppb / 1000, lesion.rim_dia_ppb / 1000),
+        (free_r2_hz, lesion.state.free_r2_hz, lesion.state.rim_free_r2_hz),
     ):
-        chi[target][within] = core_ppb / 1000
-        chi[target][rim] = rim_ppb / 1000
-    r2_hz[target][within] *= lesion.r2_factor
+        values[target][within] = core
+        values[target][rim] = edge
     lesions[target][within] = lesion.id
 
 
 def _lookup_tables(head: Head) -> dict[str, Tensor]:
     """Values by label number; susceptibility of R2' sources is kept to the brain later."""
     outside_air = head.tissues["air"].bulk_ppm
-    tables = {
-        name: torch.zeros(max(LABELS) + 1) for name in ("para", "dia", "bulk", "r2", "t1", "pd")
-    }
+    names = ("para", "dia", "bulk", "free_r2", "follows", "t1", "water", "factor")
+    tables = {name: torch.zeros(max(LABELS) + 1) for name in names}
     for number, name in LABELS.items():
         tissue = head.tissues[name]
         tables["para"][number] = tissue.chi_para_ppb / 1000
         tables["dia"][number] = tissue.chi_dia_ppb / 1000
         tables["bulk"][number] = tissue.bulk_ppm - outside_air
-        tables["r2"][number] = 1000.0 / tissue.t2_ms
+        tables["free_r2"][number] = tissue.free_r2_hz
+        tables["follows"][number] = float(tissue.parenchyma)
         tables["t1"][number] = tissue.t1_ms / 1000
-        tables["pd"][number] = tissue.proton_density
+        tables["water"][number] = tissue.water
+        relaxivities = head.relaxivities
+        tables["factor"][number] = relaxivities.scale * relaxivities.tissues.get(name, 1.0)
     return tables
 
 

@@ -3,13 +3,18 @@
 The field of the whole head is computed once on the fine upright grid. The scan's voxels
 may lie at any angle and have any shape: the fine maps are sampled on a grid that divides
 every voxel at least in two along each axis, the complex signal is formed there and
-averaged. The truth is averaged in the same way, so truth and signal share one point spread.
+averaged (:mod:`QSMSeparationLib.simulation.acquisition`). The truth is averaged in the same
+way, so truth and signal share one point spread. What no source explains, and what the scanner
+spoils, is added to the voxels of the scan.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,19 +23,19 @@ from torch import Tensor
 
 from QSMSeparationLib.data.scan import Scan, SpinEcho
 from QSMSeparationLib.data.volume import Geometry
-from QSMSeparationLib.physics import signal
-from QSMSeparationLib.physics.constants import REFERENCE_B0_T, relaxivity
-from QSMSeparationLib.physics.smoothing import mean_of_blocks
-from QSMSeparationLib.physics.two_sources import r2prime_hz
 from QSMSeparationLib.runtime.progress import Report, silent
-from QSMSeparationLib.simulation.coil import ReceiveField, add_noise, noise_sd, shim_
-from QSMSeparationLib.simulation.field import free_space_field
+from QSMSeparationLib.simulation import effects, field_errors
+from QSMSeparationLib.simulation.acquisition import Acquired, acquire, fine_maps
+from QSMSeparationLib.simulation.coil import add_noise, noise_sd
+from QSMSeparationLib.simulation.fine_head import FineHead
+from QSMSeparationLib.simulation.microstructure import Fibers, fiber_field, sin2_to_b0, white_matter
 from QSMSeparationLib.simulation.protocol import Protocol
-from QSMSeparationLib.simulation.rasterise import FineHead
-from QSMSeparationLib.simulation.sampling import divided_slab, nearest, sample
+from QSMSeparationLib.simulation.realism import Realism
+from QSMSeparationLib.simulation.sampling import nearest, sample
+from QSMSeparationLib.simulation.tissues import LABELS
 
 _MARGIN_BELOW_BRAIN_MM = 12.0
-_CHANNELS = ("chi_para", "chi_dia", "r2", "m0", "spin_density", "field", "local_field")
+_VESSEL_LABELS = [n for n, name in LABELS.items() if name in ("vein", "artery")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +47,20 @@ class Truth:
     geometry : Geometry
         The grid of the scan.
     maps : dict of str to ndarray
-        ``chi_para``, ``chi_dia``, ``net``, ``local_field``, ``total_field`` (ppm), ``r2``,
-        ``r2prime``, ``r2star`` (Hz), float32.
+        ``chi_para``, ``chi_dia``, ``net``, ``local_field``, ``local_field_isotropic``,
+        ``total_field`` (ppm), ``r2``, ``r2prime``, ``r2star`` (Hz), ``t1`` (s), ``water``,
+        float32. chi- is the mean over directions where it is a tensor. The local field holds
+        all that lies inside the mask; its isotropic part is that of chi+ + chi- alone.
     mask : ndarray
         Brain, bool.
     labels, lesions : ndarray
         Label and lesion numbers, int16.
+    protocol : Protocol
+        How it was scanned.
+    ages : dict of int to str
+        Age of every lesion.
+    realism : dict
+        Level and parts, and what was drawn for them.
     """
 
     geometry: Geometry
@@ -56,12 +69,31 @@ class Truth:
     labels: NDArray[np.int16]
     lesions: NDArray[np.int16]
     protocol: Protocol
+    ages: dict[int, str] = field(default_factory=dict)
+    realism: dict[str, Any] = field(default_factory=dict)
 
 
 def simulate_scan(
-    head: FineHead, protocol: Protocol, name: str = "sub-01", report: Report = silent
+    head: FineHead,
+    protocol: Protocol,
+    name: str = "sub-01",
+    report: Report = silent,
+    realism: Realism | None = None,
 ) -> tuple[Scan, Truth]:
     """Scan a head.
+
+    Parameters
+    ----------
+    head : FineHead
+        From :func:`QSMSeparationLib.simulation.rasterise.rasterise`.
+    protocol : Protocol
+        How it is scanned.
+    name : str
+        BIDS name of the subject.
+    report : callable
+        Progress.
+    realism : Realism, optional
+        What the scan suffers beside noise; nothing without it.
 
     Returns
     -------
@@ -70,25 +102,177 @@ def simulate_scan(
     truth : Truth
         The maps behind it on the same grid.
     """
-    steps = 3 + len(protocol.echo_times_s)
-    report(0, steps)
+    realism = realism or Realism()
+    report(0, 3 + len(protocol.echo_times_s))
     grid = scan_grid(head, protocol)
-    stack = _fine_maps(head, protocol)
-    report(2, steps)
+    drawn: dict[str, Any] = dict(head.drawn)
+    spin_grid = grid
+    if "motion" in realism:
+        spin_grid, drawn["motion"] = effects.moved(grid, protocol.seed)
+    maps = fine_maps(head, protocol)
+    report(2, 3 + len(protocol.echo_times_s))
     mask, labels, lesions = nearest([head.brain, head.labels, head.lesions], head.geometry, grid)
-    sums, echoes, spin = _acquire(stack, head.geometry, grid, protocol, report)
-    del stack
+    poles = 2 if "poles" in realism else 0
+    got = acquire(maps, grid, spin_grid, protocol, poles, report)
+    del maps
+    found = _Voxels(head, grid, torch.from_numpy(mask), labels, got, protocol)
+    isotropic = got.maps["local_field"] * found.mask
+    got.maps["local_field_isotropic"] = isotropic
+    _misfit(found, realism, drawn)
+    _spoil(found, realism)
+    scan = _scan(got, mask, protocol, realism, grid, name)
+    facts = {"level": realism.level, "parts": sorted(realism.parts), "drawn": drawn}
+    truth = Truth(
+        grid, _truth_maps(got.maps, mask), mask, labels, lesions, protocol, head.ages, facts
+    )
+    return scan, truth
+
+
+@dataclass(frozen=True, eq=False)
+class _Voxels:
+    """A scan in the making, and what is needed to spoil it."""
+
+    head: FineHead
+    grid: Geometry
+    brain: Tensor
+    labels: NDArray[np.int16]
+    got: Acquired
+    protocol: Protocol
+
+    @property
+    def mask(self) -> Tensor:
+        """The brain as numbers."""
+        return self.brain.float()
+
+    @functools.cached_property
+    def white(self) -> Tensor:
+        """White matter, 0 or 1."""
+        return torch.from_numpy(white_matter(self.labels).astype(np.float32)) * self.mask
+
+    @functools.cached_property
+    def vessels(self) -> Tensor:
+        """Veins and arteries, 0 or 1."""
+        return torch.from_numpy(np.isin(self.labels, _VESSEL_LABELS).astype(np.float32))
+
+    def of_brain(self, coarse: Tensor, fibers: Fibers) -> Tensor:
+        """Sample a map of the brain's coarse grid at the voxels of the scan."""
+        box = self.head.box_geometry
+        step = box.spacing_mm[0] * fibers.factor
+        corner = box.world(np.full(3, (fibers.factor - 1) / 2))
+        own = Geometry(tuple(coarse.shape), (step,) * 3, tuple(corner))
+        return sample(coarse[None], own, self.grid)[0]
+
+
+def _misfit(voxels: _Voxels, realism: Realism, drawn: dict[str, Any]) -> None:
+    """Add to the local field what no isotropic source explains, and put it in the echoes."""
+    own = np.random.default_rng([voxels.protocol.seed, 9401])
+    gain, sd, strong = (
+        own.uniform(*r)
+        for r in (
+            field_errors.GAIN_RANGE,
+            field_errors.SD_RANGE_PPB,
+            field_errors.STRONG_SD_RANGE_PPB,
+        )
+    )
+    extra = torch.zeros(voxels.grid.shape)
+    fibers = voxels.head.fibers
+    if fibers is not None:
+        coarse = _coarse_dia(voxels.head, fibers.factor)
+        spacing = voxels.head.geometry.spacing_mm[0] * fibers.factor
+        made = fiber_field(coarse, fibers.direction, spacing, fibers.anisotropy)
+        extra = voxels.of_brain(made, fibers) * voxels.mask
+    if "misfit" in realism or "strong-misfit" in realism:
+        sd_ppm = float(strong if "strong-misfit" in realism else sd) / 1000
+        place = field_errors.Surroundings(voxels.mask, voxels.white, voxels.vessels)
+        extra = field_errors.misfit(extra, place, voxels.grid.spacing_kji, sd_ppm, own)
+    if bool(voxels.brain.any()):
+        drawn["misfit_sd_ppb"] = round(1000 * float(extra[voxels.brain].std()), 3)
+    drawn["field_gain"] = float(gain) if "gain" in realism else 1.0
+    extra += (drawn["field_gain"] - 1) * voxels.got.maps["local_field_isotropic"]
+    if not bool(extra.any()):
+        return
+    voxels.got.maps["local_field"] = voxels.got.maps["local_field_isotropic"] + extra
+    voxels.got.maps["total_field"] += extra
+    times, b0 = voxels.protocol.echo_times_s, voxels.protocol.b0_tesla
+    effects.shift_phase_(voxels.got.echoes, extra, times, b0)
+
+
+def _coarse_dia(head: FineHead, factor: int) -> Tensor:
+    """Return chi- on the coarse grid of the brain's box."""
+    dia = head.chi_dia_ppm[head.box]
+    return dia if factor == 1 else torch.nn.functional.avg_pool3d(dia[None, None], factor)[0, 0]
+
+
+def _spoil(voxels: _Voxels, realism: Realism) -> None:
+    """Do to the echoes what uneven coils, blood, pools, readout and metal do."""
+    got, protocol, grid = voxels.got, voxels.protocol, voxels.grid
+    wanted = realism.parts & {"bias", "flow", "pools", "bipolar", "dropout"}
+    if not wanted:
+        return
+    fibers = voxels.head.fibers
+    sin2 = torch.full(grid.shape, 2 / 3)
+    if fibers is not None:
+        sin2 = voxels.of_brain(sin2_to_b0(fibers.direction), fibers)
+    tissue = effects.Tissue(
+        got.maps["chi_dia"], got.maps["r2"] + got.maps["r2prime"], got.maps["r2"],
+        got.maps["t1"], got.maps["water"], voxels.white, sin2, voxels.vessels,
+    )  # fmt: skip
+    times, b0, seed = protocol.echo_times_s, protocol.b0_tesla, protocol.seed
+    if "pools" in wanted:
+        spin_times = protocol.spin_echo_times_s
+        effects.two_pools_(got.echoes, times, got.spin, spin_times, tissue, b0)
+    if "bias" in wanted:
+        excitation = (protocol.tr_s, protocol.flip_deg)
+        effects.uneven_coils_(got.echoes, got.spin, tissue, grid, excitation, seed)
+    if "flow" in wanted:
+        effects.flow_(got.echoes, times, tissue, grid, seed)
+    if "bipolar" in wanted:
+        effects.bipolar_(got.echoes, seed)
+    if "dropout" in wanted:
+        got.maps["total_field"] += effects.metal_(got.echoes, times, grid, b0, seed)
+
+
+def _scan(
+    got: Acquired,
+    mask: NDArray[np.bool_],
+    protocol: Protocol,
+    realism: Realism,
+    grid: Geometry,
+    name: str,
+) -> Scan:
+    """Add noise, and take away what a smaller matrix does not measure."""
     rng = np.random.default_rng([protocol.seed, 31])
-    sigma = noise_sd(echoes[0], mask, protocol.snr)
-    magnitude, phase = add_noise(echoes, sigma, rng)
+    after: Callable[[Tensor], Tensor] | None = None
+    small = ("zero-filling" in realism, "partial-fourier" in realism)
+    if any(small):
+        after = functools.partial(
+            effects.smaller_matrix,
+            zero_filling=small[0],
+            partial_fourier=small[1],
+            seed=protocol.seed,
+        )
+    sigma = noise_sd(got.echoes[0], mask, protocol.snr)
+    magnitude, phase = add_noise(got.echoes, sigma, rng, after)
     spin_echo = None
     if protocol.spin_echo_times_s:
-        sigma = noise_sd(spin[0], mask, protocol.snr)
-        spin_echo = SpinEcho(add_noise(spin, sigma, rng)[0], protocol.spin_echo_times_s, grid)
-    scan = Scan(
-        magnitude, phase, protocol.echo_times_s, protocol.b0_tesla, grid, spin_echo, name=name
-    )
-    return scan, Truth(grid, _truth_maps(sums, mask, protocol), mask, labels, lesions, protocol)
+        sigma = noise_sd(got.spin[0], mask, protocol.snr)
+        spin_echo = SpinEcho(add_noise(got.spin, sigma, rng)[0], protocol.spin_echo_times_s, grid)
+    return Scan(
+        magnitude, phase, protocol.echo_times_s, protocol.b0_tesla, grid, spin_echo, name=name,
+        tr_s=protocol.tr_s, flip_deg=protocol.flip_deg,
+    )  # fmt: skip
+
+
+def _truth_maps(maps: dict[str, Tensor], mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
+    """Keep the maps of the brain within it."""
+    brain = mask.astype(np.float32)
+    truth = {name: values.numpy() for name, values in maps.items()}
+    for name in truth:
+        if name != "total_field":
+            truth[name] = truth[name] * brain
+    truth["net"] = truth["chi_para"] + truth["chi_dia"]
+    truth["r2star"] = truth["r2"] + truth["r2prime"]
+    return truth
 
 
 def scan_grid(head: FineHead, protocol: Protocol) -> Geometry:
@@ -96,7 +280,7 @@ def scan_grid(head: FineHead, protocol: Protocol) -> Geometry:
 
     A straight isotropic scan lies so that its divided voxels are the head's fine voxels.
     """
-    inside = head.proton_density[head.labels.int()] > 0
+    inside = head.water.by_label[head.labels.int()] > 0
     lows, highs = [], []
     for axis in range(3):
         other = tuple(a for a in range(3) if a != axis)
@@ -120,82 +304,3 @@ def scan_grid(head: FineHead, protocol: Protocol) -> Geometry:
     voxel = np.asarray(protocol.voxel_mm)
     origin = centre - direction @ ((np.asarray(size[::-1]) - 1) / 2 * voxel)
     return Geometry(tuple(size), protocol.voxel_mm, tuple(origin), tuple(direction.ravel()))
-
-
-def _fine_maps(head: FineHead, protocol: Protocol) -> Tensor:
-    """Stack the fine maps (see ``_CHANNELS``) that the scan is made of."""
-    step = head.geometry.spacing_mm[0]
-    chi = head.chi_para_ppm + head.chi_dia_ppm
-    local = free_space_field(chi, step)
-    chi += head.bulk_ppm
-    total = free_space_field(chi, step)
-    del chi
-    shim_(total, head.brain, protocol.seed)
-    # Allocated only now: the transforms above need the memory.
-    stack = torch.empty((len(_CHANNELS), *head.geometry.shape))
-    stack[5], stack[6] = total, local
-    del total, local
-    index = head.labels.int()
-    stack[3] = _ernst(head.proton_density, head.t1_s, protocol)[index]
-    stack[4] = head.proton_density[index]
-    del index
-    stack[0] = head.chi_para_ppm
-    stack[1] = head.chi_dia_ppm
-    # R2 scales with B0 about as R2 = 0.65 R2(7 T) at 3 T (Ridani et al. 2026): linear between.
-    b0_factor = 1 + (1 / 0.65 - 1) * (protocol.b0_tesla - REFERENCE_B0_T) / (7.0 - REFERENCE_B0_T)
-    torch.mul(head.r2_hz, max(b0_factor, 0.5), out=stack[2])
-    return stack
-
-
-def _acquire(
-    stack: Tensor, fine: Geometry, grid: Geometry, protocol: Protocol, report: Report
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample the fine maps within each voxel and average maps and signals, slab by slab."""
-    division = tuple(math.ceil(v / fine.spacing_mm[0] - 1e-6) for v in grid.spacing_kji)
-    sums = torch.empty((len(_CHANNELS), *grid.shape))
-    echoes = torch.empty((len(protocol.echo_times_s), *grid.shape), dtype=torch.complex64)
-    spin = torch.empty((len(protocol.spin_echo_times_s), *grid.shape))
-    coil = ReceiveField(protocol.seed)
-    dr = [relaxivity(d, protocol.b0_tesla) for d in (protocol.dr_para, protocol.dr_dia)]
-    slices = max(1, 24 // division[0])
-    of = math.ceil(grid.shape[0] / slices)
-    for done, start in enumerate(range(0, grid.shape[0], slices)):
-        report(3 * of + done * len(protocol.echo_times_s), of * (3 + len(protocol.echo_times_s)))
-        stop = min(start + slices, grid.shape[0])
-        sub = divided_slab(grid, start, stop, division)
-        maps = sample(stack, fine, sub)
-        for channel in range(len(_CHANNELS)):
-            sums[channel, start:stop] = mean_of_blocks(maps[channel], division)
-        r2star = maps[2] + r2prime_hz(maps[0], maps[1], *dr)
-        m0 = maps[3] * coil(sub)
-        for echo, te in enumerate(protocol.echo_times_s):
-            wave = signal.gradient_echo(m0, r2star, maps[5], te, protocol.b0_tesla)
-            echoes[echo, start:stop].real = mean_of_blocks(wave.real, division)
-            echoes[echo, start:stop].imag = mean_of_blocks(wave.imag, division)
-        for echo, te in enumerate(protocol.spin_echo_times_s):
-            spin[echo, start:stop] = mean_of_blocks(
-                signal.spin_echo(maps[4], maps[2], te), division
-            )
-    return sums, echoes, spin
-
-
-def _ernst(proton_density: Tensor, t1_s: Tensor, protocol: Protocol) -> Tensor:
-    """Steady-state signal of a spoiled gradient echo at TE = 0."""
-    e1 = torch.exp(-protocol.tr_s / t1_s.clamp(min=1e-3))
-    flip = math.radians(protocol.flip_deg)
-    return proton_density * math.sin(flip) * (1 - e1) / (1 - math.cos(flip) * e1)
-
-
-def _truth_maps(
-    sums: Tensor, mask: NDArray[np.bool_], protocol: Protocol
-) -> dict[str, NDArray[np.float32]]:
-    """Name the averaged maps; R2' follows from the averaged sources (it is linear in them)."""
-    named = {name: sums[n].numpy() for n, name in enumerate(_CHANNELS)}
-    dr = [relaxivity(d, protocol.b0_tesla) for d in (protocol.dr_para, protocol.dr_dia)]
-    brain = mask.astype(np.float32)
-    maps = {name: named[name] * brain for name in ("chi_para", "chi_dia", "r2", "local_field")}
-    maps["net"] = maps["chi_para"] + maps["chi_dia"]
-    maps["total_field"] = named["field"]
-    maps["r2prime"] = r2prime_hz(maps["chi_para"], maps["chi_dia"], *dr)
-    maps["r2star"] = maps["r2"] + maps["r2prime"]
-    return maps

@@ -134,8 +134,8 @@ def _jittered(tissue: Tissue, rng: Random) -> Tissue:
     """Return a tissue with other relaxation times and water, by 10 % and 3 % (SD)."""
     t1, t2, density = np.exp(rng.normal(0, 1, 3) * (0.1, 0.1, 0.03))
     return Tissue(
-        tissue.chi_para_ppb, 0.0, tissue.chi_dia_ppb, 0.0, tissue.t2_ms * t2, tissue.t1_ms * t1,
-        tissue.proton_density * density,
+        chi_para_ppb=tissue.chi_para_ppb, chi_dia_ppb=tissue.chi_dia_ppb,
+        t2_ms=t2 * 1000 / tissue.r2_hz, t1_ms=tissue.t1_ms * t1, water=tissue.water * density,
     )  # fmt: skip
 
 
@@ -145,39 +145,37 @@ def _gradient_echo(rng: Random) -> Callable[[Tissue], float]:
     def signal(tissue: Tissue) -> float:
         e1 = np.exp(-tr / tissue.t1_ms)
         sources_ppm = (abs(tissue.chi_para_ppb) + abs(tissue.chi_dia_ppb)) / 1000
-        rate = 1 / tissue.t2_ms + DR_HZ_PER_PPM * sources_ppm / 1000
+        rate = tissue.r2_hz / 1000 + DR_HZ_PER_PPM * sources_ppm / 1000
         steady = np.sin(flip) * (1 - e1) / (1 - np.cos(flip) * e1)
-        return float(tissue.proton_density * steady * np.exp(-te * rate))
+        return float(tissue.water * steady * np.exp(-te * rate))
 
     return signal
 
 
 def _t1_weighted(rng: Random) -> Callable[[Tissue], float]:
     ti, tr = rng.uniform(700, 1100), rng.uniform(1800, 2600)
-    return lambda t: float(
-        t.proton_density * abs(1 - 2 * np.exp(-ti / t.t1_ms) + np.exp(-tr / t.t1_ms))
-    )
+    return lambda t: float(t.water * abs(1 - 2 * np.exp(-ti / t.t1_ms) + np.exp(-tr / t.t1_ms)))
 
 
 def _t2_weighted(rng: Random) -> Callable[[Tissue], float]:
     te, tr = rng.uniform(70, 130), rng.uniform(3000, 6000)
     return lambda t: float(
-        t.proton_density * (1 - np.exp(-tr / t.t1_ms)) * np.exp(-te / min(t.t2_ms, 600))
+        t.water * (1 - np.exp(-tr / t.t1_ms)) * np.exp(-te / min(1000 / t.r2_hz, 600))
     )
 
 
 def _flair(rng: Random) -> Callable[[Tissue], float]:
     te, ti, tr = rng.uniform(80, 130), rng.uniform(2000, 2600), rng.uniform(7000, 10000)
     return lambda t: float(
-        t.proton_density
+        t.water
         * abs(1 - 2 * np.exp(-ti / t.t1_ms) + np.exp(-tr / t.t1_ms))
-        * np.exp(-te / min(t.t2_ms, 600))
+        * np.exp(-te / min(1000 / t.r2_hz, 600))
     )
 
 
 def _density(rng: Random) -> Callable[[Tissue], float]:
     te = rng.uniform(2, 30)
-    return lambda t: float(t.proton_density * np.exp(-te / t.t2_ms))
+    return lambda t: float(t.water * np.exp(-te * t.r2_hz / 1000))
 
 
 def _vary_outside(values: Array, rng: Random) -> None:

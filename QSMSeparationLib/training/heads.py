@@ -3,7 +3,8 @@
 Anatomy must not predict the value, or a network would pull lesions towards the tissue around
 them. So tissue values come from three priors: people as they are, every tissue moved by a
 factor of 0.3 to 1.9 on its own, and values without any relation to the tissue; and each head
-holds many lesions and blobs of any contrast.
+holds many lesions and blobs of any contrast. Relaxation, texture, fibers and the misfit of the
+field are those of the digital head, drawn more widely.
 """
 
 from __future__ import annotations
@@ -23,19 +24,39 @@ from QSMSeparationLib.inversion.by_network import linear_inversion
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.simulation import lesion_shapes
-from QSMSeparationLib.simulation.tissues import (
-    LABELS,
-    PARENCHYMA_LABELS,
-    WHITE_MATTER,
-    draw_tissues,
+from QSMSeparationLib.simulation.field_errors import GAIN_RANGE, Surroundings
+from QSMSeparationLib.simulation.field_errors import misfit as field_misfit
+from QSMSeparationLib.simulation.microstructure import (
+    draw_anisotropy,
+    fiber_directions,
+    fiber_field,
+    rate_changes,
+    sin2_to_b0,
+    white_matter,
 )
+from QSMSeparationLib.simulation.relaxation import REGION_FACTOR_SD_LOG, with_relaxation
+from QSMSeparationLib.simulation.texture import draw_contrast, source_factors, with_contrast
+from QSMSeparationLib.simulation.tissues import LABELS, draw_tissues, r2_of_sources_hz
 from QSMSeparationLib.solvers.window import Window
 from QSMSeparationLib.training.anatomies import LABEL_NUMBERS, SPACING_MM, FineAnatomy
+from QSMSeparationLib.training.blobs import draw_blobs
 
-CHANNELS = ("field", "net_tv", "net_l2", "para", "dia", "r2", "importance")
+CHANNELS = (
+    "field", "net_tv", "net_l2", "para", "dia", "r2", "importance", "r2prime_factor", "t1", "water",
+    "misfit",
+)  # fmt: skip
 """Maps of a training head; susceptibility and field in ppm, ``dia`` as magnitude, R2 in Hz.
-``importance``: 0 outside the mask, 1 in it, up to 2 in blobs."""
+``importance``: 0 outside the mask, 1 in it, up to 2 in blobs. ``r2prime_factor``: R2' over Dr times
+the sources. ``misfit``: what of the field no isotropic source explains. T1 in s."""
 
+FINE = ("para", "dia", "r2", "water", "t1", "r2prime_factor")
+"""Maps that are drawn on a grid twice as fine."""
+
+_CLEAN_SHARE = 0.3
+"""Share of the heads whose field is that of their sources, so that clean scans are learned, too."""
+_MISFIT_RANGE_PPB = (1.0, 10.0)
+"""SD of the misfit of the others, wider than what simulated scans have."""
+_VESSEL_LABELS = [n for n, name in LABELS.items() if name in ("vein", "artery")]
 _PRIORS = {"people": 0.45, "flat": 0.35, "free": 0.20}
 _SLAB = 16
 
@@ -66,28 +87,26 @@ def draw_training_head(anatomy: FineAnatomy, seed: int) -> TrainingHead:
     index = _warp(anatomy.index, spacing_mm / 2, rng)
     prior = str(rng.choice(list(_PRIORS), p=list(_PRIORS.values())))
     fine = _fill(index, _value_table(prior, seed, rng))
-    blobs = _draw_blobs(index, fine, spacing_mm / 2, rng)
-    para, dia, r2, inside, blob_share = (_halve(m) for m in (*fine, (index > 0).float(), blobs))
+    blobs = draw_blobs(index, fine, spacing_mm / 2, rng)
+    coarse = {name: _halve(values) for name, values in fine.items()}
+    brain = _halve((index > 0).float()) > 0.5
+    blob_share = _halve(blobs)
+    labels = np.asarray(LABEL_NUMBERS, dtype=np.int16)[index[1::2, 1::2, 1::2].numpy()]
     del fine, blobs, index
-    brain = inside > 0.5
-    for source in (para, dia):
-        source *= _texture(source.shape, spacing_mm, rng)
+    _vary(coarse, labels, spacing_mm, rng)
     mask = _imperfect_mask(brain, spacing_mm, rng)
-    field = _measured_field(para - dia, mask, spacing_mm, rng)
-    r2star = _measured_r2star(para, dia, r2, mask, rng)
+    isotropic, misfit = _fields(coarse, labels, mask, spacing_mm, rng)
+    field = _measured_field(isotropic + misfit, mask, spacing_mm, rng)
+    r2star = _measured_r2star(coarse, mask, rng)
     maps = Maps(mask, (spacing_mm,) * 3, (1.0, 0.0, 0.0), local_field=field, r2star=r2star)
-    importance = mask * (1 + blob_share)
-    stack = torch.stack(
-        [
-            field,
-            find("tv", "inversion").run(maps),
-            linear_inversion(maps),
-            para,
-            dia,
-            r2,
-            importance,
-        ]
-    )
+    made = coarse | {
+        "field": field,
+        "net_tv": find("tv", "inversion").run(maps),
+        "net_l2": linear_inversion(maps),
+        "misfit": misfit,
+        "importance": mask * (1 + blob_share),
+    }
+    stack = torch.stack([made[name] for name in CHANNELS])
     stack *= mask
     return TrainingHead(stack[(slice(None), *Window(maps, 0.0).box)], spacing_mm, prior)
 
@@ -134,26 +153,30 @@ def _warp(index: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator)
     return result
 
 
-def _measured_r2star(
-    para: Tensor, dia: Tensor, r2: Tensor, mask: Tensor, rng: np.random.Generator
-) -> Tensor:
+def _measured_r2star(maps: dict[str, Tensor], mask: Tensor, rng: np.random.Generator) -> Tensor:
     """Return R2* in Hz with noise, whose borders the inversion sees."""
-    noise = rng.uniform(0.3, 2.0) * rng.standard_normal(tuple(r2.shape), dtype=np.float32)
-    rate = r2 + DR_HZ_PER_PPM * (para + dia) + torch.from_numpy(noise)
+    noise = rng.uniform(0.3, 2.0) * rng.standard_normal(tuple(mask.shape), dtype=np.float32)
+    r2prime = DR_HZ_PER_PPM * maps["r2prime_factor"] * (maps["para"] + maps["dia"])
+    rate = maps["r2"] + r2prime + torch.from_numpy(noise)
     return rate.clamp_(min=0) * mask
 
 
-def _value_table(prior: str, seed: int, rng: np.random.Generator) -> Tensor:
-    """Return chi+, |chi-| (ppm) and R2 (Hz) by label index, (3, indices)."""
-    person = draw_tissues(seed)
+def _value_table(prior: str, seed: int, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Return values by label index; ``r2`` is that without iron and myelin (:func:`_vary`)."""
+    patient = rng.uniform() < 0.7
+    person = with_relaxation(draw_tissues(seed), seed, patient)
+    if rng.uniform() < 0.6:
+        person = with_contrast(person, draw_contrast(seed), patient)
     factors = {name: rng.uniform(0.3, 1.9, 2) for name in person}
+    scatter = {name: np.exp(rng.normal(0, REGION_FACTOR_SD_LOG)) for name in person}
     overall = np.exp(rng.normal(0, 0.15, 2))
-    table = np.zeros((3, len(LABEL_NUMBERS)), dtype=np.float32)
-    for position, number in enumerate(LABEL_NUMBERS):
+    table = {name: torch.zeros(len(LABEL_NUMBERS)) for name in FINE}
+    for position, number in enumerate(LABEL_NUMBERS[1:], start=1):
         name = LABELS[number]
         tissue = person[name]
         para, dia = tissue.chi_para_ppb / 1000, -tissue.chi_dia_ppb / 1000
-        r2 = 1000 / tissue.t2_ms * np.exp(rng.normal(0, 0.08))
+        # Where R2 does not follow from the sources, take off what they will bring.
+        r2 = tissue.r2_hz - r2_of_sources_hz(1000 * para, 1000 * dia)
         if prior == "people":
             para, dia = (
                 v * o * np.exp(rng.normal(0, 0.06))
@@ -163,106 +186,72 @@ def _value_table(prior: str, seed: int, rng: np.random.Generator) -> Tensor:
             para, dia = para * factors[name][0], dia * factors[name][1]
         elif name != "vein":
             para, dia = 0.15 * rng.uniform() ** 2, 0.09 * rng.uniform() ** 1.5
-            r2 *= rng.uniform(0.6, 1.6)
-        table[:, position] = para, dia, r2
-    table[:, 0] = 0
-    return torch.from_numpy(table)
+            r2 += rng.normal(0, 3.0)
+        own = (para, dia, r2, tissue.water, tissue.t1_ms / 1000, scatter[name])
+        for target, value in zip(table.values(), own, strict=True):
+            target[position] = value
+    return table
 
 
-def _fill(index: Tensor, table: Tensor) -> list[Tensor]:
+def _fill(index: Tensor, table: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the maps of a value table, slab by slab."""
-    maps = [torch.empty(index.shape) for _ in table]
+    maps = {name: torch.empty(index.shape) for name in table}
     for start in range(0, index.shape[0], _SLAB):
         labels = index[start : start + _SLAB].int()
-        for values, target in zip(table, maps, strict=True):
-            target[start : start + _SLAB] = values[labels]
+        for name, values in table.items():
+            maps[name][start : start + _SLAB] = values[labels]
     return maps
 
 
-def _draw_blobs(
-    index: Tensor, fine: list[Tensor], spacing_mm: float, rng: np.random.Generator
-) -> Tensor:
-    """Draw lesions in white matter and blobs anywhere into the fine maps; returns where."""
-    drawn = torch.zeros(index.shape)
-    white = torch.zeros(len(LABEL_NUMBERS), dtype=torch.bool)
-    tissue = torch.zeros_like(white)
-    for position, number in enumerate(LABEL_NUMBERS):
-        white[position] = LABELS[number] in WHITE_MATTER
-        tissue[position] = number in PARENCHYMA_LABELS
-    tissue[0] = False
-    plans = [("lesion", white)] * int(rng.integers(10, 70))
-    plans += [("blob", tissue)] * int(rng.integers(0, 40))
-    if rng.uniform() < 0.2:
-        plans += [("strong", tissue)] * int(rng.integers(1, 4))
-    for kind, allowed in plans:
-        centre = _random_place(index, allowed, rng)
-        if centre is not None:
-            _draw_blob(kind, centre, index, tissue, fine, drawn, spacing_mm, rng)
-    return drawn
+def _vary(
+    maps: dict[str, Tensor], labels: NDArray[np.int16], spacing_mm: float, rng: np.random.Generator
+) -> None:
+    """Let the sources vary within tissues, and R2 follow them, in place."""
+    if rng.uniform() < 0.3:
+        change = _texture(labels.shape, spacing_mm, rng), _texture(labels.shape, spacing_mm, rng)
+    else:
+        change = source_factors(labels, spacing_mm, rng.uniform(0.05, 0.4), rng)
+    maps["para"] *= change[0]
+    maps["dia"] *= change[1]
+    maps["r2"] += r2_of_sources_hz(1000 * maps["para"], 1000 * maps["dia"])
+    maps["r2"].clamp_(min=0.4)
 
 
-def _random_place(
-    index: Tensor, allowed: Tensor, rng: np.random.Generator, tries: int = 200
-) -> NDArray[np.int64] | None:
-    """Return a random voxel of an allowed label, or None."""
-    places = rng.integers(0, index.shape, (tries, 3))
-    labels = index[tuple(torch.from_numpy(places.T.copy()))].int()
-    found = torch.nonzero(allowed[labels]).flatten()
-    return places[int(found[0])] if len(found) else None
-
-
-def _draw_blob(
-    kind: str,
-    centre: NDArray[np.int64],
-    index: Tensor,
-    tissue: Tensor,
-    fine: list[Tensor],
-    drawn: Tensor,
+def _fields(
+    maps: dict[str, Tensor],
+    labels: NDArray[np.int16],
+    mask: Tensor,
     spacing_mm: float,
     rng: np.random.Generator,
-) -> None:
-    """Overwrite the sources within an irregular ellipsoid, some with a rim."""
-    # Shapes are made at 0.5 mm and laid voxel by voxel over a grid of about that spacing.
-    scale = spacing_mm / lesion_shapes.SPACING_MM
-    radius = float(np.exp(rng.normal(math.log(3.2), 0.45)).clip(1.3, 11.0)) / scale
-    grid = lesion_shapes.local_grid(np.zeros(3), 1.4 * radius)
-    axes = radius * np.exp(rng.normal(0, 0.25, 3))
-    depth = lesion_shapes.ellipsoid_depth(
-        grid, axes, lesion_shapes.random_rotation(rng), rng.uniform(0.05, 0.25), rng
-    )
-    half = depth.shape[0] // 2
-    low = np.maximum(centre - half, 0)
-    high = np.minimum(centre + half + 1, index.shape)
-    target = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    part = tuple(
-        slice(int(a - c + half), int(b - c + half))
-        for a, b, c in zip(low, high, centre, strict=True)
-    )
-    depth = torch.from_numpy(depth[part])
-    within = (depth > 0) & tissue[index[target].int()]
-    if not within.any():
-        return
-    values = _blob_values(kind, [float(m[tuple(centre)]) for m in fine[:2]], rng)
-    rim_mm = rng.uniform(0.8, 2.0) / scale if kind == "lesion" and rng.uniform() < 0.3 else 0.0
-    rim = within & (depth <= rim_mm)
-    rim_values = (rng.uniform(0.02, 0.08), values[1] * rng.uniform(0.7, 1.8))
-    for source, value, edge in zip(fine[:2], values, rim_values, strict=True):
-        source[target][within] = value
-        source[target][rim] = edge
-    fine[2][target][within] *= rng.uniform(0.55, 1.0)
-    drawn[target][within] = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return the field of the sources, and what no isotropic source explains.
 
-
-def _blob_values(kind: str, around: list[float], rng: np.random.Generator) -> tuple[float, float]:
-    """Draw chi+ and |chi-| of a blob in ppm, some relative to what is around."""
-    if kind == "strong":
-        strong = rng.uniform(0.15, 1.0)
-        return (strong, 0.0) if rng.uniform() < 0.5 else (0.01, strong)
-    if kind == "blob":
-        return 0.15 * rng.uniform() ** 1.5, 0.10 * rng.uniform() ** 1.5
-    para = around[0] * rng.uniform(0.0, 1.1) if rng.uniform() < 0.5 else rng.uniform(0.0, 0.07)
-    dia = around[1] * rng.uniform(0.1, 1.1) if rng.uniform() < 0.6 else rng.uniform(0.0, 0.06)
-    return para, dia
+    What directions do to R2' goes into its factor, and to R2.
+    """
+    spacing = (spacing_mm,) * 3
+    net = maps["para"] - maps["dia"]
+    sources = net * mask if rng.uniform() < 0.85 else net
+    field = DipoleOperator(tuple(net.shape), spacing, (1.0, 0.0, 0.0), pad=0.3)(sources).clone()
+    misfit = torch.zeros(net.shape)
+    if rng.uniform() < _CLEAN_SHARE:
+        return field, misfit
+    anisotropy = draw_anisotropy(rng)
+    direction = fiber_directions(labels, spacing_mm, rng)
+    r2prime, r2 = rate_changes(-maps["dia"], sin2_to_b0(direction), anisotropy)
+    sources_hz = DR_HZ_PER_PPM * (maps["para"] + maps["dia"])
+    maps["r2prime_factor"] += r2prime / sources_hz.clamp(min=0.5)
+    maps["r2prime_factor"].clamp_(0.3, 3.0)
+    maps["r2"].add_(r2).clamp_(min=0.4)
+    known = fiber_field(-maps["dia"] * mask, direction, spacing_mm, anisotropy)
+    numbers = torch.from_numpy(labels.astype(np.int64))
+    place = Surroundings(
+        mask.float(), torch.from_numpy(white_matter(labels).astype(np.float32)) * mask,
+        torch.isin(numbers, torch.tensor(_VESSEL_LABELS)).float(),
+    )  # fmt: skip
+    sd_ppm = math.exp(rng.uniform(*(math.log(v / 1000) for v in _MISFIT_RANGE_PPB)))
+    misfit = field_misfit(known, place, spacing, sd_ppm, rng)
+    gain = rng.uniform(*GAIN_RANGE) if rng.uniform() < 0.5 else 1.0
+    return field * gain, misfit
 
 
 def _halve(fine: Tensor) -> Tensor:
@@ -302,22 +291,20 @@ def _imperfect_mask(brain: Tensor, spacing_mm: float, rng: np.random.Generator) 
 
 
 def _measured_field(
-    net: Tensor, mask: Tensor, spacing_mm: float, rng: np.random.Generator
+    field: Tensor, mask: Tensor, spacing_mm: float, rng: np.random.Generator
 ) -> Tensor:
     """Return the local field of a head as a scan would give it: noise, rests of background."""
-    spacing = (spacing_mm,) * 3
-    sources = net * mask if rng.uniform() < 0.85 else net
-    field = DipoleOperator(tuple(net.shape), spacing, (1.0, 0.0, 0.0), pad=0.3)(sources)
-    field = field.clone()
+    shape = field.shape
     sd = math.exp(rng.uniform(math.log(0.0005), math.log(0.005)))
-    white = torch.from_numpy(rng.standard_normal(tuple(net.shape), dtype=np.float32))
-    field += sd * white * (1 + 0.3 * _smooth_noise(net.shape, spacing_mm, 40.0, rng)).clamp_(0.3, 3)
+    white = torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32))
+    uneven = (1 + 0.3 * _smooth_noise(shape, spacing_mm, 40.0, rng)).clamp_(0.3, 3)
+    field = field + sd * white * uneven
     if rng.uniform() < 0.4:
-        rest = _smooth_noise(net.shape, spacing_mm, rng.uniform(20, 50), rng)
+        rest = _smooth_noise(shape, spacing_mm, rng.uniform(20, 50), rng)
         field += rng.uniform(0, 0.0015) * rest
     if rng.uniform() < 0.25:
         # Background removal takes part of the widest local field with it.
         coarse = functional.avg_pool3d((field * mask)[None, None], 12, ceil_mode=True)
-        wide = functional.interpolate(coarse, size=tuple(net.shape), mode="trilinear")[0, 0]
+        wide = functional.interpolate(coarse, size=tuple(shape), mode="trilinear")[0, 0]
         field -= rng.uniform(0, 0.5) * wide
     return field * mask

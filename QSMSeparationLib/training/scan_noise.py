@@ -11,6 +11,7 @@ from torch import Tensor
 
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.smoothing import sum_of_27
+from QSMSeparationLib.simulation.tissues import r2_of_sources_hz
 from QSMSeparationLib.training.heads import CHANNELS
 
 _REFERENCE_PPM = 0.004
@@ -115,9 +116,11 @@ def measure(
     dr = (100, 130) if usual else (80, 170)
     dr_para = uniform(*dr)
     dr_dia = torch.where(chance(0.5) > 0, dr_para, uniform(*dr))
-    true = dr_para * para + dr_dia * dia
+    true = maps["r2prime_factor"] * (dr_para * para + dr_dia * dia)
     # What R2' suffers: a slow bias (R2 wrong by a share), excess near air, blur, noise, clipping.
-    r2 = maps["r2"] * uniform(0.85, 1.15)
+    # R2 follows the scaled sources as it followed theirs.
+    grown = r2_of_sources_hz(1000 * (para - maps["para"]), 1000 * (dia - maps["dia"]))
+    r2 = (maps["r2"] + grown).clamp(min=0.4) * uniform(0.85, 1.15)
     excess = chance(0.1) * uniform(0, 15) * (smooth(3) - 1).clamp(min=0)
     bias = 1 + chance(0.3) * uniform(0, 0.12) * smooth(3)
     sd = uniform(math.log(0.4), math.log(4.0)).exp() * (1 + 0.2 * smooth(4)).clamp(min=0.3)

@@ -9,8 +9,10 @@ from scipy import ndimage
 
 from QSMSeparationLib.data.volume import Geometry, Volume, resample
 from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.simulation import lesion_values as values
 from QSMSeparationLib.simulation import lesions as module
 from QSMSeparationLib.simulation.anatomy import Anatomy
+from QSMSeparationLib.simulation.lesion_ages import AGES
 from QSMSeparationLib.simulation.lesion_shapes import random_rotation, signed_distance
 from QSMSeparationLib.simulation.lesions import draw_lesions, truth_rows
 from QSMSeparationLib.simulation.tissues import TISSUES, draw_tissues
@@ -154,20 +156,20 @@ def check_values(lesion, para, dia):
     core_para, rim_para = lesion.core_para_ppb, lesion.rim_para_ppb
     core_dia, rim_dia = -lesion.core_dia_ppb, -lesion.rim_dia_ppb
     if lesion.class_para == "iso":
-        assert abs(core_para - para) <= module.ISO_MARGIN_PPB + 0.01
+        assert abs(core_para - para) <= values.ISO_MARGIN_PPB + 0.01
     elif lesion.class_para == "hypo":
-        assert 0 <= core_para <= para - module.HYPO_PARA_MARGIN_PPB
+        assert 0 <= core_para <= para - values.HYPO_PARA_MARGIN_PPB
     elif lesion.class_para == "hyper":
-        assert core_para >= para + module.HYPER_PARA_MARGIN_PPB
+        assert core_para >= para + values.HYPER_PARA_MARGIN_PPB
     else:
-        assert rim_para >= para + module.HYPER_PARA_MARGIN_PPB
-        assert rim_para >= core_para + module.RIM_MARGIN_PPB
+        assert rim_para >= para + values.HYPER_PARA_MARGIN_PPB
+        assert rim_para >= core_para + values.RIM_MARGIN_PPB
     if lesion.class_dia == "iso":
-        assert abs(core_dia - dia) <= module.ISO_MARGIN_PPB + 0.01
+        assert abs(core_dia - dia) <= values.ISO_MARGIN_PPB + 0.01
     elif lesion.class_dia == "hypo":
-        assert max(core_dia, rim_dia) <= dia - module.HYPO_DIA_MARGIN_PPB + 0.01
+        assert max(core_dia, rim_dia) <= dia - values.HYPO_DIA_MARGIN_PPB + 0.01
     else:
-        assert min(core_dia, rim_dia) >= dia + module.HYPER_DIA_MARGIN_PPB
+        assert min(core_dia, rim_dia) >= dia + values.HYPER_DIA_MARGIN_PPB
 
 
 def test_values_keep_their_class(anatomy):
@@ -177,7 +179,8 @@ def test_values_keep_their_class(anatomy):
     for seed in range(2):
         for lesion in draw_lesions(anatomy, person, seed, count=14):
             check_values(lesion, 16.0, 29.0)
-            assert 0.6 <= lesion.r2_factor <= 0.9
+            assert lesion.age in AGES
+            assert 0.65 < lesion.state.water < 0.9
             if lesion.class_para == "rim":
                 assert 1.0 <= lesion.rim_mm <= 2.0
                 assert lesion.diameter_mm >= 6 or lesion.rim_mm <= 1.5

@@ -48,6 +48,7 @@ def test_field_of_a_head_is_that_of_its_sources():
     maps = dict(zip(CHANNELS, head.maps, strict=True))
     net = maps["para"] - maps["dia"]
     spacing = (head.spacing_mm,) * 3
+    maps["field"] = maps["field"] - maps["misfit"]
     field = DipoleOperator(tuple(net.shape), spacing, (1.0, 0.0, 0.0), pad=1.0)(net)
     inside = maps["importance"] > 0
     measured, own = maps["field"][inside], field[inside]
@@ -98,9 +99,10 @@ def test_patches_are_turned_about_b0_only(pool_folder):
 
 
 def test_measured_r2prime_follows_the_drawn_relaxivities(pool_folder):
-    _, batch = batch_of(pool_folder)
+    patches, batch = batch_of(pool_folder)
     para, dia = batch.sources_ppm[:, :1], batch.sources_ppm[:, 1:]
-    expected = (batch.dr_para * para + batch.dr_dia * dia) * batch.mask
+    scatter = patches[:, CHANNELS.index("r2prime_factor")][:, None]
+    expected = scatter * (batch.dr_para * para + batch.dr_dia * dia) * batch.mask
     assert torch.allclose(batch.true_r2prime_hz, expected, atol=1e-4)
     assert (batch.r2prime_hz >= 0).all()
     error = (batch.r2prime_hz - expected)[batch.mask > 0]

@@ -20,6 +20,7 @@ from QSMSeparationLib.simulation.tissues import (
 _STEP_MM = 0.5
 _MEDULLARY = 70
 _SULCAL = 90
+_MANY = 220
 _LATERAL_VENTRICLES = (4, 43)
 _CORTEX = (3, 42)
 
@@ -49,6 +50,13 @@ def draw_veins(volume: Volume, frame: Frame, seed: int) -> tuple[Vessel, ...]:
     veins += _medullary_veins(volume, rng)
     veins += _sulcal_veins(volume, rng)
     return tuple(veins)
+
+
+def small_veins(volume: Volume, seed: int) -> tuple[Vessel, ...]:
+    """Draw many more veins of about a voxel, for a head that has large ones already."""
+    rng = np.random.default_rng([seed, 9304])
+    medullary = _medullary_veins(volume, rng, _MANY, (32.0, 0.08, 0.1, 0.3))
+    return (*medullary, *_sulcal_veins(volume, rng, _MANY, (20.0, 0.08, 0.5, 0.2)))
 
 
 def _resampled(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,7 +143,12 @@ def _veins_along(
     return veins
 
 
-def _medullary_veins(volume: Volume, rng: np.random.Generator) -> list[Vessel]:
+def _medullary_veins(
+    volume: Volume,
+    rng: np.random.Generator,
+    count: int = _MEDULLARY,
+    shape: tuple[float, float, float, float] = (32.0, 0.06, 0.15, 0.4),
+) -> list[Vessel]:
     """From the ventricles' wall outwards, thinner on the way."""
     labels, grid = _crop(volume)
     white = np.isin(labels, [n for n, name in LABELS.items() if name in WHITE_MATTER])
@@ -143,12 +156,17 @@ def _medullary_veins(volume: Volume, rng: np.random.Generator) -> list[Vessel]:
     starts = np.argwhere(white & (wall < 1.8))
     if len(starts) == 0:
         return []
-    starts = starts[rng.permutation(len(starts))[:_MEDULLARY]]
+    starts = starts[rng.permutation(len(starts))[:count]]
     gradient = np.stack(np.gradient(ndimage.gaussian_filter(wall, 1.5)))
-    return _veins_along(starts, gradient, white, grid, (32.0, 0.06, 0.15, 0.4), rng)
+    return _veins_along(starts, gradient, white, grid, shape, rng)
 
 
-def _sulcal_veins(volume: Volume, rng: np.random.Generator) -> list[Vessel]:
+def _sulcal_veins(
+    volume: Volume,
+    rng: np.random.Generator,
+    count: int = _SULCAL,
+    shape: tuple[float, float, float, float] = (30.0, 0.05, 0.9, 0.4),
+) -> list[Vessel]:
     """From the depth of sulci to the surface, thicker on the way."""
     labels, grid = _crop(volume)
     sulci = labels == EXTRACEREBRAL_CSF_LABEL
@@ -158,8 +176,8 @@ def _sulcal_veins(volume: Volume, rng: np.random.Generator) -> list[Vessel]:
     starts = np.argwhere(sulci & (depth > 10) & (clear < 2.5))
     if len(starts) == 0:
         return []
-    starts = starts[rng.permutation(len(starts))[:_SULCAL]]
+    starts = starts[rng.permutation(len(starts))[:count]]
     # Up to the surface, and away from the walls of the sulcus.
     climb = -ndimage.gaussian_filter(depth, 1.5) + ndimage.gaussian_filter(clear, 1.0)
     gradient = np.stack(np.gradient(climb))
-    return _veins_along(starts, gradient, sulci, grid, (30.0, 0.05, 0.9, 0.4), rng)
+    return _veins_along(starts, gradient, sulci, grid, shape, rng)
