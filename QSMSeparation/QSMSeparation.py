@@ -312,8 +312,10 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
 
     def inputs(self, parameters: QSMSeparationParameterNode) -> Any:
         """Return what is known of the chosen inputs (:class:`checks.Inputs`)."""
+        from QSMSeparationPanel.request import chosen_maps
+
         if parameters.inputKind is InputKind.MAPS:
-            maps = self._maps(parameters)
+            maps = chosen_maps(parameters)
             found = self._inspector.inspect_maps(maps, parameters.mask, parameters.b0Tesla)
         else:
             found = self._inspector.inspect_folder(Path(parameters.scanFolder))
@@ -344,6 +346,12 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
             others.append(_("there is no weights file {path}").format(path=weights))
         return [*found.problems, *methods, *lesions, *others]
 
+    def request(self, parameters: QSMSeparationParameterNode) -> Any:
+        """Return what a run with these parameters is asked for (:class:`job.Request`)."""
+        from QSMSeparationPanel.request import request_of
+
+        return request_of(parameters, self.inputs(parameters))
+
     def start(self, parameters: QSMSeparationParameterNode, listener: Any) -> None:
         """Start a run; ``listener`` (:class:`job.Listener`) is told its end.
 
@@ -359,7 +367,7 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
             problems = [reason]
         if problems:
             raise ValueError(problems[0])
-        self._job = Job(self._request(parameters), slicer.mrmlScene, listener)
+        self._job = Job(self.request(parameters), slicer.mrmlScene, listener)
         self._job.start()
 
     def _install(self, listener: Any) -> str:
@@ -424,48 +432,6 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
         self.stop()
         self._sweeper.stop()
 
-    def _maps(self, parameters: QSMSeparationParameterNode) -> dict[str, Any]:
-        from QSMSeparationPanel.checks import MAPS
-
-        chosen = {name: getattr(parameters, parameter) for name, parameter in MAPS.items()}
-        return {name: node for name, node in chosen.items() if node is not None}
-
-    def _request(self, parameters: QSMSeparationParameterNode) -> Any:
-        from QSMSeparationPanel.checks import MAPS
-        from QSMSeparationPanel.job import Request
-
-        maps, command = {}, ("run", parameters.scanFolder)
-        if parameters.inputKind is InputKind.MAPS:
-            maps, command = self._maps(parameters), ("separate",)
-        labels = {"--mask": parameters.mask, "--lesions": parameters.lesions}
-        return Request(
-            command=command,
-            options=tuple(self._options(parameters, maps)),
-            maps={f"--{MAPS[name]}": node for name, node in maps.items()},
-            labels={option: node for option, node in labels.items() if node is not None},
-            reference=next(iter(maps.values()), None),
-        )
-
-    def _options(self, parameters: QSMSeparationParameterNode, maps: dict[str, Any]) -> list[str]:
-        from QSMSeparationPanel.methods import chosen_methods, parameter_options
-
-        inputs = self.inputs(parameters)
-        chosen = chosen_methods(parameters.method, parameters.inversion, inputs)
-        options = ["--method", parameters.method] if parameters.method else []
-        options += ["--inversion", parameters.inversion, "--device", parameters.device]
-        options += ["--dr-para", f"{parameters.drPara:g}", "--dr-dia", f"{parameters.drDia:g}"]
-        options += parameter_options(parameters.settings, chosen)
-        if parameters.keepIntermediate:
-            options.append("--keep")
-        if parameters.weightsFile:
-            options += ["--weights", parameters.weightsFile]
-        subject = parameters.subject
-        if maps:
-            options += ["--b0", f"{parameters.b0Tesla:g}"]
-            found = re.search(r"sub-[A-Za-z0-9]+", next(iter(maps.values())).GetName())
-            subject = subject or (found[0] if found else "")
-        return [*options, "--name", subject] if subject else options
-
 
 class QSMSeparationTest(ScriptedLoadableModuleTest):
     """Looks whether the module works where it is installed: half a minute, without a network.
@@ -480,84 +446,10 @@ class QSMSeparationTest(ScriptedLoadableModuleTest):
 
     def runTest(self, **_options: Any) -> None:
         """Run all tests, and say what they were run with."""
-        done = []
-        for name in ("missing_inputs_are_named", "the_panel_opens", "a_small_ball_is_separated"):
-            self.setUp()
-            skipped = getattr(self, f"test_{name}")()
-            done.append(f"{name.replace('_', ' ')}: {skipped or 'passed'}")
-        self.setUp()
-        self.delayDisplay("\n".join([*self.tested(), *done]))
+        from QSMSeparationPanel import self_test
 
-    def tested(self) -> list[str]:
-        """Return the versions of what is tested."""
-        make_library_importable()
-        from QSMSeparationPanel.computer import version_lines
+        self.delayDisplay("\n".join(self_test.run(self)))
 
-        return version_lines()
-
-    def test_missing_inputs_are_named(self) -> None:
-        """Without inputs a run is refused, and the reasons say what to choose."""
-        logic = QSMSeparationLogic()
-        parameters = logic.getParameterNode()
-        parameters.inputKind = InputKind.MAPS
-        problems = logic.problems(parameters)
-        logic.close()
-        self.assertIn(_("choose a brain mask"), problems)
-
-    def test_the_panel_opens(self) -> None:
-        """A new panel follows its parameters in both directions."""
-        panel = slicer.modules.qsmseparation.createNewWidgetRepresentation()
-        panel.setMRMLScene(slicer.mrmlScene)
-        widget = panel.self()
-        try:
-            parameters = widget.logic.getParameterNode()
-            widget.ui.subjectEdit.text = "sub-test"
-            self.assertEqual(parameters.subject, "sub-test")
-            parameters.subject = "sub-again"
-            self.assertEqual(widget.ui.subjectEdit.text, "sub-again")
-        finally:
-            widget.cleanup()
-            panel.deleteLater()
-
-    def test_a_small_ball_is_separated(self) -> str:
-        """A run in a process of its own gives back the sources of a ball; or why none is possible."""
-        from QSMSeparationPanel.packages import missing_packages, unsupported
-
-        if missing := missing_packages():
-            return f"skipped, {', '.join(missing)} not installed"
-        if reason := unsupported():
-            return f"skipped, {reason}"
-        logic = QSMSeparationLogic()
-        try:
-            [run] = logic.separate(self._ball(logic))
-            para, dia, net = (
-                slicer.util.arrayFromVolume(run.node(role))
-                for role in ("chi_para", "chi_dia", "net")
-            )
-        finally:
-            logic.close()
-        self.assertGreater(float(abs(para).max()), 0)
-        # Nodes show |chi-|: chi+ - |chi-| is the net susceptibility.
-        self.assertLess(float(abs(para - abs(dia) - net).max()), 0.02 * float(abs(net).max()))
-        return ""
-
-    def _ball(self, logic: QSMSeparationLogic) -> QSMSeparationParameterNode:
-        """Return parameters for a ball of tissue with an iron-rich and a myelin-rich part."""
-        import numpy as np
-
-        k, j, i = np.indices((24, 24, 24)) - 11.5
-        ball = (k**2 + j**2 + i**2) < 10**2
-        chi_para = np.where(ball & (i > 2), 0.06, 0.02) * ball
-        chi_dia = np.where(ball & (i < -2), -0.05, -0.02) * ball
-        arrays = {"qsm": chi_para + chi_dia, "r2prime": 114 * (chi_para - chi_dia)}
-        parameters = logic.getParameterNode()
-        parameters.inputKind, parameters.method = InputKind.MAPS, "closed-form"
-        for name, array in arrays.items():
-            node = slicer.util.addVolumeFromArray(
-                array.astype(np.float32), name=f"self test {name}"
-            )
-            setattr(parameters, name, node)
-        parameters.mask = slicer.util.addVolumeFromArray(
-            ball.astype(np.uint8), name="self test mask", nodeClassName="vtkMRMLLabelMapVolumeNode"
-        )
-        return parameters
+    def test_everything(self) -> None:
+        """Run the same as one test."""
+        self.runTest()

@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class ComputerControls:
     def __init__(self, ui: Any, changed: Any) -> None:
         self._ui, self._changed = ui, changed
         self._faster: dict[str, str] = {}
+        self._private: list[str] = []
         ui.fasterButton.connect("clicked(bool)", lambda *_unused: self._choose_faster())
         ui.bugReportButton.connect("clicked(bool)", lambda *_unused: self.copy_bug_report())
         self.show_versions()
@@ -69,6 +71,7 @@ class ComputerControls:
         ui.warningLabel.text = "\n".join(warnings)
         ui.warningLabel.visible = bool(warnings)
         ui.fasterButton.visible = bool(warnings and self._faster)
+        self._private = private_words(parameters)
         weights = parameters.weightsFile
         ui.weightsLabel.text = _("Own weights: {file}").format(file=Path(weights).name)
         ui.weightsLabel.toolTip = weights
@@ -80,7 +83,8 @@ class ComputerControls:
 
     def copy_bug_report(self) -> str:
         """Put a report into the clipboard that says nothing of a person."""
-        text = bug_report(self._ui.logTextEdit.toPlainText(), self._ui.stageLabel.text)
+        log, stage = self._ui.logTextEdit.toPlainText(), self._ui.stageLabel.text
+        text = bug_report(log, stage, self._private)
         slicer.app.clipboard().setText(text)
         self._ui.stageLabel.text = _("The bug report is in the clipboard; paste it where you ask")
         return text
@@ -120,8 +124,23 @@ def uses_graphics_card(device: str) -> bool:
     return bool(shutil.which("nvidia-smi") or ctypes.util.find_library("cuda"))
 
 
-def bug_report(log: str, stage: str) -> str:
-    """Return versions, computer and log, without names of persons, computers or folders."""
+def private_words(parameters: Any) -> list[str]:
+    """Return what the parameters hold that may name a person: paths, the subject, nodes."""
+    nodes = [getattr(parameters, name) for name in parameters.allParameters]
+    names = [node.GetName() for node in nodes if isinstance(node, slicer.vtkMRMLNode)]
+    return [parameters.scanFolder, parameters.weightsFile, parameters.subject, *names]
+
+
+def bug_report(log: str, stage: str, private: Iterable[str] = ()) -> str:
+    """Return versions, computer and log, without names of persons, computers or folders.
+
+    Parameters
+    ----------
+    log, stage : str
+        What the panel shows of the last run.
+    private : iterable of str
+        What must not be in it.
+    """
     free = available_gib()
     lines = [
         *version_lines(),
@@ -131,7 +150,7 @@ def bug_report(log: str, stage: str) -> str:
         "log:",
         *log.splitlines()[-_LOG_LINES:],
     ]
-    return without_identity("\n".join(lines))
+    return without_identity("\n".join(lines), private)
 
 
 def version_lines() -> list[str]:
@@ -145,12 +164,15 @@ def version_lines() -> list[str]:
     ]
 
 
-def without_identity(text: str) -> str:
-    """Return a text without subjects, paths, the user and the computer."""
+def without_identity(text: str, private: Iterable[str] = ()) -> str:
+    """Return a text without given words, subjects, paths, the user and the computer."""
+    for word in sorted({str(Path.home()), *private}, key=len, reverse=True):
+        if len(word) > 1:
+            text = text.replace(word, "PATH" if re.search(r"[\\/]", word) else "NAME")
     text = re.sub(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\s'\":;,]+)+[\\/]?", "PATH", text)
     text = re.sub(r"\bsub-[A-Za-z0-9]+", "sub-XX", text)
     text = re.sub(r"'[^'\n]*'", "'...'", text)  # names of nodes and files
-    for private in {getpass.getuser(), platform.node()}:
-        if len(private) > 1:
-            text = re.sub(rf"\b{re.escape(private)}\b", "X", text)
+    for name in (getpass.getuser(), platform.node()):
+        if len(name) > 1:
+            text = re.sub(rf"\b{re.escape(name)}\b", "X", text)
     return text

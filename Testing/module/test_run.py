@@ -286,7 +286,7 @@ class RunTest(ModuleTestCase):
         self.choose_maps()
         self.parameters.device, self.parameters.drPara = "cpu", 137.0
         self.parameters.b0Tesla, self.parameters.keepIntermediate = 7.0, True
-        options = self.logic._request(self.parameters).options
+        options = self.logic.request(self.parameters).options
         text = " ".join(options)
         for part in ("--device cpu", "--dr-para 137", "--b0 7", "--keep", "--name sub-07"):
             self.assertIn(part, text)

@@ -34,7 +34,15 @@ def test_json_lines_carry_stage_count_and_estimate():
 def test_the_share_of_the_whole_run_never_falls_and_ends_at_one():
     stream = io.StringIO()
     progress = Progress(JsonSink(stream), "run")
-    stages = ["reading", "brain mask", "field map", "R2*", "registering spin echo", "R2"]
+    stages = [
+        "finding scans",
+        "reading",
+        "brain mask",
+        "field map",
+        "R2*",
+        "registering spin echo",
+        "R2",
+    ]
     stages += ["background field", "inversion: tkd", "separation: closed-form", "data checks"]
     with progress.stage(stages[0]):
         pass
