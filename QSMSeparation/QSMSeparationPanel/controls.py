@@ -19,6 +19,7 @@ from QSMSeparationPanel.computer import ComputerControls
 from QSMSeparationPanel.job import CANCELLING, IDLE, INSTALLING, LOADING, PREPARING, Listener
 from QSMSeparationPanel.methods import MethodControls
 from QSMSeparationPanel.results import ResultControls
+from QSMSeparationPanel.results_from_disk import ResultLoader
 from QSMSeparationPanel.worker import SOON_MS, End, Step
 
 _LOG_LINES = 2000
@@ -64,6 +65,7 @@ class PanelControls(Listener):
         self._methods = MethodControls(ui, self._set_parameter)
         self._computer = ComputerControls(ui, self._set_parameter)
         self.results = ResultControls(ui, ui.fourthSelector.currentNode)
+        self.loader = ResultLoader(ui, self._take_loaded)
         ui.logTextEdit.setMaximumBlockCount(_LOG_LINES)
         ui.applyButton.connect("clicked(bool)", lambda *_unused: self.apply())
         ui.cancelButton.connect("clicked(bool)", lambda *_unused: self._logic.cancel())
@@ -285,8 +287,15 @@ class PanelControls(Listener):
 
         qt.QTimer.singleShot(SOON_MS, refresh)
 
+    def _take_loaded(self, run: Run) -> None:
+        """Show a run that was loaded from the disk."""
+        self.results.refresh(newest=True)
+        self._views_wait = True
+        self._show_views()
+
     def forget_scene(self) -> None:
         """Let go of everything in a scene that is about to be closed."""
+        self.loader.stop()
         self._views_wait = False
         self._typing.stop()
         self.results.clear()
@@ -300,6 +309,7 @@ class PanelControls(Listener):
     def close(self) -> None:
         """Touch no widget any more; they are about to go."""
         self._typing.stop()
+        self.loader.stop()
         self.results.clear()
         self._closed = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,7 +21,7 @@ from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.anatomy import add_anatomy
 from QSMSeparationLib.mrml.lesions import add_lesions
-from QSMSeparationLib.mrml.runs import Run, add_run, parent_for, put_in, remove_run
+from QSMSeparationLib.mrml.runs import Run, add_run, parent_for, put_in, remove_run, unused_title
 from QSMSeparationLib.mrml.table import add_checks_table, add_lesion_table, read_rows
 from QSMSeparationLib.mrml.volumes import add_mask, add_volume
 from QSMSeparationLib.runtime.errors import InputError
@@ -28,6 +29,8 @@ from QSMSeparationLib.runtime.errors import InputError
 _MARKER = f"_{MAPS['chi_para'].bids}.nii.gz"
 Steps = Generator[str, None, Run]
 _TICK_S = 0.01
+_MOST_ENTRIES = 200_000
+"""So many files and folders are looked through for results: a whole disk is no result."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class ResultFiles:
         """Return the path of a file by what follows the subject's name."""
         return self.folder / f"{self.subject}_{suffix}"
 
+    def beside(self, name: str) -> Path:
+        """Return the path of a table or page: with the subject's name where others share its folder."""
+        own = self.path(name)
+        return own if own.is_file() else self.folder / name
+
     def maps(self) -> dict[str, Path]:
         """Return the maps that are there, by name."""
         paths = {name: self.path(f"{row.bids}.nii.gz") for name, row in MAPS.items()}
@@ -57,10 +65,48 @@ class ResultFiles:
 
 def find_results(folder: Path) -> list[ResultFiles]:
     """Return the results in a folder, at any depth; raise InputError when there is none."""
-    found = sorted(Path(folder).rglob(f"*{_MARKER}"))
+    return _exhaust(search_results(Path(folder)))
+
+
+def search_results(path: Path) -> Generator[str, None, list[ResultFiles]]:
+    """Find the results in a folder, or the one that a file is of; yields every folder's name.
+
+    Raises
+    ------
+    InputError
+        With one line when there is none, or too much to look through.
+    """
+    if path.is_file():
+        return [_result_of(path)]
+    found: list[ResultFiles] = []
+    seen = 0
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        found += _results_among(Path(folder), files)
+        seen += len(folders) + len(files)
+        if seen > _MOST_ENTRIES:
+            raise InputError(f"{path} holds too much to look through; choose the folder of a run")
+        yield folder
     if not found:
-        raise InputError(f"{folder} holds no result (*{_MARKER}); choose the folder of a run")
-    return [ResultFiles(path.parent, path.name.removesuffix(_MARKER)) for path in found]
+        raise InputError(f"{path} holds no result (*{_MARKER}); choose the folder of a run")
+    return found
+
+
+def _results_among(folder: Path, names: list[str]) -> list[ResultFiles]:
+    marked = sorted(name for name in names if name.endswith(_MARKER))
+    return [ResultFiles(folder, name.removesuffix(_MARKER)) for name in marked]
+
+
+def _result_of(file: Path) -> ResultFiles:
+    """Return the result whose file it is; a table that several share is of none."""
+    found = _results_among(file.parent, [one.name for one in file.parent.iterdir()])
+    own = [one for one in found if file.name.startswith(f"{one.subject}_")]
+    if own:
+        return max(own, key=lambda one: len(one.subject))
+    if len(found) == 1:
+        return found[0]
+    what = "belongs to no result" if not found else f"may be of {len(found)} results"
+    raise InputError(f"{file.name} {what}; choose one of the maps (*{_MARKER})")
 
 
 def load_result(
@@ -69,7 +115,11 @@ def load_result(
     reference: slicer.vtkMRMLVolumeNode | None = None,
 ) -> Run:
     """Load a result at once; see :func:`load_steps`."""
-    steps = load_steps(files, scene, reference)
+    return _exhaust(load_steps(files, scene, reference))
+
+
+def _exhaust(steps: Generator[str, None, Any]) -> Any:
+    """Take all steps at once and return what they return."""
     while True:
         try:
             next(steps)
@@ -98,7 +148,7 @@ def load_steps(
     facts = _sidecar(files.path(MAPS["chi_para"].bids + ".json"))
     identifier = uuid.uuid4().hex
     title = f"QSM separation {files.subject} ({facts.get('Separation', 'method unknown')})"
-    run = add_run(scene, identifier, title, parent_for(scene, reference))
+    run = add_run(scene, identifier, unused_title(scene, title), parent_for(scene, reference))
     try:
         for role, path in files.maps().items():
             volume = yield from _read(read_volume, path)
@@ -145,7 +195,7 @@ def _load_anatomy(files: ResultFiles, run: Run) -> Generator[str, None, None]:
 
 def _load_lesions(files: ResultFiles, run: Run) -> Generator[str, None, None]:
     """Load the lesion labels and their table, where the run had lesions."""
-    table, labels = files.folder / "lesions.csv", files.path("desc-lesions_dseg.nii.gz")
+    table, labels = files.beside("lesions.csv"), files.path("desc-lesions_dseg.nii.gz")
     if not table.is_file():
         return
     rows = read_rows(table)
@@ -160,7 +210,7 @@ def _load_lesions(files: ResultFiles, run: Run) -> Generator[str, None, None]:
 
 def _load_report(files: ResultFiles, run: Run) -> None:
     """Keep the report page in the scene: its file may be in a folder that is going to go."""
-    path = files.folder / "report.html"
+    path = files.beside("report.html")
     if not path.is_file():
         return
     node = run.scene.AddNewNodeByClass("vtkMRMLTextNode", f"{files.subject} report")

@@ -85,6 +85,16 @@ def find_runs(scene: slicer.vtkMRMLScene) -> list[Run]:
     return [Run(scene, i) for i in sorted(folders) if tree.GetItemAttribute(i, marks.RUN)]
 
 
+def unused_title(scene: slicer.vtkMRMLScene, title: str) -> str:
+    """Return a title that tells a run from all others: with a number where it is taken."""
+    taken = {run.title for run in find_runs(scene)}
+    number = 2
+    found = title
+    while found in taken:
+        found, number = f"{title} {number}", number + 1
+    return found
+
+
 def remove_run(run: Run) -> None:
     """Remove a run with everything that it made."""
     nodes = list(run.nodes().values())
