@@ -125,9 +125,15 @@ class Quantity:
         chosen = {"wide": self.wide, "narrow": self.narrow}.get(preset) or self.window
         return None if chosen is None else self._at(chosen, b0_tesla)
 
-    def span_at(self, b0_tesla: float = _B0_T) -> Window | None:
-        """Return the range that a report keeps."""
-        return None if self.span is None else self._at(self.span, b0_tesla)
+    def span_at(self, b0_tesla: float = _B0_T) -> Window:
+        """Return the range that a report keeps, of a map that it can show."""
+        if self.span is None:
+            raise ValueError(f"'{self.name}' is not shown in reports")
+        return self._at(self.span, b0_tesla)
+
+    def report_window(self, b0_tesla: float = _B0_T, preset: str = "standard") -> Window:
+        """Return the window of a map in a report: a preset's, or all that the report keeps."""
+        return self.window_at(b0_tesla, preset) or self.span_at(b0_tesla)
 
     def _at(self, limits: Window, b0_tesla: float) -> Window:
         if not self.grows_with_b0:

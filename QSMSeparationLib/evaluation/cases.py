@@ -115,7 +115,7 @@ def _read_protocol(sidecar: Path) -> Protocol:
     try:
         stored = json.loads(sidecar.read_text(encoding="utf-8"))["Simulation"]
         known = {f.name for f in fields(Protocol)}
-        values = {
+        values: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v
             for name, v in stored.items()
             if name in known

@@ -87,8 +87,8 @@ def agreement_between(
     ]
     found: dict[str, float] = {"lesions": len(pairs)}
     for source, classes in (("para", PARA_CLASSES), ("dia", DIA_CLASSES)):
-        names = [[pair[n][f"class_{source}"] for pair in pairs] for n in (0, 1)]
-        agreed = class_agreement(*names, classes)
+        one, two = ([pair[n][f"class_{source}"] for pair in pairs] for n in (0, 1))
+        agreed = class_agreement(one, two, classes)
         found |= {
             f"{source}_percent": 100 * agreed.share.value,
             f"{source}_low_percent": 100 * agreed.share.low,

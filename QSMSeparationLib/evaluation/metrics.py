@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,10 +113,11 @@ def ssim(result: Array, truth: Array, mask: Mask) -> float:
     if span == 0.0:
         return math.nan
     margin = [(max(0, 11 - n), 0) for n in t.shape]
-    r, t, m = (np.pad(a, margin) for a in (r, t, m))
-    _, local = structural_similarity(
+    r, t, m = np.pad(r, margin), np.pad(t, margin), np.pad(m, margin)
+    found = structural_similarity(
         t, r, data_range=span, gaussian_weights=True, use_sample_covariance=False, full=True
     )
+    local = cast("NDArray[np.float64]", found[1])
     return float(local[m].mean())
 
 
@@ -170,8 +172,8 @@ def line_through(true: Sequence[float], measured: Sequence[float]) -> tuple[floa
     x, y = np.asarray(true, dtype=np.float64), np.asarray(measured, dtype=np.float64)
     if x.size < 2 or np.ptp(x) == 0:
         return math.nan, math.nan
-    line = linregress(x, y)
-    return float(line.slope), float(line.rvalue) if np.ptp(y) > 0 else math.nan
+    slope, _, r, _, _ = cast("tuple[float, ...]", linregress(x, y))
+    return float(slope), float(r) if np.ptp(y) > 0 else math.nan
 
 
 def roi_relative_error(
@@ -322,7 +324,8 @@ def _iron_region(labels: NDArray) -> Mask:
     """Return the voxels of deep grey matter, and of veins with one voxel around them."""
     vein = np.isin(labels, tissue_regions(["vein"])["vein"])
     nuclei = [n for numbers in tissue_regions(DEEP_GREY).values() for n in numbers]
-    return ndimage.binary_dilation(vein, np.ones((3, 3, 3), bool)) | np.isin(labels, nuclei)
+    around = np.asarray(ndimage.binary_dilation(vein, np.ones((3, 3, 3), bool)), dtype=bool)
+    return around | np.isin(labels, nuclei)
 
 
 def _relative_errors(

@@ -43,8 +43,8 @@ def depth_mm(lesion: NDArray[np.bool_], spacing_kji: tuple[float, ...]) -> NDArr
     half = 0.5 * min(spacing_kji)
     padded = np.pad(lesion, 1)
     inner = (slice(1, -1),) * 3
-    inside = ndimage.distance_transform_edt(padded, sampling=spacing_kji)[inner]
-    outside = ndimage.distance_transform_edt(~padded, sampling=spacing_kji)[inner]
+    inside = np.asarray(ndimage.distance_transform_edt(padded, sampling=spacing_kji))[inner]
+    outside = np.asarray(ndimage.distance_transform_edt(~padded, sampling=spacing_kji))[inner]
     return np.where(lesion, inside - half, half - outside).astype(np.float32)
 
 

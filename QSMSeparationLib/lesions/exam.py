@@ -89,9 +89,8 @@ def measure_references(
         What was found, and where the tissue map came from.
     """
     spacing = geometry.spacing_kji
-    para_ppm, dia_ppm = (
-        arrays[name] / np.float32(MAPS[name].scale) for name in ("chi_para", "chi_dia")
-    )
+    para_ppm = arrays["chi_para"] * np.float32(1 / MAPS["chi_para"].scale)
+    dia_ppm = arrays["chi_dia"] * np.float32(1 / MAPS["chi_dia"].scale)
     if veins is None:
         vein_mask = find_veins(para_ppm, inside, spacing, thresholds.vein_ppb)
     else:

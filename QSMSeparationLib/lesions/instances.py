@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +129,8 @@ def split(segmentation: Volume) -> tuple[Instance, ...]:
     """
     labels = _whole_labels(segmentation)
     if np.count_nonzero(np.unique(labels)) <= 1:
-        labels = ndimage.label(labels, structure=_CONNECTED_26)[0]
+        found = ndimage.label(labels, structure=_CONNECTED_26)
+        labels, _ = cast("tuple[NDArray[np.int32], int]", found)
     boxes = ndimage.find_objects(labels)
     return tuple(
         Instance(number, f"lesion {number}", box, labels[box] == number)

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions.classify import Thresholds
@@ -117,9 +118,9 @@ def estimate_tissue(
     sigma = [1.0 / s for s in spacing_kji]
     net = _smooth_within((para_ppm + dia_ppm) * 1000, mask & ~lesions, sigma)
     # Holes and clefts of the mask are no surface of the brain.
-    whole = ndimage.binary_fill_holes(_closed(mask, spacing_kji, 5.0))
-    surface_mm = ndimage.distance_transform_edt(np.pad(whole, 1), sampling=spacing_kji)
-    surface_mm = surface_mm[1:-1, 1:-1, 1:-1]
+    whole = np.pad(np.asarray(ndimage.binary_fill_holes(_closed(mask, spacing_kji, 5.0))), 1)
+    padded_mm = np.asarray(ndimage.distance_transform_edt(whole, sampling=spacing_kji))
+    surface_mm = padded_mm[1:-1, 1:-1, 1:-1]
     fluid = np.zeros_like(mask)
     if r2star_hz is not None:
         fluid = mask & ~lesions & (_smooth_within(r2star_hz, mask, sigma) < 12.0)
@@ -175,9 +176,10 @@ class Places:
 
     def of(self, lesion: Instance, thresholds: Thresholds) -> Place:
         """Return the place of one lesion."""
-        border = lesion.mask & ~ndimage.binary_erosion(lesion.mask)
+        border = lesion.mask & ~np.asarray(ndimage.binary_erosion(lesion.mask), dtype=bool)
         corner = [s.start for s in lesion.box]
-        points = (np.argwhere(border) + corner) * np.asarray(self._geometry.spacing_kji)
+        index = (np.argwhere(border) + corner).astype(np.float64)
+        points = index * np.asarray(self._geometry.spacing_kji)
         ventricle = _gap(self._ventricle, points, self._geometry)
         cortex = _gap(self._cortex, points, self._geometry)
         counts = self._around(lesion)
@@ -229,20 +231,20 @@ def _height_mm(tissue: Volume, share: float) -> float:
     index = np.argwhere(tissue.array[::2, ::2, ::2] > 0) * 2
     if len(index) == 0:
         return -np.inf
-    z = tissue.geometry.world(index)[:, 2]
+    z = tissue.geometry.world(index.astype(np.float64))[:, 2]
     return float(z.min() + share * (z.max() - z.min()))
 
 
-def _tree(where: NDArray[np.bool_], geometry: Geometry) -> cKDTree | None:
+def _tree(where: NDArray[np.bool_], geometry: Geometry) -> KDTree | None:
     """Return the border voxels in mm, for nearest distances."""
-    border = where & ~ndimage.binary_erosion(where)
+    border = where & ~np.asarray(ndimage.binary_erosion(where), dtype=bool)
     points = np.argwhere(border)
     if len(points) == 0:
         return None
-    return cKDTree(points * np.asarray(geometry.spacing_kji), balanced_tree=False)
+    return KDTree(points * np.asarray(geometry.spacing_kji), balanced_tree=False)
 
 
-def _gap(tree: cKDTree | None, points: NDArray[np.float64], geometry: Geometry) -> float:
+def _gap(tree: KDTree | None, points: NDArray[np.floating], geometry: Geometry) -> float:
     """Return the smallest gap between two sets of voxels; 0 for neighbours."""
     if tree is None:
         return float("nan")
@@ -256,7 +258,7 @@ def _smooth_within(
     """Return the Gaussian mean of the voxels within ``where``."""
     weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)
     total = ndimage.gaussian_filter(np.where(where, values, 0).astype(np.float32), sigma)
-    return total / np.maximum(weight, 1e-3)
+    return (total / np.maximum(weight, 1e-3)).astype(np.float32, copy=False)
 
 
 def _closed(
@@ -265,14 +267,14 @@ def _closed(
     """Close gaps narrower than twice a radius."""
     margin = [int(np.ceil(radius_mm / s)) + 1 for s in spacing_kji]
     padded = np.pad(mask, [(m, m) for m in margin])
-    near = ndimage.distance_transform_edt(~padded, sampling=spacing_kji) <= radius_mm
-    closed = ndimage.distance_transform_edt(near, sampling=spacing_kji) > radius_mm
+    near = np.asarray(ndimage.distance_transform_edt(~padded, sampling=spacing_kji)) <= radius_mm
+    closed = np.asarray(ndimage.distance_transform_edt(near, sampling=spacing_kji)) > radius_mm
     return closed[tuple(slice(m, -m) for m in margin)] | mask
 
 
 def _large(where: NDArray[np.bool_], spacing_kji: tuple[float, ...]) -> NDArray[np.bool_]:
     """Keep connected parts of 2 ml or more: ventricles, not deep sulci."""
-    parts, _ = ndimage.label(where)
+    parts, _ = cast("tuple[NDArray[np.int32], int]", ndimage.label(where))
     volume = np.bincount(parts.ravel()) * np.prod(spacing_kji)
     volume[0] = 0.0
     return (volume >= 2000.0)[parts]

@@ -24,11 +24,12 @@ def nawm_mask(
 ) -> NDArray[np.bool_]:
     """Return white matter inside the mask, off its edge, away from lesions and veins."""
     steps = [max(1, round(2.0 / s)) for s in spacing_kji]
-    inner = ndimage.minimum_filter(mask, size=[2 * n + 1 for n in steps], mode="constant", cval=0)
+    size = [2 * n + 1 for n in steps]
+    inner = ndimage.minimum_filter(mask, size=size, mode="constant", cval=0)
     far = ~lesions
     if lesions.any():
-        far = ndimage.distance_transform_edt(~lesions, sampling=spacing_kji) > gap_mm
-    return white & inner & far & ~veins
+        far = np.asarray(ndimage.distance_transform_edt(~lesions, sampling=spacing_kji)) > gap_mm
+    return white & np.asarray(inner, dtype=bool) & far & ~veins
 
 
 def measure_nawm(

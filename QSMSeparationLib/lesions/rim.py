@@ -199,8 +199,8 @@ def _slice_arcs(
             SLICE_SECTORS, reference,
         )  # fmt: skip
         if judged.mean() >= LEAST_JUDGED:
-            middle = tuple(float(v) for v in centre)
-            found.append(_SliceArc(int(number), middle, positive, judged))
+            k, j, i = (float(v) for v in centre)
+            found.append(_SliceArc(int(number), (k, j, i), positive, judged))
     return found, len(core_slices)
 
 

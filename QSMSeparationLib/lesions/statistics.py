@@ -84,7 +84,7 @@ def largest_diameter_mm(mask: NDArray[np.bool_], spacing_kji: tuple[float, ...])
     SimpleITK's label shapes give the same, but compare all pairs of border voxels, and need a
     label map, which lesions that overlap are not.
     """
-    border = mask & ~ndimage.binary_erosion(mask)
+    border = mask & ~np.asarray(ndimage.binary_erosion(mask), dtype=bool)
     points = np.argwhere(border) * np.asarray(spacing_kji)
     if len(points) > 400:
         # Flat lesions have no hull of three dimensions; pdist of all points does for them.
@@ -107,7 +107,8 @@ def blocks(
     counts = np.bincount(cube)
     sums = [np.bincount(cube, weights=one[where], minlength=counts.size) for one in maps]
     used = counts > 0
-    return Blocks(np.stack(sums, axis=1)[used], counts[used].astype(np.float64))
+    table = np.stack(sums, axis=1).astype(np.float64, copy=False)
+    return Blocks(table[used], counts[used].astype(np.float64))
 
 
 def bootstrap_means(

@@ -70,7 +70,7 @@ def comparison_figure(
                 _blank(place)
         line[0].set_ylabel(f"{title}\n{plane}", color=_TEXT, fontsize=9)
     for place, name in zip(axes[0], columns, strict=True):
-        row, (low, high) = MAPS[name], MAPS[name].window_at(b0_tesla)
+        row, (low, high) = MAPS[name], MAPS[name].report_window(b0_tesla)
         title = f"{row.title} [{row.unit_on_screen}]  {low:g} … {high:g}"
         place.set_title(title, color=_TEXT, fontsize=9)
     return figure
@@ -153,7 +153,7 @@ def _draw(
     inside = display.plane(display.mask, plane)
     shown = display.plane(display.upright(array), plane) * row.scale
     values = np.ma.masked_where(~inside, shown)
-    low, high = row.window_at(b0_tesla)
+    low, high = row.report_window(b0_tesla)
     down, across = (1, 2) if plane == "axial" else (0, 2)
     aspect = display.spacing[down] / display.spacing[across]
     place.imshow(values, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="nearest")

@@ -87,7 +87,7 @@ def pack(scene: Scene, titles: Mapping[str, str], b0_tesla: float) -> dict[str, 
                 "title": titles[name],
                 "unit": MAPS[name].unit_on_screen,
                 "span": list(MAPS[name].span_at(b0_tesla)),
-                "windows": {one: list(MAPS[name].window_at(b0_tesla, one)) for one in PRESETS},
+                "windows": {one: list(MAPS[name].report_window(b0_tesla, one)) for one in PRESETS},
                 "data": levels(values, scene.mask, MAPS[name].span_at(b0_tesla)).decode(),
             }
             for name, values in scene.maps.items()

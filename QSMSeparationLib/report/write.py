@@ -105,6 +105,7 @@ def measure(
             labels, names = given
             labels = resample(labels, result.geometry, order=0)
             return measure_regions(maps, labels, names, without)
+        assert result.anatomy is not None
         labels = Volume(result.anatomy, result.geometry, "anatomy")
         return measure_regions(maps, labels, without=without)
 
