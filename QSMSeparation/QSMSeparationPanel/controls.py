@@ -94,8 +94,8 @@ class PanelControls(Listener):
         self._paths = {"scanFolder": self._ui.scanFolderEdit, "weightsFile": self._ui.weightsEdit}
         self._shown_paths = dict.fromkeys(self._paths, "")
         self._typing = qt.QTimer()
-        self._typing.singleShot = True
-        self._typing.interval = _TYPING_MS
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(_TYPING_MS)
         self._typing.connect("timeout()", self._take_paths)
         for edit in self._paths.values():
             edit.connect("currentPathChanged(QString)", lambda *_unused: self._typing.start())

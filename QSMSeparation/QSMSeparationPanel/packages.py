@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import slicer
+import slicer.packaging
+import slicer.util
 from slicer.i18n import tr as _
 
 REQUESTER = "QSM Separation"

@@ -1,6 +1,6 @@
 """The command line in a process of its own: progress, log, and an end that always comes.
 
-Nothing here knows MRML. The application never imports torch; only the worker does.
+Nothing here knows MRML, and for a run the application imports no torch; only the worker does.
 """
 
 from __future__ import annotations
@@ -117,7 +117,6 @@ class Worker:
         self._buffers = dict.fromkeys(_CHANNELS, b"")
         self._errors: list[str] = []
         self._last: dict[str, Any] = {}
-        self._gone: Any = None
         self.pid: int | None = None
         self._cancelled = self._ended = self._read_asked = False
 
@@ -265,8 +264,9 @@ class Worker:
         return End("done", "", {str(name): str(path) for name, path in outputs.items()})
 
     def _tell(self, end: End) -> None:
-        # Kept until this object goes: PythonQt would delete it within its own signal, and crash.
-        self._gone, self._process = self._process, None
+        # Kept until the application is idle: PythonQt would delete it in its own signal and crash.
+        gone, self._process = self._process, None
+        qt.QTimer.singleShot(SOON_MS, lambda: gone.deleteLater())
         self._on_end(end)
 
 

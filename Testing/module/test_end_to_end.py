@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -193,22 +192,23 @@ class EndToEndTest(ModuleTestCase):
                 [folder] = self.temporary_folders()
                 start = time.monotonic()
                 self.ui.cancelButton.click()
+                # One that has not even begun to compute ends when it finds its stdin closed.
+                limit = 2.0 if stage == "network" else 60.0
+                gone = wait_for(lambda f=folder: not processes_with(str(f)), limit)
+                self.assertTrue(gone, "the process that computes goes on")
                 self.wait_for_end()
-                self.assertLess(time.monotonic() - start, 2.0)
+                if stage == "network":
+                    self.assertLess(time.monotonic() - start, 2.0)
                 self.assertEqual(self.node_ids(), self.before)
                 self.assert_no_files_left()
                 self.assertEqual(self.errors, [])
-                self.assertTrue(wait_for(lambda f=folder: not processes_with(str(f)), 60))
                 slicer.mrmlScene.Clear(False)
 
-    @unittest.skipUnless(sys.platform == "linux", "the worker's own process is found in /proc")
     def test_killed_worker_is_told(self):
         self.choose_head()
         self.press_separate()
         self.assertTrue(wait_for(lambda: "inversion" in self.ui.stageLabel.text, 120))
-        [folder] = self.temporary_folders()
-        for process in processes_with(str(folder)):
-            subprocess.run(["kill", "-KILL", str(process)], check=False)
+        worker.kill_process(self.logic._job._worker.pid)  # as the system does; the launcher stays
         self.wait_for_end()
         self.assertIn("ended from outside or crashed", self.errors[0])
         self.assertEqual(self.node_ids(), self.before)
