@@ -26,7 +26,7 @@ from QSMSeparationLib.simulation.tissues import (
 
 LENGTHS_MM = (0.8, 2.0, 6.0)
 _SHARES = (0.55, 0.3, 0.15)
-SD_RANGE = (0.15, 0.40)
+SD_RANGE = (0.20, 0.50)
 NUCLEUS_SLOPE_SD, NUCLEUS_SD = 0.2, 0.2
 """Iron of a nucleus over its length (the pallidum's is denser in front), and within it."""
 _NUCLEUS_LENGTH_MM = 2.0
@@ -37,8 +37,8 @@ _BAND_MM, _BAND_PARA = 2.0, 1.25
 """Iron below the cortex, in the U fibers (Fukunaga 2010)."""
 _FACTOR_LIMITS = (0.15, 4.0)
 
-VEIN_PPB = (250.0, 450.0)
-"""chi of venous blood: 3.4 ppm of wholly deoxygenated blood x haematocrit 0.42 x 18-32 %."""
+VEIN_PPB = (160.0, 300.0)
+"""chi of veins as maps show it, about the 190 ppb of Ridani et al. 2026."""
 NUCLEI_RANGE, CORTEX_RANGE = (0.8, 1.7), (0.7, 1.5)
 """Iron of nuclei and cortex over people beside age."""
 PATIENT_WHITE_PPB = (15.0, 27.0)

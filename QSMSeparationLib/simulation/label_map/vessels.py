@@ -20,7 +20,7 @@ from QSMSeparationLib.simulation.tissues import (
 _STEP_MM = 0.5
 _MEDULLARY = 70
 _SULCAL = 90
-_MANY = 220
+_MANY = 120
 _LATERAL_VENTRICLES = (4, 43)
 _CORTEX = (3, 42)
 
@@ -56,7 +56,7 @@ def small_veins(volume: Volume, seed: int) -> tuple[Vessel, ...]:
     """Draw many more veins of about a voxel, for a head that has large ones already."""
     rng = np.random.default_rng([seed, 9304])
     medullary = _medullary_veins(volume, rng, _MANY, (32.0, 0.08, 0.1, 0.3))
-    return (*medullary, *_sulcal_veins(volume, rng, _MANY, (20.0, 0.08, 0.5, 0.2)))
+    return (*medullary, *_sulcal_veins(volume, rng, _MANY, (20.0, 0.08, 0.4, 0.2)))
 
 
 def _resampled(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
