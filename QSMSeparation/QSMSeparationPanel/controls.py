@@ -20,6 +20,7 @@ from QSMSeparationPanel.job import CANCELLING, IDLE, INSTALLING, LOADING, PREPAR
 from QSMSeparationPanel.methods import MethodControls
 from QSMSeparationPanel.results import ResultControls
 from QSMSeparationPanel.results_from_disk import ResultLoader
+from QSMSeparationPanel.visits import VisitControls
 from QSMSeparationPanel.worker import SOON_MS, End, Step
 
 _LOG_LINES = 2000
@@ -65,6 +66,7 @@ class PanelControls(Listener):
         self._methods = MethodControls(ui, self._set_parameter)
         self._computer = ComputerControls(ui, self._set_parameter)
         self.results = ResultControls(ui, ui.fourthSelector.currentNode)
+        self.visits = VisitControls(ui, lambda: logic.running)
         self.loader = ResultLoader(ui, self._take_loaded)
         ui.logTextEdit.setMaximumBlockCount(_LOG_LINES)
         ui.applyButton.connect("clicked(bool)", lambda *_unused: self.apply())
@@ -228,6 +230,7 @@ class PanelControls(Listener):
             took = _duration(time.monotonic() - self._started)
             self._say(_("done in {time}").format(time=took))
             self.results.refresh(newest=True)
+            self.visits.refresh()
             self._views_wait = True
             if self._entered():
                 qt.QTimer.singleShot(SOON_MS, self._show_views)
@@ -274,6 +277,7 @@ class PanelControls(Listener):
         """List the runs of the scene again."""
         if not self._closed:
             self.results.refresh()
+            self.visits.refresh()
 
     def refresh_results_soon(self) -> None:
         """List them again when the application is idle: nodes go one by one."""
@@ -290,12 +294,14 @@ class PanelControls(Listener):
     def _take_loaded(self, run: Run) -> None:
         """Show a run that was loaded from the disk."""
         self.results.refresh(newest=True)
+        self.visits.refresh()
         self._views_wait = True
         self._show_views()
 
     def forget_scene(self) -> None:
         """Let go of everything in a scene that is about to be closed."""
         self.loader.stop()
+        self.visits.clear()
         self._views_wait = False
         self._typing.stop()
         self.results.clear()
@@ -310,6 +316,7 @@ class PanelControls(Listener):
         """Touch no widget any more; they are about to go."""
         self._typing.stop()
         self.loader.stop()
+        self.visits.clear()
         self.results.clear()
         self._closed = True
 

@@ -252,7 +252,7 @@ class ResultControls:
         widget.setRowCount(len(rows))
         for n, row in enumerate(rows):
             for m, column in enumerate(COLUMNS):
-                widget.setItem(n, m, _lesion_item(column.cell(row), column.right))
+                widget.setItem(n, m, table_item(column.cell(row), column.right))
             if int(row["id"]) == chosen:
                 widget.selectRow(n)
         widget.setSortingEnabled(True)
@@ -405,8 +405,8 @@ def open_page(path: Path) -> None:
     qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
 
 
-def _lesion_item(cell: Cell, right: bool) -> Any:
-    """Return a cell; numbers are kept as numbers, so that they sort as such."""
+def table_item(cell: Cell, right: bool) -> Any:
+    """Return the item of a cell; numbers are kept as numbers, so that they sort as such."""
     item = qt.QTableWidgetItem()
     if right and cell.text:
         value = float(cell.sort)

@@ -45,14 +45,17 @@ def edge_letters(node: slicer.vtkMRMLSliceNode) -> dict[str, str]:
     }
 
 
-def heading(volume: slicer.vtkMRMLVolumeNode) -> str:
-    """Return what stands in the corner of a view: subject, date and map, or the volume's name."""
+def heading(volume: slicer.vtkMRMLVolumeNode, visit: str = "") -> str:
+    """Return what stands in the corner of a view: subject, date and map, or the volume's name.
+
+    Of two visits that are shown it is said which one a view shows.
+    """
     role = marks.role_of(volume)
     if role not in MAPS:
         return volume.GetName()
     subject = volume.GetName().split(" ")[0]
     bright = ": bright = more" if MAPS[role].scale < 0 else ""
-    first = " ".join(part for part in (subject, date_of(volume)) if part)
+    first = " ".join(part for part in (subject, date_of(volume), visit) if part)
     return f"{first}\n{title(role, sidecar_of(volume))}{bright}"
 
 
@@ -131,7 +134,7 @@ class _ViewTexts:
         for actor in self._actors():
             actor.SetVisibility(volume is not None)
         if volume is not None:
-            self._heading.SetInput(heading(volume))
+            self._heading.SetInput(heading(volume, self._node.GetAttribute(marks.VISIT) or ""))
             for edge, letters in edge_letters(self._node).items():
                 self._edges[edge].SetInput(letters)
 

@@ -6,7 +6,8 @@ zooming one moves all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class View:
         Of its bar.
     orientation : str
         ``Axial``, ``Sagittal`` or ``Coronal``.
+    visit : str
+        Which of two visits it shows; empty where there is one.
     """
 
     tag: str
@@ -48,6 +51,7 @@ class View:
     label: str
     color: str
     orientation: str = "Axial"
+    visit: str = ""
 
 
 _NET = View("QSMNet", "net", "net", "#4A90D9")
@@ -93,6 +97,23 @@ LAYOUTS = (
     ),
 )
 
+"""Layouts of one run."""
+
+_SEPARATED = (_NET, _PARA, _DIA)
+VISITS = Layout(
+    "visits",
+    "Two visits",
+    7404,
+    (
+        tuple(replace(view, visit="earlier visit") for view in _SEPARATED),
+        tuple(
+            replace(view, tag=f"{view.tag}Later", label=f"{view.label} 2", visit="later visit")
+            for view in _SEPARATED
+        ),
+    ),
+)
+"""The earlier visit above, the later one below."""
+
 
 def _row(items: list[str], kind: str) -> str:
     return (
@@ -122,9 +143,14 @@ def layout(name: str) -> Layout:
 
 
 def current(manager: Any) -> Layout | None:
-    """Return which of these layouts is shown, or None."""
+    """Return which layout of one run is shown, or None."""
     number = manager.layoutLogic().GetLayoutNode().GetViewArrangement()
     return next((one for one in LAYOUTS if one.number == number), None)
+
+
+def shows_visits(manager: Any) -> bool:
+    """Return whether two visits are shown."""
+    return manager.layoutLogic().GetLayoutNode().GetViewArrangement() == VISITS.number
 
 
 def register(manager: Any) -> None:
@@ -133,11 +159,12 @@ def register(manager: Any) -> None:
     A scene that was opened before this shows an empty place: its layout is asked for again.
     """
     node = manager.layoutLogic().GetLayoutNode()
-    for one in LAYOUTS:
+    for one in (*LAYOUTS, VISITS):
         if not node.IsLayoutDescription(one.number):
             node.AddLayoutDescription(one.number, one.description())
-    if current(manager) is not None and not node.GetCurrentLayoutDescription():
-        number = node.GetViewArrangement()
+    number = node.GetViewArrangement()
+    ours = number in [one.number for one in (*LAYOUTS, VISITS)]
+    if ours and not node.GetCurrentLayoutDescription():
         node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutNone)
         node.SetViewArrangement(number)
 
@@ -157,24 +184,73 @@ def show(manager: Any, run: Run, name: str, fourth: slicer.vtkMRMLVolumeNode | N
         The fourth map of ``four``; R2* (or R2') of the run without one.
     """
     chosen = layout(name)
+    nodes = run.nodes()
+    fourth = fourth or nodes.get("r2star") or nodes.get("r2prime") or nodes.get("r2")
+    arrange(manager, chosen, [nodes.get(v.role) if v.role else fourth for v in chosen.views])
+    renew_legends(nodes, net_left=name == "fade")
+    outline_only({run.folder: ()}, run.scene)
+
+
+def show_visits(manager: Any, earlier: Run, later: Run) -> None:
+    """Show two visits of one patient, one above the other, each with its own outlines.
+
+    Both are seen in the slices of the earlier one, so that the same place is at the same place.
+    """
+    rows = [[run.nodes().get(view.role) for view in _SEPARATED] for run in (earlier, later)]
+    widgets = arrange(manager, VISITS, [*rows[0], *rows[1]])
+    views = [widget.mrmlSliceNode() for _, widget in widgets]
+    for above, below in zip(views, views[len(_SEPARATED) :], strict=False):
+        below.GetSliceToRAS().DeepCopy(above.GetSliceToRAS())
+        below.SetFieldOfView(*above.GetFieldOfView())
+        below.UpdateMatrices()
+    for run in (earlier, later):
+        renew_legends(run.nodes())
+    names = [view.GetID() for view in views]
+    halves = names[: len(_SEPARATED)], names[len(_SEPARATED) :]
+    outline_only({earlier.folder: halves[0], later.folder: halves[1]}, earlier.scene)
+
+
+def arrange(
+    manager: Any, chosen: Layout, volumes: Sequence[slicer.vtkMRMLVolumeNode | None]
+) -> list[tuple[View, Any]]:
+    """Show volumes in the views of a layout, linked, in the slices of the first volume.
+
+    Parameters
+    ----------
+    manager : qSlicerLayoutManager
+        The application's layout manager.
+    chosen : Layout
+        Which layout.
+    volumes : sequence of vtkMRMLVolumeNode or None
+        One a view, row by row.
+
+    Returns
+    -------
+    list of (View, qMRMLSliceWidget)
+        The views that are there now.
+    """
     register(manager)
     manager.setLayout(chosen.number)
     slicer.app.processEvents()  # new views get their size from Qt; what is fitted before is cut off
-    nodes = run.nodes()
-    fourth = fourth or nodes.get("r2star") or nodes.get("r2prime") or nodes.get("r2")
+    by_tag = dict(zip((view.tag for view in chosen.views), volumes, strict=True))
     widgets = _widgets(manager, chosen)
     for view, widget in widgets:
-        shown = nodes.get(view.role) if view.role else fourth
-        _fill(widget, shown)
+        _fill(widget, by_tag[view.tag])
+        widget.mrmlSliceNode().SetAttribute(marks.VISIT, view.visit or None)
     _link(widgets)
+    reference = next(volume for volume in volumes if volume is not None)
     for _, widget in widgets:
-        _orient(widget, nodes["chi_para"])
-    renew_legends(nodes, net_left=name == "fade")
-    for other in find_runs(run.scene):
-        if lesions := other.node(marks.LESIONS):
-            show_outlines(lesions, other.folder == run.folder)
+        _orient(widget, reference)
     _ANNOTATIONS.show(widget for _, widget in widgets)
-    link_cursor(run.scene)
+    link_cursor(reference.GetScene())
+    return widgets
+
+
+def outline_only(shown: Mapping[int, Sequence[str]], scene: slicer.vtkMRMLScene) -> None:
+    """Outline the lesions of some runs alone: by folder, in the views with these ids, or in all."""
+    for run in find_runs(scene):
+        if lesions := run.node(marks.LESIONS):
+            show_outlines(lesions, run.folder in shown, shown.get(run.folder, ()))
 
 
 def fade(manager: Any, run: Run, role: str, amount: float) -> None:

@@ -8,6 +8,8 @@ from the segmentation when they are shown, neither listed nor saved with the sce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import slicer
 import vtk
@@ -85,8 +87,22 @@ def grown_labels(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     return np.where(labels > 0, labels, around).astype(labels.dtype)
 
 
-def show_outlines(lesions: slicer.vtkMRMLSegmentationNode, visible: bool = True) -> None:
-    """Show or hide the outlines of lesions; shown, they follow what was edited since."""
+def show_outlines(
+    lesions: slicer.vtkMRMLSegmentationNode,
+    visible: bool = True,
+    views: Sequence[str] | None = None,
+) -> None:
+    """Show or hide the outlines of lesions; shown, they follow what was edited since.
+
+    Parameters
+    ----------
+    lesions : vtkMRMLSegmentationNode
+        Lesions of a run.
+    visible : bool
+        Whether they are shown.
+    views : sequence of str, optional
+        Ids of the views that show them, none for all; without it as they were.
+    """
     lesions.GetDisplayNode().SetVisibility(False)
     outlines = outlines_of(lesions)
     if not visible:
@@ -98,7 +114,12 @@ def show_outlines(lesions: slicer.vtkMRMLSegmentationNode, visible: bool = True)
     elif outlines.GetSegmentation().GetMTime() < lesions.GetSegmentation().GetMTime():
         outlines.GetSegmentation().RemoveAllSegments()
         _fill_outlines(outlines, lesions)
-    outlines.GetDisplayNode().SetVisibility(True)
+    display = outlines.GetDisplayNode()
+    if views is not None and tuple(views) != tuple(display.GetViewNodeIDs()):
+        display.RemoveAllViewNodeIDs()
+        for view in views:
+            display.AddViewNodeID(view)
+    display.SetVisibility(True)
 
 
 def outlines_of(

@@ -12,9 +12,11 @@ SIDECAR = "QSMSeparation.Sidecar"
 """On a volume: its JSON sidecar, which says how it was made."""
 SCALE = "QSMSeparation.Scale"
 """On a volume: its values over those of its file; missing where they are the same."""
+VISIT = "QSMSeparation.Visit"
+"""On a slice view: which of two visits it shows."""
 
 MASK, LESIONS, LESION_TABLE, ANATOMY = "mask", "lesions", "lesion_table", "anatomy"
-CHECKS, REPORT = "checks", "report"
+CHECKS, REPORT, VISITS = "checks", "report", "visits"
 OUTLINES, SECTORS = "QSMSeparation.Outlines", "QSMSeparation.Sectors"
 """Node references from lesions to their outlines, and to the sectors of a rim, in the views."""
 

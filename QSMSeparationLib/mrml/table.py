@@ -46,7 +46,7 @@ def add_lesion_table(
     columns = {name: [row[name] or "" for row in rows] for name in names}
     empty = [""] * len(rows)
     head = {name: columns.pop(name) for name in _FIRST}
-    _fill(node, head | dict.fromkeys(REVIEW_COLUMNS, empty) | columns, text={*REVIEW_COLUMNS})
+    fill_table(node, head | dict.fromkeys(REVIEW_COLUMNS, empty) | columns, text={*REVIEW_COLUMNS})
     return node
 
 
@@ -62,7 +62,7 @@ def add_checks_table(
     ]
     rows = [{c: _text(row.get(c)) for c in _CHECK_COLUMNS} for row in [*checks, *notes]]
     columns = {name: [row[name] for row in rows] for name in _CHECK_COLUMNS}
-    _fill(node, columns, text=set(_CHECK_COLUMNS))
+    fill_table(node, columns, text=set(_CHECK_COLUMNS))
     return node
 
 
@@ -91,7 +91,10 @@ def storable(text: str) -> str:
     return " ".join(printable.replace('"', "'").split())
 
 
-def _fill(node: slicer.vtkMRMLTableNode, columns: dict[str, list[str]], text: set[str]) -> None:
+def fill_table(
+    node: slicer.vtkMRMLTableNode, columns: dict[str, list[str]], text: set[str]
+) -> None:
+    """Fill a table node by columns; those in ``text`` stay text, others become numbers."""
     modified = node.StartModify()
     for name, values in columns.items():
         node.AddColumn(_column(name, values, as_text=name in text))

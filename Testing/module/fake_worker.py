@@ -39,8 +39,8 @@ def stop_when_stdin_closes() -> None:
 
 
 def output_folder() -> Path:
-    """Return OUT: after the command, and after SOURCE where the command is ``run``."""
-    return Path(sys.argv[3] if sys.argv[1] == "run" else sys.argv[2])
+    """Return OUT: after the command, and after what it reads: SOURCE, or A and B."""
+    return Path(sys.argv[{"run": 3, "compare": 4}.get(sys.argv[1], 2)])
 
 
 def result() -> None:

@@ -1,0 +1,318 @@
+"""Two visits of one patient in the panel: compared by the worker, listed, and seen together."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from QSMSeparationLib.mrml import layouts, marks
+from QSMSeparationLib.mrml.annotations import date_of
+from QSMSeparationLib.mrml.export import export_steps
+from QSMSeparationLib.mrml.legends import show_legends
+from QSMSeparationLib.mrml.lesions import show_outlines
+from QSMSeparationLib.mrml.runs import Run, find_runs
+from QSMSeparationLib.mrml.visits import (
+    BOTH,
+    COLUMNS,
+    add_visits,
+    detectable_ppb,
+    earlier_of,
+    place_of,
+    summary_text,
+    visit_rows,
+)
+from QSMSeparationPanel import packages
+from QSMSeparationPanel.idle_steps import IdleSteps
+from QSMSeparationPanel.results import table_item
+from QSMSeparationPanel.worker import End, Step, Worker
+
+_NEEDED = ("chi_para", "chi_dia", "net", marks.MASK, marks.LESIONS)
+
+
+class Comparison:
+    """Compares two runs of the scene in a worker; used once.
+
+    Parameters
+    ----------
+    earlier, later : Run
+        The visits.
+    tell : callable
+        Gets what is being done, in words.
+    ended : callable
+        Gets the :class:`worker.End`, once; when it is done, the table is in the scene.
+    """
+
+    def __init__(
+        self,
+        earlier: Run,
+        later: Run,
+        tell: Callable[[str], None],
+        ended: Callable[[End], None],
+    ) -> None:
+        self._earlier, self._later, self._tell, self._ended = earlier, later, tell, ended
+        self._steps = IdleSteps()
+        self._worker: Worker | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="qsmsep-", dir=slicer.app.temporaryPath))
+
+    def start(self) -> None:
+        """Begin; the end is told in any case."""
+        self._tell(_("writing both visits"))
+        self._steps.start(self._write(), self._work, self._fail)
+
+    def stop(self) -> None:
+        """Stop now."""
+        if self._steps.active:
+            self._steps.stop()
+            self._end(End("cancelled", "cancelled"))
+        elif self._worker is not None and self._worker.running:
+            self._worker.stop()
+
+    def cancel(self) -> None:
+        """Ask the worker to stop."""
+        if self._worker is not None and self._worker.running:
+            self._worker.cancel()
+        else:
+            self.stop()
+
+    def _write(self) -> Generator[str, None, None]:
+        for run, name in ((self._earlier, "earlier"), (self._later, "later")):
+            yield from export_steps(run, self._folder / name)
+
+    def _work(self, _unused: object) -> None:
+        folders = [str(self._folder / name) for name in ("earlier", "later", "out")]
+        arguments = ["compare", *folders, "--visits"]
+        self._worker = Worker(arguments, self._step, lambda text: None, self._worked)
+        self._worker.start()
+
+    def _step(self, step: Step) -> None:
+        self._tell(_("comparing: {stage}").format(stage=step.stage))
+
+    def _worked(self, end: End) -> None:
+        if end.status == "done":
+            try:
+                add_visits(self._folder / "out", self._earlier, self._later)
+            except (OSError, ValueError, KeyError) as error:
+                end = End("failed", _("the comparison can't be read: {e}").format(e=error))
+        self._end(end)
+
+    def _fail(self, error: Exception) -> None:
+        self._end(End("failed", " ".join(str(error).split())[:400] or repr(error)))
+
+    def _end(self, end: End) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._ended(end)
+
+
+class VisitControls:
+    """The part of the panel where two runs are chosen and compared.
+
+    Parameters
+    ----------
+    ui : object
+        Widgets of the panel by name.
+    busy : callable
+        Returns whether a run is on its way.
+    """
+
+    def __init__(self, ui: Any, busy: Callable[[], bool]) -> None:
+        self._ui, self._busy = ui, busy
+        self._filling = self._starting = False
+        self._runs: list[Run] = []
+        self._rows: list[dict[str, str]] = []
+        self._comparison: Comparison | None = None
+        self._ended_comparison: Comparison | None = None
+        for combo in (ui.earlierComboBox, ui.laterComboBox):
+            combo.connect("currentIndexChanged(int)", lambda *_unused: self._chosen())
+        ui.compareVisitsButton.connect("clicked(bool)", lambda *_unused: self.compare())
+        ui.cancelVisitsButton.connect("clicked(bool)", lambda *_unused: self._cancel())
+        ui.showVisitsButton.connect("clicked(bool)", lambda *_unused: self.show())
+        ui.visitsTable.connect("itemSelectionChanged()", self._go_to_lesion)
+        for box in (ui.outlinesCheckBox, ui.legendsCheckBox):
+            box.connect("toggled(bool)", lambda *_unused: self._set_overlays())
+        self.refresh()
+
+    @property
+    def active(self) -> bool:
+        """Whether a comparison is on its way."""
+        return self._starting or self._comparison is not None
+
+    # Choosing
+
+    def refresh(self) -> None:
+        """List the runs that can be compared; the last two are offered, the earlier first."""
+        kept = [run.identifier if run is not None else "" for run in self._pair()]
+        runs = find_runs(slicer.mrmlScene)
+        self._runs = [run for run in runs if set(_NEEDED) <= set(run.nodes())]
+        offered = _by_date(self._runs[-2:])
+        self._filling = True
+        for n, combo in enumerate((self._ui.earlierComboBox, self._ui.laterComboBox)):
+            combo.clear()
+            for run in self._runs:
+                combo.addItem(" ".join((run.title, date_of(run.node("chi_para")))).strip())
+            own = next((run for run in self._runs if run.identifier == kept[n]), None)
+            own = own or (offered[n] if n < len(offered) else None)
+            combo.setCurrentIndex(self._runs.index(own) if own is not None else -1)
+        self._filling = False
+        self._chosen()
+
+    def clear(self) -> None:
+        """Forget everything of the scene, which is about to be closed."""
+        self.stop()
+        self._runs, self._filling = [], True
+        self._ui.earlierComboBox.clear()
+        self._ui.laterComboBox.clear()
+        self._filling = False
+        self._chosen()
+
+    def stop(self) -> None:
+        """Stop a comparison now."""
+        if self._comparison is not None:
+            self._comparison.stop()
+
+    def _pair(self) -> tuple[Run | None, Run | None]:
+        combos = (self._ui.earlierComboBox, self._ui.laterComboBox)
+        first, second = (
+            self._runs[combo.currentIndex] if 0 <= combo.currentIndex < len(self._runs) else None
+            for combo in combos
+        )
+        return first, second
+
+    def _chosen(self) -> None:
+        if not self._filling:
+            self._fill()
+            self._show_ready("")
+
+    def _problem(self) -> str:
+        earlier, later = self._pair()
+        if len(self._runs) < 2 or earlier is None or later is None:
+            return _("separate or load both visits first, with their lesions")
+        if earlier.folder == later.folder:
+            return _("choose two different runs")
+        return ""
+
+    def _show_ready(self, text: str) -> None:
+        """Show what can be pressed, and a text or why nothing can."""
+        ui, problem = self._ui, self._problem()
+        ui.compareVisitsButton.enabled = not problem and not self.active
+        ui.cancelVisitsButton.enabled = self._comparison is not None
+        ui.showVisitsButton.enabled = not problem
+        ui.earlierComboBox.enabled = ui.laterComboBox.enabled = not self.active
+        _earlier, later = self._pair()
+        if not text and self._rows:
+            table = later.node(marks.VISITS)
+            text = summary_text(self._rows, detectable_ppb(table))
+        ui.visitsLabel.text = text or problem
+        ui.visitsLabel.visible = bool(text or problem)
+
+    # Comparing
+
+    def compare(self) -> None:
+        """Compare the chosen runs, or say why not."""
+        if self._problem() or self.active:
+            return
+        if self._busy():
+            self._show_ready(_("a run is on its way; compare when it has ended"))
+            return
+        self._starting = True
+        self._show_ready(_("looking for what is needed"))
+        try:
+            reason = packages.ensure_packages(self._show_ready)
+        finally:
+            self._starting = False
+        earlier, later = self._pair()
+        if reason or earlier is None or later is None:
+            self._show_ready(reason)
+            return
+        self._comparison = Comparison(earlier, later, self._show_ready, self._ended)
+        self._comparison.start()
+
+    def _cancel(self) -> None:
+        if self._comparison is not None:
+            self._comparison.cancel()
+
+    def _ended(self, end: End) -> None:
+        # Kept: its process must not be deleted within its own signal.
+        self._ended_comparison, self._comparison = self._comparison, None
+        self._fill()
+        if end.status == "failed":
+            self._show_ready(_("Failed: {reason}").format(reason=end.message))
+        elif end.status == "cancelled":
+            self._show_ready(_("cancelled; nothing was kept"))
+        elif not any(row["status"] == BOTH for row in self._rows):
+            self._show_ready(
+                _(
+                    "no lesion of one visit overlaps one of the other: register the later visit to "
+                    "the earlier one, harden its transform, and compare again"
+                )
+            )
+        else:
+            self._show_ready("")
+            self.show()
+
+    # What was found
+
+    def _fill(self) -> None:
+        earlier, later = self._pair()
+        known = earlier_of(later) if later is not None else None
+        same = known is not None and earlier is not None and known.folder == earlier.folder
+        self._rows = visit_rows(earlier, later) if same else []
+        self._filling = True
+        table = self._ui.visitsTable
+        table.setSortingEnabled(False)
+        table.setColumnCount(len(COLUMNS))
+        table.setHorizontalHeaderLabels([_(column.heading) for column in COLUMNS])
+        for m, column in enumerate(COLUMNS):
+            table.horizontalHeaderItem(m).setToolTip(_(column.tip))
+        table.setRowCount(len(self._rows))
+        for n, row in enumerate(self._rows):
+            for m, column in enumerate(COLUMNS):
+                item = table_item(column.cell(row), column.right)
+                item.setData(qt.Qt.UserRole, n)
+                table.setItem(n, m, item)
+        table.setSortingEnabled(True)
+        table.resizeColumnsToContents()
+        table.visible = bool(self._rows)
+        self._filling = False
+
+    def show(self) -> None:
+        """Show both visits, one above the other."""
+        manager = slicer.app.layoutManager()
+        if self._problem() or manager is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The views can't be shown.")):
+            layouts.show_visits(manager, *self._pair())
+            self._set_overlays()
+            self._go_to_lesion()
+
+    def _set_overlays(self) -> None:
+        manager = slicer.app.layoutManager()
+        if self._problem() or manager is None or not layouts.shows_visits(manager):
+            return
+        for run in self._pair():
+            nodes = run.nodes()
+            show_outlines(nodes[marks.LESIONS], self._ui.outlinesCheckBox.checked)
+            show_legends(nodes, self._ui.legendsCheckBox.checked)
+
+    def _go_to_lesion(self) -> None:
+        table = self._ui.visitsTable
+        item = table.item(table.currentRow(), 0) if table.selectedItems() else None
+        if self._filling or item is None:
+            return
+        row = self._rows[int(item.data(qt.Qt.UserRole))]
+        place = layouts.centre_of(place_of(*self._pair(), row))
+        layouts.go_to(slicer.mrmlScene, place)
+
+
+def _by_date(runs: list[Run]) -> list[Run]:
+    """Return runs by the date of their scan, where all say it; else as they are."""
+    dates = [date_of(run.node("chi_para")) for run in runs]
+    if not all(dates):
+        return runs
+    return [run for _date, _n, run in sorted(zip(dates, range(len(runs)), runs, strict=True))]
