@@ -30,6 +30,8 @@ _CHECK_COLUMNS = (("name", _("Check")), ("status", _("Result")), ("value", _("Va
                   ("advice", _("What to do")))  # fmt: skip
 _FADE_ROLES = (("chi_para", _("χ+")), ("chi_dia", _("|χ−|")))
 _SWATCH_PX = 10
+OUTLINES_KEY, NEXT_KEY, PREVIOUS_KEY = "Ctrl+Shift+O", "Ctrl+Shift+N", "Ctrl+Shift+P"
+"""Keys that hide the outlines and go from lesion to lesion."""
 
 
 class ResultControls:
@@ -63,6 +65,7 @@ class ResultControls:
             for name in CLASSES[column]:
                 combo.addItem(class_words(name, column.removeprefix("review_")), name)
         ui.colorsLabel.text = _palette()
+        ui.fadeFrame.enabled = False
         self._connect()
         self.refresh()
 
@@ -92,6 +95,24 @@ class ResultControls:
         ui.saveTableButton.connect("clicked(bool)", lambda *_unused: self._ask_table())
         ui.exportButton.connect("clicked(bool)", lambda *_unused: self._ask_export())
         ui.reportButton.connect("clicked(bool)", lambda *_unused: self._open_report())
+        self._add_keys()
+
+    def _add_keys(self) -> None:
+        """Let keys work wherever the focus is, as long as the panel is shown."""
+        slots = (self._toggle_outlines, lambda: self.step(1), lambda: self.step(-1))
+        self._keys = []
+        for keys, slot in zip((OUTLINES_KEY, NEXT_KEY, PREVIOUS_KEY), slots, strict=True):
+            shortcut = qt.QShortcut(qt.QKeySequence(keys), self._ui.lesionTable)
+            shortcut.setContext(qt.Qt.ApplicationShortcut)
+            shortcut.connect("activated()", slot)
+            self._keys.append(shortcut)
+        outlines = self._ui.outlinesCheckBox
+        outlines.toolTip = f"{outlines.toolTip} ({OUTLINES_KEY})"
+        table = self._ui.lesionTable
+        table.toolTip = f"{table.toolTip} ({NEXT_KEY}, {PREVIOUS_KEY})"
+
+    def _toggle_outlines(self) -> None:
+        self._ui.outlinesCheckBox.checked = not self._ui.outlinesCheckBox.checked
 
     def _layout_buttons(self) -> list[Any]:
         return [self._ui.rowButton, self._ui.fourButton, self._ui.fadeButton]
@@ -181,6 +202,7 @@ class ResultControls:
             return
         with slicer.util.tryWithErrorDisplay(_("The views can't be shown.")):
             layouts.show(manager, self.run, name, self._fourth())
+            self._ui.fadeFrame.enabled = name == "fade"
             self._set_overlays()
             if name == "fade":
                 self._fade()
@@ -266,6 +288,14 @@ class ResultControls:
         widget = self._ui.lesionTable
         item = widget.item(widget.currentRow(), 0) if widget.selectedItems() else None
         return int(float(item.text())) if item is not None and item.text() else None
+
+    def step(self, by: int) -> None:
+        """Go to the next lesion of the list, or the one before; round at its ends."""
+        table = self._ui.lesionTable
+        if table.rowCount:
+            first = -1 if by > 0 else 0
+            row = table.currentRow() if table.selectedItems() else first
+            table.selectRow((row + by) % table.rowCount)
 
     def _row(self) -> dict[str, str] | None:
         table = self.run.node(marks.LESION_TABLE) if self.run is not None else None

@@ -64,6 +64,22 @@ class ResultsTest(ModuleTestCase):
         self.choose(1)
         self.assertEqual(combo.itemData(combo.currentIndex), "wide")
 
+    def test_keys_go_from_lesion_to_lesion_and_hide_the_outlines(self):
+        keys = {one.key.toString(): one for one in self.ui.lesionTable.findChildren(qt.QShortcut)}
+        for name, lesion in (
+            (results.NEXT_KEY, 1), (results.NEXT_KEY, 2), (results.PREVIOUS_KEY, 1),
+            (results.PREVIOUS_KEY, 5),
+        ):  # fmt: skip
+            keys[name].activated.emit()
+            self.assertEqual(self.results.lesion, lesion)
+        keys[results.OUTLINES_KEY].activated.emit()
+        self.assertFalse(outlines_of(self.run_.node("lesions")).GetDisplayNode().GetVisibility())
+
+    def test_fading_is_offered_in_its_layout_only(self):
+        for button, offered in ((self.ui.fadeButton, True), (self.ui.rowButton, False)):
+            button.click()
+            self.assertEqual(self.ui.fadeFrame.enabled, offered)
+
     def test_net_chi_is_grey_and_may_be_colored(self):
         combo, net = self.ui.netColorComboBox, self.run_.node("net")
         self.assertEqual(combo.itemData(combo.currentIndex), "grey")
