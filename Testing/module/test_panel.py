@@ -98,6 +98,11 @@ class BindingTest(ModuleTestCase):
             self.assertEqual(ui.mapsFrame.visible, kind == "maps")
             self.assertEqual(ui.folderFrame.visible, kind == "scan")
 
+    def test_the_panel_is_not_wider_than_the_column_of_modules(self):
+        self.panel.show()
+        slicer.app.processEvents()
+        self.assertLessEqual(self.widget.parent.minimumSizeHint().width(), 480)
+
     def test_parameters_of_a_method_go_to_the_node_and_back(self):
         self.ui.inputKindComboBox.currentIndex = 0  # a scan has a field: the inversion is used
         self.ui.inversionComboBox.setCurrentIndex(self.ui.inversionComboBox.findData("tkd"))
