@@ -38,7 +38,7 @@ class LesionClass:
 # dark head. Their yellow and orange are left out: Slicer's crosshair is yellow.
 _ROWS = (
     LesionClass("hypo", "less iron", "less myelin", "#56B4E9"),
-    LesionClass("iso", "as white matter", "as white matter", "#009E73"),
+    LesionClass("iso", "as NAWM", "as NAWM", "#009E73"),
     LesionClass("hyper", "more iron", "more |χ−|", "#D55E00"),
     LesionClass("rim", "iron rim", "", "#CC79A7"),
     LesionClass("small", "under 3 mm", "under 3 mm", "#C0C0C0"),

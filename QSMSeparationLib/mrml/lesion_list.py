@@ -86,12 +86,14 @@ def _class(source: str) -> Callable[[Row], Cell]:
     return cell
 
 
-def _review(source: str) -> Callable[[Row], Cell]:
-    def cell(row: Row) -> Cell:
-        name = row.get(f"review_{source}", "")
-        return Cell(class_words(name, source) if name else "", name)
-
-    return cell
+def _review(row: Row) -> Cell:
+    """Return the reviewer's own classes."""
+    own = [
+        f"{title} {class_words(name, source)}"
+        for source, title in (("para", "χ+"), ("dia", "|χ−|"))
+        if (name := row.get(f"review_{source}", ""))
+    ]
+    return Cell(", ".join(own), ", ".join(own))
 
 
 def _confidence(row: Row) -> Cell:
@@ -130,14 +132,13 @@ def _location(row: Row) -> Cell:
 _AGAINST = "core of the lesion minus normal-appearing white matter (NAWM)"
 
 COLUMNS = (
-    Column("Lesion", "Number of the lesion", _whole("id"), right=True),
+    Column("#", "Number of the lesion", _whole("id"), right=True),
     Column("χ+", "Class in χ+, the reviewer's where there is one; its color is that of the outline",
            _class("para")),
     Column("|χ−|", "Class in |χ−|, the reviewer's where there is one", _class("dia")),
     Column("Confidence", "How sure the computed classes are: the lesser of χ+ and |χ−|",
            _confidence),
-    Column("Own χ+", "The reviewer's class in χ+", _review("para")),
-    Column("Own |χ−|", "The reviewer's class in |χ−|", _review("dia")),
+    Column("Reviewer", "The reviewer's own classes", _review),
     Column("Remark", "The reviewer's remark", _plain("remark")),
     Column("χ+ − NAWM [ppb]", f"χ+: {_AGAINST}", _difference("para"), right=True),
     Column("|χ−| − NAWM [ppb]", f"|χ−|: {_AGAINST}", _difference("dia"), right=True),

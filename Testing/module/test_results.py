@@ -44,13 +44,13 @@ class ResultsTest(ModuleTestCase):
 
     def test_lesions_are_listed_with_their_classes(self):
         table = self.ui.lesionTable
-        rows = [[table.item(n, m).text() for m in (0, 1, 2, 10)] for n in range(table.rowCount)]
+        rows = [[table.item(n, m).text() for m in (0, 1, 2, 9)] for n in range(table.rowCount)]
         self.assertEqual(
             rows,
             [
                 ["1", "iron rim", "less myelin", "128.7"],
-                ["2", "more iron", "as white matter", "128.7"],
-                ["5", "as white matter", "less myelin", "128.7"],
+                ["2", "more iron", "as NAWM", "128.7"],
+                ["5", "as NAWM", "less myelin", "128.7"],
             ],
         )
         self.assertFalse(table.item(0, 1).icon().isNull(), "a swatch in the color of the outline")

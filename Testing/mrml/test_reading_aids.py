@@ -46,8 +46,11 @@ class LesionListTest(unittest.TestCase):
 
     def test_the_reviewers_class_stands_before_the_computed_one(self):
         cell = shown(ROW | {"review_para": "iso"})["χ+"]
-        self.assertEqual((cell.text, cell.color), ("as white matter", CLASSES["iso"].color))
+        self.assertEqual((cell.text, cell.color), ("as NAWM", CLASSES["iso"].color))
         self.assertIn("more iron", cell.tip)
+        own = shown(ROW | {"review_para": "iso"})["Reviewer"].text
+        self.assertEqual(own, "χ+ as NAWM")
+        self.assertEqual(shown(ROW)["Reviewer"].text, "")
 
     def test_differences_name_their_reference_and_interval(self):
         cell = shown(ROW)["χ+ − NAWM [ppb]"]
@@ -65,7 +68,7 @@ class LesionListTest(unittest.TestCase):
         self.assertLess(headings.index("Remark"), headings.index("Location"))
         self.assertLess(headings.index("Confidence"), headings.index("χ+ − NAWM [ppb]"))
         numbers = {column.heading for column in COLUMNS if column.right}
-        self.assertEqual(numbers, {"Lesion", "χ+ − NAWM [ppb]", "|χ−| − NAWM [ppb]", "mm³"})
+        self.assertEqual(numbers, {"#", "χ+ − NAWM [ppb]", "|χ−| − NAWM [ppb]", "mm³"})
 
     def test_a_rim_says_what_it_rests_on(self):
         rim = {"rim_coverage": "0.72", "rim_longest_arc_deg": "240", "rim_consecutive_slices": "3"}
