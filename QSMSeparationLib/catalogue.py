@@ -76,7 +76,9 @@ _INVERSION: tuple[Method, ...] = (
         function=f"{_LIBRARY}.inversion.tkd:tkd",
         equation="chi(k) = f(k) T(k) / c, T = 1/D where |D| > t, else sign(D)/t",
         when="Quick look; streaks at strong sources.",
-        parameters=(Parameter("threshold", 0.19, "smallest |D(k)| that is divided by", 0.02, 0.6),),
+        parameters=(
+            Parameter("threshold", 0.0, "smallest |D(k)| divided by; 0: by the misfit", 0.0, 0.6),
+        ),
         citation="Shmueli et al., Magn Reson Med 2009;62:1510; scaling: Schweser et al. 2013;69:1581",
     ),
     Method(
@@ -88,7 +90,9 @@ _INVERSION: tuple[Method, ...] = (
         equation="chi(k) = D f / (D^2 + beta^2 L)",
         when="Quick and smooth; what the networks start from.",
         parameters=(
-            Parameter("regularisation", 0.05, "weight of the gradient penalty", 0.001, 1.0),
+            Parameter(
+                "regularisation", 0.0, "weight of the gradient penalty; 0: by the misfit", 0.0, 1.0
+            ),
         ),
         citation="Bilgic et al., J Magn Reson Imaging 2014;40:181",
     ),

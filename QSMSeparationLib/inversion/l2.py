@@ -5,15 +5,21 @@ Bilgic et al., J Magn Reson Imaging 2014;40:181.
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.runtime.context import Context
+from QSMSeparationLib.solvers.misfit import best_setting, field_power
 from QSMSeparationLib.solvers.window import Window, scale_
 
 _PAD = 0.25
+_WEIGHTS = np.geomspace(0.02, 0.7, 7)
+"""Among which that of least expected error is sought."""
 
 
 def l2(maps: Maps, context: Context, *, regularisation: float) -> Tensor:
@@ -30,7 +36,7 @@ def l2(maps: Maps, context: Context, *, regularisation: float) -> Tensor:
     context : Context
         Progress.
     regularisation : float
-        beta.
+        beta. 0: the one with the least error for the powers of sources and misfit in this field.
 
     Returns
     -------
@@ -39,8 +45,16 @@ def l2(maps: Maps, context: Context, *, regularisation: float) -> Tensor:
     """
     (local_field,) = maps.need("local_field")
     window = Window(maps, _PAD)
-    gain = window.laplacian().mul_(regularisation**2).add_(window.dipole**2)
-    gain[0, 0, 0] = 1.0  # D is 0 there as well
-    gain = torch.div(window.dipole, gain, out=gain)
+    if not regularisation:
+        power = field_power(maps, window)
+        regularisation = best_setting(power, partial(_gain, window), _WEIGHTS)
+    gain = _gain(window, regularisation)
     spectrum = scale_(torch.fft.rfftn(window.embed(local_field)), gain)
     return window.extract(inverse_rfftn(spectrum, window.padded))
+
+
+def _gain(window: Window, beta: float) -> Tensor:
+    """Return D / (D^2 + beta^2 L)."""
+    gain = window.laplacian().mul_(beta**2).add_(window.dipole**2)
+    gain[0, 0, 0] = 1.0  # D is 0 there as well
+    return torch.div(window.dipole, gain, out=gain)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.runtime.context import Context
+from QSMSeparationLib.solvers.misfit import best_setting, field_power
 from QSMSeparationLib.solvers.window import Window, scale_
 
 _PAD = 0.25
+_THRESHOLDS = np.geomspace(0.06, 0.5, 7)
+"""Among which that of least expected error is sought."""
 
 
 def tkd(maps: Maps, context: Context, *, threshold: float) -> Tensor:
@@ -28,7 +34,8 @@ def tkd(maps: Maps, context: Context, *, threshold: float) -> Tensor:
     context : Context
         Progress.
     threshold : float
-        t, the smallest |D(k)| that is divided by (D lies within -2/3 and 1/3).
+        t, the smallest |D(k)| that is divided by (D lies within -2/3 and 1/3). 0: the one with the
+        least error for the powers of sources and misfit in this field.
 
     Returns
     -------
@@ -37,21 +44,21 @@ def tkd(maps: Maps, context: Context, *, threshold: float) -> Tensor:
     """
     (local_field,) = maps.need("local_field")
     window = Window(maps, _PAD)
-    inverse = truncated_inverse(window.dipole, threshold)
-    inverse /= _spectral_mean(window.dipole * inverse, window.padded[2])
+    if not threshold:
+        power = field_power(maps, window)
+        threshold = best_setting(power, partial(_scaled_inverse, window), _THRESHOLDS)
+    inverse = _scaled_inverse(window, threshold)
     spectrum = scale_(torch.fft.rfftn(window.embed(local_field)), inverse)
     return window.extract(inverse_rfftn(spectrum, window.padded))
+
+
+def _scaled_inverse(window: Window, threshold: float) -> Tensor:
+    """Return T / c."""
+    inverse = truncated_inverse(window.dipole, threshold)
+    return inverse.div_(window.spectral_mean(window.dipole * inverse))
 
 
 def truncated_inverse(dipole: Tensor, threshold: float) -> Tensor:
     """Return 1 / D where |D| > threshold, and sign(D) / threshold elsewhere (0 where D = 0)."""
     floor = dipole.sign() / threshold
     return torch.where(dipole.abs() > threshold, 1 / dipole, floor)
-
-
-def _spectral_mean(half: Tensor, n: int) -> Tensor:
-    """Return the mean over the whole spectrum of a quantity known on the half spectrum."""
-    columns = half.mean(dim=(0, 1))
-    twice = columns[1 : (n + 1) // 2].sum()
-    once = columns[0] + (columns[n // 2] if n % 2 == 0 else 0.0)
-    return (once + 2 * twice) / n

@@ -35,7 +35,10 @@ from QSMSeparationLib.solvers.edges import edge_weights, shows_borders
 from QSMSeparationLib.solvers.misfit import FieldPower, field_power, wiener
 from QSMSeparationLib.solvers.window import Window, difference, scale_
 
-_LAMBDA_OVER_MISFIT = 0.2
+_LAMBDA_OVER_MISFIT = 0.17
+"""Of the misfit where it is least, in the finest waves, which are wholly trusted (settings heads;
+on a real field the map then has the SD that its sources' power lets expect)."""
+
 _EDGE_GAIN = 5 / 3
 """With borders known, the rest may be smoothed this much more."""
 
@@ -72,7 +75,8 @@ def tv(
     context : Context
         Progress.
     regularisation : float
-        Multiplies the automatic lambda, which is proportional to the SD of the field's misfit.
+        Multiplies the automatic lambda, which is proportional to the misfit of the field at the
+        waves where it is least.
     iterations : int
         Most iterations of a round.
     rounds : int
@@ -94,7 +98,7 @@ def tv(
     window = Window(maps)
     power = field_power(maps, window)
     rounds = rounds or rounds_for(power, maps)
-    strength = regularisation * _LAMBDA_OVER_MISFIT * power.misfit_sd_ppm
+    strength = regularisation * _LAMBDA_OVER_MISFIT * power.least_sd_ppm
     borders = None
     if edges and shows_borders(maps):
         borders = edge_weights(maps, window)
@@ -122,7 +126,7 @@ def tv(
 
 def trusted(power: FieldPower) -> Tensor:
     """Return q, the trust in each frequency of the field: 1 where its misfit is least."""
-    return (float(power.misfit.min()) / power.misfit_map).pow_(_TRUST_POWER)
+    return (power.least_sd_ppm**2 / power.misfit_map).pow_(_TRUST_POWER)
 
 
 def rounds_for(power: FieldPower, maps: Maps) -> int:

@@ -91,7 +91,16 @@ def reconstruct(
     sources = separate_maps(maps, options.without(background_method), progress)
     with progress.stage("data checks"):
         residual = residual_field(maps, sources.net)
-        done = data_checks(scan, maps, field, brain, residual, rates.noise_sd, sources.net)
+        done = data_checks(
+            scan,
+            maps,
+            field,
+            brain,
+            residual,
+            rates.noise_sd,
+            sources.net,
+            sources.facts["FieldMisfit_ppb"],
+        )
     facts = provenance.merged(
         provenance.facts_of_maps(maps, options),
         {"EchoTimes_s": list(scan.echo_times_s)},
@@ -290,6 +299,7 @@ def data_checks(
     residual_ppm: torch.Tensor,
     noise_sd: float,
     net_ppm: torch.Tensor,
+    misfit_ppb: float,
 ) -> list[checks.Check]:
     """Check what a reader of the maps would want to know of the data."""
     turn_ppm = 1 / (float(np.diff(scan.echo_times_s).min()) * hz_per_ppm(scan.b0_tesla))
@@ -302,6 +312,7 @@ def data_checks(
         checks.check_echo_consistency(field.reliability, brain),
         checks.check_r2star(maps.r2star, maps.mask, scan.b0_tesla),
         checks.check_residual_field(residual_ppm, maps.mask),
+        checks.check_field_misfit(misfit_ppb),
     ]
     if maps.r2prime is not None:
         relaxivities = maps.dr_para, maps.dr_dia

@@ -28,6 +28,7 @@ from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.memory import least_memory
 from QSMSeparationLib.runtime.progress import Progress
+from QSMSeparationLib.solvers.misfit import field_misfit_ppm
 
 _OPTIONS = {"r2prime": "--r2prime, or --r2star with --r2", "local_field": "--field", "net": "--qsm"}
 """How to give a map that a method lacks, where that is not ``--name``."""
@@ -87,7 +88,12 @@ def invert_maps(maps: Maps, options: Options, progress: Progress) -> Inverted:
         context = Context(report, notes.append)
         hashes = weight_hashes(method, context)
         net = method.run(maps, context, **parameters)
-    facts = facts_of_method(method, parameters) | {"Reference": REFERENCE_MEAN} | hashes
+    misfit_ppb = 1e3 * field_misfit_ppm(maps)
+    facts = facts_of_method(method, parameters) | {
+        "Reference": REFERENCE_MEAN,
+        "FieldMisfit_ppb": round(misfit_ppb, 3),
+        **hashes,
+    }
     return Inverted(referenced(net, maps.mask), facts, tuple(notes))
 
 

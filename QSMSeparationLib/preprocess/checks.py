@@ -97,6 +97,20 @@ def check_residual_field(residual_ppm: Array, mask: Array) -> Check:
     return Check("residual field", status, value, "ppb", limits, advice)
 
 
+def check_field_misfit(misfit_ppb: float) -> Check:
+    """Say how much of the local field no isotropic source explains (SD).
+
+    A good field at 3 T has 7 ppb of it (2016 challenge), of which white matter makes a part.
+    """
+    status = _below(misfit_ppb, 8.0, 15.0)
+    advice = (
+        "" if status == "pass" else "net chi is smoothed for it; look for motion and background"
+    )
+    return Check(
+        "field misfit", status, misfit_ppb, "ppb", "pass to 8 ppb, fail above 15 ppb", advice
+    )
+
+
 def check_echo_consistency(reliability: Array, mask: Array) -> Check:
     """Say in how much of the brain the echoes contradict each other (motion, flow, dephasing)."""
     values = _inside(reliability, mask)

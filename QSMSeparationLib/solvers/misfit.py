@@ -16,6 +16,7 @@ orientations leaves. With S and M known, Wiener's filter is the best linear inve
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -85,13 +86,14 @@ class FieldPower:
         return self._on_grid(self.misfit / self.sources)
 
     @property
+    def least_sd_ppm(self) -> float:
+        """SD of the misfit if it were everywhere as at the waves where it is least."""
+        return math.sqrt(float(self.misfit.min()))
+
+    @cached_property
     def misfit_sd_ppm(self) -> float:
         """SD of the field that no source explains."""
-        power = self.misfit_map
-        twice = torch.full((power.shape[2],), 2.0, device=power.device)
-        twice[0] = 1.0
-        twice[power.shape[2] - 1] = 2.0 if self.window.padded[2] % 2 else 1.0
-        return math.sqrt(float((power * twice).sum()) / math.prod(self.window.padded))
+        return math.sqrt(self.window.spectral_mean(self.misfit_map))
 
     def _on_grid(self, values: Array) -> Tensor:
         """Interpolate over the shells, both in logarithms; constant beyond them."""
@@ -105,6 +107,11 @@ class FieldPower:
             width = float(known[n + 1] - known[n])
             result += (place - float(known[n])).clamp_(0, width).mul_(slope)
         return result.exp_()
+
+
+def field_misfit_ppm(maps: Maps) -> float:
+    """Return the SD of what no isotropic source explains of a local field, in ppm."""
+    return field_power(maps, Window(maps)).misfit_sd_ppm
 
 
 def field_power(maps: Maps, window: Window) -> FieldPower:
@@ -134,6 +141,37 @@ def field_power(maps: Maps, window: Window) -> FieldPower:
     frequency, misfit, sources = np.array(shells).T
     least = max(float(misfit[-2:].min()), _SMALLEST_SD_PPM**2)
     return FieldPower(window, frequency, np.maximum(misfit - _LEAKED * sources, least), sources)
+
+
+def expected_error(power: FieldPower, gain: Tensor) -> float:
+    """Return the mean squared error, in ppm^2, of an inversion chi(k) = gain(k) f(k).
+
+    It loses sources where gain D is not 1, and takes up misfit times the gain.
+    """
+    sources = power.misfit_map / power.misfit_over_sources
+    lost = (gain * power.window.dipole).sub_(1).square_().mul_(sources)
+    return power.window.spectral_mean(lost.add_(gain.square() * power.misfit_map))
+
+
+def best_setting(power: FieldPower, gain_of: Callable[[float], Tensor], settings: Array) -> float:
+    """Return the setting of least expected error.
+
+    Parameters
+    ----------
+    power : FieldPower
+        Of the field.
+    gain_of : callable
+        gain(k) of a setting.
+    settings : ndarray
+        Some settings, rising by a constant factor; a parabola goes through the best three.
+    """
+    errors = [expected_error(power, gain_of(float(setting))) for setting in settings]
+    best = min(max(int(np.argmin(errors)), 1), len(settings) - 2)
+    before, here, after = errors[best - 1 : best + 2]
+    bend = before - 2 * here + after
+    shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
+    factor = settings[1] / settings[0]
+    return float(settings[best] * factor ** min(max(shift, -1.0), 1.0))
 
 
 def believed_field(maps: Maps, window: Window) -> Tensor:
@@ -178,9 +216,13 @@ def _points(power: Tensor, window: Window) -> list[tuple[float, Array, Array, Ar
     place = shell.mul_(bins).add_(torch.bucketize(window.dipole.abs(), limits)).flatten()
     size = (count + 2) * bins
 
+    columns = window.columns.expand_as(power)
+
     def total(values: Tensor | None) -> Array:
-        weights = None if values is None else values.flatten().double()
-        return torch.bincount(place, weights, size).double().cpu().numpy().reshape(-1, bins)
+        weights = columns if values is None else values * columns
+        return (
+            torch.bincount(place, weights.flatten().double(), size).cpu().numpy().reshape(-1, bins)
+        )
 
     number, dipole, found = total(None), total(window.dipole.square()), total(power)
     rows = []

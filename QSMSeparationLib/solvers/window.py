@@ -75,6 +75,19 @@ class Window:
         volume[self.box] = padded[self.inner]
         return volume
 
+    def spectral_mean(self, half: Tensor) -> float:
+        """Return the mean over the whole spectrum of a real quantity on the half spectrum."""
+        return float((half * self.columns).sum()) / math.prod(self.padded)
+
+    @property
+    def columns(self) -> Tensor:
+        """How often the whole spectrum holds each column of the half one: once or twice."""
+        count = self.padded[2] // 2 + 1
+        times = torch.full((count,), 2.0, device=self.mask.device)
+        times[0] = 1.0
+        times[-1] = 2.0 if self.padded[2] % 2 else 1.0
+        return times
+
     def laplacian(self) -> Tensor:
         """Return the symbol of sum_a w_a^2 grad_a^T grad_a on the half spectrum.
 

@@ -117,3 +117,9 @@ def test_no_voxels_never_pass_and_go_into_json():
     ]
     assert all(math.isnan(c.value) and c.status == "fail" for c in found)
     assert all(json.loads(json.dumps(c.as_dict()))["value"] is None for c in found)
+
+
+@pytest.mark.parametrize(("misfit", "status"), [(3.0, "pass"), (10.0, "warn"), (20.0, "fail")])
+def test_field_misfit_limits(misfit, status):
+    check = checks.check_field_misfit(misfit)
+    assert (check.status, check.value, check.unit) == (status, misfit, "ppb")

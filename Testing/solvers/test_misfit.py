@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from catalogued import method
 from ellipsoid_head import ellipsoid_head
 
 from QSMSeparationLib.evaluation import metrics
@@ -81,6 +82,22 @@ def test_the_linear_inversion_by_both_powers_beats_other_weights(head):
         return metrics.demeaned_nrmse(chi, head.chi_ppm, head.mask)
 
     assert error(1.0) < min(error(0.1), error(10.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "values"),
+    [("tkd", "threshold", (0.06, 0.19, 0.45)), ("l2", "regularisation", (0.02, 0.1, 0.5))],
+)
+@pytest.mark.parametrize("sd_ppm", [0.0, 0.008])
+def test_direct_methods_find_their_weight(head, name, setting, values, sd_ppm):
+    """By itself no worse than the best of three, far apart, whatever the misfit."""
+    invert = method(name)
+    maps = with_misfit(head, sd_ppm) if sd_ppm else head.maps
+
+    def error(**settings):
+        return metrics.demeaned_nrmse(invert(maps, **settings).numpy(), head.chi_ppm, head.mask)
+
+    assert error() < 1.03 * min(error(**{setting: value}) for value in values)
 
 
 def test_the_more_misfit_the_fewer_rounds(head):
