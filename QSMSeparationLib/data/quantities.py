@@ -31,6 +31,7 @@ UNIT_CODES = {
     "ppm": Code("[ppm]", "UCUM", "parts per million"),
     "ppb": Code("[ppb]", "UCUM", "parts per billion"),
     "Hz": Code("Hz", "UCUM", "hertz"),
+    "s": Code("s", "UCUM", "seconds"),
     "1": Code("1", "UCUM", "no units"),
 }
 """Units that have a code; ``arbitrary`` has none."""
