@@ -124,10 +124,15 @@ class InputKind(enum.Enum):
 
     SCAN = "scan"
     MAPS = "maps"
+    DATABASE = "database"
 
     def label(self) -> str:
         """Return what the panel shows."""
-        return {"scan": _("Scan (BIDS or DICOM folder)"), "maps": _("Loaded volumes")}[self.value]
+        return {
+            "scan": _("Scan (BIDS or DICOM folder)"),
+            "maps": _("Loaded volumes"),
+            "database": _("Scan in the DICOM database"),
+        }[self.value]
 
 
 @parameterNodeWrapper
@@ -136,6 +141,7 @@ class QSMSeparationParameterNode:
 
     inputKind: InputKind = InputKind.SCAN
     scanFolder: str = ""
+    dicomSeries: str = ""
     subject: str = ""
     field: vtkMRMLScalarVolumeNode
     qsm: vtkMRMLScalarVolumeNode
@@ -317,11 +323,16 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
         if parameters.inputKind is InputKind.MAPS:
             maps = chosen_maps(parameters)
             found = self._inspector.inspect_maps(maps, parameters.mask, parameters.b0Tesla)
+            return found
+        if parameters.inputKind is InputKind.DATABASE:
+            from QSMSeparationPanel.dicom_database import inspect_series
+
+            found = inspect_series(parameters.dicomSeries)
         else:
             found = self._inspector.inspect_folder(Path(parameters.scanFolder))
-            if parameters.mask is not None:
-                mask = self._inspector.inspect_mask(parameters.mask, None)
-                found = replace(found, findings=(*found.findings, *mask))
+        if parameters.mask is not None:
+            mask = self._inspector.inspect_mask(parameters.mask, None)
+            found = replace(found, findings=(*found.findings, *mask))
         return found
 
     def lesion_findings(self, parameters: QSMSeparationParameterNode) -> list[Any]:

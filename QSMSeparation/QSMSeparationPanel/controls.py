@@ -16,6 +16,7 @@ from QSMSeparationLib.mrml.runs import Run
 from QSMSeparationPanel import session
 from QSMSeparationPanel.checks import Finding
 from QSMSeparationPanel.computer import ComputerControls
+from QSMSeparationPanel.dicom_database import DatabaseControls
 from QSMSeparationPanel.job import CANCELLING, IDLE, INSTALLING, LOADING, PREPARING, Listener
 from QSMSeparationPanel.methods import MethodControls
 from QSMSeparationPanel.results import ResultControls
@@ -66,6 +67,7 @@ class PanelControls(Listener):
         self._methods = MethodControls(ui, self._set_parameter)
         self._computer = ComputerControls(ui, self._set_parameter)
         self.results = ResultControls(ui, ui.fourthSelector.currentNode)
+        self._database = DatabaseControls(ui, self._set_parameter)
         self.visits = VisitControls(ui, lambda: logic.running)
         self.loader = ResultLoader(ui, self._take_loaded)
         ui.logTextEdit.setMaximumBlockCount(_LOG_LINES)
@@ -132,8 +134,10 @@ class PanelControls(Listener):
         if parameters is None or self._closed:
             return
         ui = self._ui
-        from_maps = parameters.inputKind.value == "maps"
-        ui.folderFrame.visible, ui.mapsFrame.visible = not from_maps, from_maps
+        frames = {"scan": ui.folderFrame, "maps": ui.mapsFrame, "database": ui.databaseFrame}
+        for kind, frame in frames.items():
+            frame.visible = kind == parameters.inputKind.value
+        self._database.show(parameters)
         self._show_paths(parameters)
         inputs = self._logic.inputs(parameters)
         ui.inputsLabel.text = _as_html(inputs.findings)
@@ -316,6 +320,7 @@ class PanelControls(Listener):
         """Touch no widget any more; they are about to go."""
         self._typing.stop()
         self.loader.stop()
+        self._database.close()
         self.visits.clear()
         self.results.clear()
         self._closed = True

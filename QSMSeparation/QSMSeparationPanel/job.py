@@ -27,6 +27,7 @@ from QSMSeparationPanel.worker import SOON_MS, End, Step, Worker
 IDLE, INSTALLING, PREPARING, RUNNING, LOADING, CANCELLING = (
     "idle", "installing", "preparing", "running", "loading", "cancelling"
 )  # fmt: skip
+_LIST = "files.txt"
 _SWEEP_AGAIN_MS = 3000
 _SWEEPS = 4
 
@@ -45,6 +46,8 @@ class Request:
         Nodes by the option that takes their file: ``--field``, ``--mask``.
     reference : vtkMRMLVolumeNode, optional
         Input on whose grid and in whose study the results lie.
+    files : tuple of Path
+        The only files of the source that are used; all without any.
     """
 
     command: tuple[str, ...]
@@ -52,6 +55,7 @@ class Request:
     maps: dict[str, slicer.vtkMRMLNode] = field(default_factory=dict)
     labels: dict[str, slicer.vtkMRMLNode] = field(default_factory=dict)
     reference: slicer.vtkMRMLVolumeNode | None = None
+    files: tuple[Path, ...] = ()
 
 
 class Listener:
@@ -132,6 +136,9 @@ class Job:
         for option, node in self._request.labels.items():
             save_labels(node, self._file_of(option), self._request.reference)
             yield node.GetName()
+        if self._request.files:
+            lines = "\n".join(str(file) for file in self._request.files)
+            (self._folder / _LIST).write_text(lines + "\n", encoding="utf-8")
 
     def _file_of(self, option: str) -> Path:
         return self._folder / f"{option.strip('-')}.nii"
@@ -141,6 +148,8 @@ class Job:
         arguments = [*self._request.command, str(self._folder / "out"), *self._request.options]
         for option in files:
             arguments += [option, str(self._file_of(option))]
+        if self._request.files:
+            arguments += ["--files", str(self._folder / _LIST)]
         listener = self._listener
         self._worker = Worker(arguments, listener.on_step, listener.on_text, self._worked)
         self._enter(RUNNING)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+import slicer
+
 from QSMSeparationPanel.checks import MAPS, Inputs
+from QSMSeparationPanel.dicom_database import files_of
 from QSMSeparationPanel.job import Request
 from QSMSeparationPanel.methods import chosen_methods, parameter_options
 
@@ -30,6 +34,10 @@ def request_of(parameters: Any, inputs: Inputs) -> Request:
     command: tuple[str, ...] = ("run", parameters.scanFolder)
     if parameters.inputKind.value == "maps":
         maps, command = chosen_maps(parameters), ("separate",)
+    files: tuple[Path, ...] = ()
+    if parameters.inputKind.value == "database":
+        files = files_of(parameters.dicomSeries)
+        command = ("run", slicer.app.temporaryPath)  # the files are listed, wherever they lie
     labels = {"--mask": parameters.mask, "--lesions": parameters.lesions}
     return Request(
         command=command,
@@ -37,6 +45,7 @@ def request_of(parameters: Any, inputs: Inputs) -> Request:
         maps={f"--{MAPS[name]}": node for name, node in maps.items()},
         labels={option: node for option, node in labels.items() if node is not None},
         reference=next(iter(maps.values()), None),
+        files=files,
     )
 
 

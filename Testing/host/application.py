@@ -15,6 +15,7 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal
 
+from .dicom_database import DICOMDatabase
 from .io_manager import IOManager
 
 # Module of Slicer: class of its logic. Their Qt parts do not exist here.
@@ -204,6 +205,7 @@ def start() -> Application:
     slicer.moduleNames = types.SimpleNamespace()
     app = Application()
     slicer.app, slicer.mrmlScene = app, app.mrmlScene()
+    slicer.dicomDatabase = DICOMDatabase()
     for name, class_name in _LOGICS.items():
         logic = getattr(slicer, class_name)()
         logic.SetMRMLApplicationLogic(app.applicationLogic())  # before the scene, else an error

@@ -21,7 +21,7 @@ from small_result import GEOMETRY, small_result
 
 from QSMSeparationLib import catalogue
 
-_BY_CODE = {"method", "inversion", "settings", "scanFolder", "weightsFile"}
+_BY_CODE = {"method", "inversion", "settings", "scanFolder", "dicomSeries", "weightsFile"}
 """Parameters whose widgets are filled by code and so are not bound in the .ui file."""
 
 
