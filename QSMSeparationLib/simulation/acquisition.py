@@ -135,8 +135,9 @@ def acquire(
         report(3 * of + done * len(times), of * (3 + len(times)))
         part = slice(start, min(start + slices, grid.shape[0]))
         sub = divided_slab(grid, part.start, part.stop, division)
-        found = dict(zip(_HEAD, sample(maps.head, maps.head_grid, sub), strict=True))
-        found |= zip(_BRAIN, sample(maps.brain, maps.brain_grid, sub), strict=True)
+        found: dict[str, Tensor] = {}
+        found.update(zip(_HEAD, sample(maps.head, maps.head_grid, sub), strict=True))
+        found.update(zip(_BRAIN, sample(maps.brain, maps.brain_grid, sub), strict=True))
         for name, target in kept.items():
             target[part] = mean_of_blocks(found[name], division)
         r2star = found["r2"] + found["r2prime"]

@@ -100,7 +100,10 @@ def uneven_coils_(
     b1 = (b1 + rng.normal(0, 0.04) * x + rng.normal(0, 0.04) * y).clamp_(0.5, 1.3)
     slopes = rng.normal(0, _SHADING_SD, 6)
     terms = (x, y, z, x * y, y * z, x * z)
-    bright = torch.exp(sum(float(s) * t for s, t in zip(slopes, terms, strict=True)))
+    bright = torch.zeros(grid.shape)
+    for slope, term in zip(slopes, terms, strict=True):
+        bright += float(slope) * term
+    bright.exp_()
     tr_s, flip_deg = excitation
     usual = signal_at_te0(tissue.water, tissue.t1_s, tr_s, flip_deg)
     spoiled = signal_at_te0(tissue.water, tissue.t1_s, tr_s, flip_deg * b1)

@@ -14,6 +14,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.physics.smoothing import gaussian
 
 SD_RANGE_PPB = (2.0, 8.0)
@@ -29,8 +30,6 @@ LARGEST_FIBER_SHARE = 0.8
 _FIBER_EXCESS, _VESSEL_EXCESS, _EDGE_EXCESS = 0.4, 0.8, 0.6
 _EDGE_MM = 4.0
 _VESSEL_MM = 1.5
-
-Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ class Surroundings:
 
 
 def misfit(
-    known: Tensor, place: Surroundings, spacing: Spacing, sd_ppm: float, rng: np.random.Generator
+    known: Tensor, place: Surroundings, spacing: Triple, sd_ppm: float, rng: np.random.Generator
 ) -> Tensor:
     """Fill up a known misfit by a random one to an SD with the measured spectrum.
 
@@ -77,13 +76,13 @@ def misfit(
     return both * (sd_ppm / max(_sd(both, mask), 1e-12))
 
 
-def spectrum(field: Tensor, mask: Tensor, spacing: Spacing) -> list[float]:
+def spectrum(field: Tensor, mask: Tensor, spacing: Triple) -> list[float]:
     """Return the SD over the mask after a Gaussian of each of ``SCALES_MM``."""
     return [_sd(_smoothed(field, mask, scale, spacing), mask) for scale in SCALES_MM]
 
 
 def _random_part(
-    known: Tensor, place: Surroundings, spacing: Spacing, sd_ppm: float, rng: np.random.Generator
+    known: Tensor, place: Surroundings, spacing: Triple, sd_ppm: float, rng: np.random.Generator
 ) -> Tensor:
     """Draw what the spectrum of the known part leaves open."""
     mask = place.mask
@@ -100,10 +99,13 @@ def _random_part(
     wanted = np.clip(target - np.square(spectrum(known, mask, spacing)), 0.02 * target, None)
     relative = 1 / np.sqrt(wanted)
     shares, _ = nnls(np.stack(spectra, axis=1) * relative[:, None], wanted * relative)
-    return sum(part * float(np.sqrt(share)) for part, share in zip(parts, shares, strict=True))
+    total = torch.zeros_like(mask)
+    for part, share in zip(parts, shares, strict=True):
+        total += part * float(np.sqrt(share))
+    return total
 
 
-def _weight(place: Surroundings, spacing: Spacing) -> Tensor:
+def _weight(place: Surroundings, spacing: Triple) -> Tensor:
     """Return where the misfit is larger: at fibers, at vessels and at the brain's edge."""
     edge = 1 - _smoothed(place.mask, torch.ones_like(place.mask), _EDGE_MM, spacing)
     near = (gaussian(place.vessels, _VESSEL_MM, spacing) * 10).clamp_(max=1.0)
@@ -111,7 +113,7 @@ def _weight(place: Surroundings, spacing: Spacing) -> Tensor:
     return (1 + excess) * place.mask
 
 
-def _smoothed(field: Tensor, mask: Tensor, scale_mm: float, spacing: Spacing) -> Tensor:
+def _smoothed(field: Tensor, mask: Tensor, scale_mm: float, spacing: Triple) -> Tensor:
     """Smooth within the mask alone."""
     if scale_mm == 0:
         return field * mask

@@ -148,7 +148,7 @@ def _climbing(labels: NDArray[np.integer], spacing_mm: float) -> Tensor:
     cortex = np.isin(labels, _CORTEX_LABELS)
     if not cortex.any():
         return torch.zeros((3, *labels.shape))
-    distance = ndimage.distance_transform_edt(~cortex, sampling=spacing_mm).astype(np.float32)
+    distance = np.asarray(ndimage.distance_transform_edt(~cortex, sampling=spacing_mm), np.float32)
     smooth = gaussian(torch.from_numpy(distance), _GYRAL_SMOOTHING_MM, (spacing_mm,) * 3)
     return torch.stack(torch.gradient(smooth, spacing=spacing_mm))
 
@@ -164,11 +164,17 @@ def _main_direction(tensors: dict[tuple[int, int], Tensor], start: Tensor) -> Te
     """Main eigenvector of symmetric tensors, by power iteration."""
     vector = start + 1e-3
     for _ in range(10):
-        vector = torch.stack(
-            [sum(tensors[min(a, b), max(a, b)] * vector[b] for b in range(3)) for a in range(3)]
-        )
+        vector = torch.stack([_row(tensors, vector, axis) for axis in range(3)])
         vector /= torch.linalg.vector_norm(vector, dim=0).clamp_(min=1e-9)
     return vector
+
+
+def _row(tensors: dict[tuple[int, int], Tensor], vector: Tensor, axis: int) -> Tensor:
+    """One component of symmetric tensors times vectors."""
+    total = torch.zeros_like(vector[0])
+    for other in range(3):
+        total += tensors[min(axis, other), max(axis, other)] * vector[other]
+    return total
 
 
 def sin2_to_b0(direction: Tensor) -> Tensor:

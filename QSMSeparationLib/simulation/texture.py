@@ -170,12 +170,13 @@ def _cortical(
     dia = np.ones(labels.shape, dtype=np.float32)
     if not cortex.any() or not white.any():
         return para, dia
-    to_white = ndimage.distance_transform_edt(~white).astype(np.float32)
-    to_pia = ndimage.distance_transform_edt(cortex | white).astype(np.float32)
+    to_white = np.asarray(ndimage.distance_transform_edt(~white), np.float32)
+    to_pia = np.asarray(ndimage.distance_transform_edt(cortex | white), np.float32)
     depth = (to_white / np.maximum(to_white + to_pia, 1e-3))[cortex]
     for factor, (inner, outer) in ((para, _CORTEX_PARA), (dia, _CORTEX_DIA)):
         profile = inner + (outer - inner) * depth
         factor[cortex] = profile / profile.mean()
-    band = white & (ndimage.distance_transform_edt(~cortex) * spacing_mm < _BAND_MM)
+    to_cortex = np.asarray(ndimage.distance_transform_edt(~cortex), np.float32)
+    band = white & (to_cortex * spacing_mm < _BAND_MM)
     para[band] *= np.float32(_BAND_PARA)
     return para, dia

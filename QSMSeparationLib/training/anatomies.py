@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.anatomy import Anatomy
 from QSMSeparationLib.simulation.drawn_head.anatomy import procedural_anatomy
 from QSMSeparationLib.simulation.label_map.anatomy import anatomy_from_labels
+from QSMSeparationLib.simulation.label_map.vessels import small_veins
 from QSMSeparationLib.simulation.rasterise import brain_mask, draw_vessel, fine_grid, refine_labels
 from QSMSeparationLib.simulation.split import require_training
 from QSMSeparationLib.simulation.tissues import LABELS
@@ -76,6 +77,8 @@ def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> l
             anatomy = anatomy_from_labels(read_labels(source), seed=seed_of(name))
         else:
             anatomy = procedural_anatomy(source)
+        veins = small_veins(anatomy.labels, seed_of(name))
+        anatomy = replace(anatomy, vessels=anatomy.vessels + veins)
         partial = file.with_suffix(".part.npy")
         np.save(partial, refine(anatomy, name).index)
         partial.rename(file)

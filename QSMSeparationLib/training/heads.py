@@ -208,7 +208,8 @@ def _vary(
 ) -> None:
     """Let the sources vary within tissues, and R2 follow them, in place."""
     if rng.uniform() < 0.3:
-        change = _texture(labels.shape, spacing_mm, rng), _texture(labels.shape, spacing_mm, rng)
+        shape = maps["para"].shape
+        change = _texture(shape, spacing_mm, rng), _texture(shape, spacing_mm, rng)
     else:
         change = source_factors(labels, spacing_mm, rng.uniform(0.05, 0.4), rng)
     maps["para"] *= change[0]
@@ -228,7 +229,7 @@ def _fields(
 
     What directions do to R2' goes into its factor, and to R2.
     """
-    spacing = (spacing_mm,) * 3
+    spacing = (spacing_mm, spacing_mm, spacing_mm)
     net = maps["para"] - maps["dia"]
     sources = net * mask if rng.uniform() < 0.85 else net
     field = DipoleOperator(tuple(net.shape), spacing, (1.0, 0.0, 0.0), pad=0.3)(sources).clone()
@@ -248,7 +249,8 @@ def _fields(
         mask.float(), torch.from_numpy(white_matter(labels).astype(np.float32)) * mask,
         torch.isin(numbers, torch.tensor(_VESSEL_LABELS)).float(),
     )  # fmt: skip
-    sd_ppm = math.exp(rng.uniform(*(math.log(v / 1000) for v in _MISFIT_RANGE_PPB)))
+    low, high = (math.log(v / 1000) for v in _MISFIT_RANGE_PPB)
+    sd_ppm = math.exp(rng.uniform(low, high))
     misfit = field_misfit(known, place, spacing, sd_ppm, rng)
     gain = rng.uniform(*GAIN_RANGE) if rng.uniform() < 0.5 else 1.0
     return field * gain, misfit
