@@ -27,7 +27,11 @@ TERMINOLOGY = (
     "~SCT^49755003^Morphologically Altered Structure~SCT^52988006^Lesion~^^"
     "~Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
 )
-"""Standard terminology of a lesion, as segments keep it and DICOM SEG objects take it over."""
+"""Standard terminology of a lesion, as segments keep it and DICOM SEG objects take it over.
+
+The category is one of Slicer's master list, whose types name no plain lesion (mass, nodule, edema
+and others); so the type is given by its SNOMED code, which need not be in the list to be exported.
+"""
 
 _TAG = "QSMSeparation.Lesion"
 _THICKNESS_PX = 1

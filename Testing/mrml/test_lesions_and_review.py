@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unittest
+from pathlib import Path
 
 import numpy as np
 import slicer
@@ -115,7 +116,30 @@ class LesionsTest(SceneTestCase):
         segment = self.segment(2)
         self.assertTrue(segment.GetTag(segment.GetTerminologyEntryTagName(), value))
         self.assertEqual(str(value), TERMINOLOGY)
-        self.assertEqual(TERMINOLOGY.count("~"), 6)
+
+    def test_terminology_is_what_the_export_to_dicom_reads(self):
+        """Slicer's own logic, which the export asks, reads the entry and writes the same again."""
+        logic, entry = (
+            slicer.vtkSlicerTerminologiesModuleLogic(),
+            slicer.vtkSlicerTerminologyEntry(),
+        )
+        value = vtk.reference("")
+        segment = self.segment(5)
+        segment.GetTag(segment.GetTerminologyEntryTagName(), value)
+        self.assertTrue(logic.DeserializeTerminologyEntry(str(value), entry))
+        parts = (entry.GetCategoryObject(), entry.GetTypeObject(), entry.GetRegionObject())
+        self.assertEqual(
+            [(one.GetCodingSchemeDesignator(), one.GetCodeValue()) for one in parts],
+            [("SCT", "49755003"), ("SCT", "52988006"), ("SCT", "12738006")],
+        )
+        self.assertEqual(logic.SerializeTerminologyEntry(entry), str(value))
+
+    def test_terminology_stays_with_a_saved_segmentation(self):
+        """A file of segments, from which SEG objects can be made elsewhere too, holds the entry."""
+        path = str(self.folder / "lesions.seg.nrrd")
+        self.assertTrue(slicer.util.saveNode(self.lesions, path))
+        header = Path(path).read_bytes()[:4096].decode("utf-8", "replace")
+        self.assertIn("SCT^52988006^Lesion", header)
 
     def test_table_holds_numbers_as_numbers(self):
         table = self.table.GetTable()
