@@ -102,12 +102,15 @@ class Evaluation:
     lesions : list of dict
         Measured and true values, one row a case, inversion, method and lesion.
     example : dict
-        Results of the last case by method, and its ``truth``, for the figure.
+        Results of the last case by method, for the figure.
+    truth : Truth, optional
+        That of the last case.
     """
 
     rows: list[dict[str, Any]]
     lesions: list[dict[str, Any]]
-    example: dict[str, Result | Truth]
+    example: dict[str, Result]
+    truth: Truth | None = None
 
 
 def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Progress) -> Evaluation:
@@ -118,7 +121,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
     options.refuse_unknown(*separations, *inversions)
     for number, case in enumerate(cases):
         truth, table = case.truth(), case.lesion_truth()
-        found.example = {"truth": truth}
+        found.example, found.truth = {}, truth
         for inversion in inversions:
             chosen = replace(options, inversion=inversion.name, b0_tesla=truth.protocol.b0_tesla)
             given, mask, prepared = _prepared(
@@ -225,10 +228,12 @@ def write_scores(found: Evaluation, outputs: Outputs) -> None:
         outputs.text("lesion_scores.csv", rows_to_csv(found.lesions), what="lesion_scores.csv")
         text += "\n" + lesion_markdown(found.lesions)
     outputs.text("scores.md", text, what="scores.md")
-    truth = found.example["truth"]
-    maps = {name: item.maps for name, item in found.example.items()}
-    figure = comparison_figure(maps, truth.geometry, truth.mask, truth.lesions)
-    save_figure(figure, outputs.path("scores.png", "scores.png"))
+    if found.truth is not None:
+        truth = found.truth
+        maps = {"truth": truth.maps}
+        maps |= {name: result.maps for name, result in found.example.items()}
+        figure = comparison_figure(maps, truth.geometry, truth.mask, truth.lesions)
+        save_figure(figure, outputs.path("scores.png", "scores.png"))
 
 
 def lesion_markdown(rows: list[dict[str, Any]]) -> str:
@@ -242,9 +247,11 @@ def lesion_markdown(rows: list[dict[str, Any]]) -> str:
         cells += [f"{summary[name]:{fmt}}" for name, (_, fmt) in _LESION_TABLE.items()]
         lines.append("| " + " | ".join(cells) + " |")
     for inversion in dict.fromkeys(row["inversion"] for row in rows):
-        pair = [groups.get((f"chi-sepnet-{kind}", inversion)) for kind in ("r2prime", "r2star")]
-        if all(pair):
-            lines += ["", _agreement_line(agreement_between(*pair), inversion)]
+        kinds = ("r2prime", "r2star")
+        measured, estimated = (groups.get((f"chi-sepnet-{kind}", inversion)) for kind in kinds)
+        if measured and estimated:
+            found = agreement_between(measured, estimated)
+            lines += ["", _agreement_line(found, inversion)]
     return "\n".join(lines) + "\n"
 
 

@@ -132,8 +132,9 @@ class SusepNet(nn.Module):
         for decoder in (self.decode_para, self.decode_dia):
             nn.init.normal_(decoder.head.weight, std=HEAD_SD)
         for interaction in (self.interact_para, self.interact_dia):
-            for feed in interaction.feed:  # residual branches start small
-                nn.init.zeros_(feed[2].weight)
+            for name, weight in interaction.feed.named_parameters():
+                if name.endswith("2.weight"):  # residual branches start small
+                    nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> SusepOutput:
         """Separate (batch, inputs, k, j, i) into both sources."""

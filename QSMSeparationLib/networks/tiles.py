@@ -91,7 +91,7 @@ def infer(
         attempts.append((device, False))
     if device.type != "cpu":
         attempts.append((torch.device("cpu"), False))
-    note = ""
+    note, last = "", None
     for where, at_once in attempts:
         try:
             result = _forward(network, inputs, channels, where, at_once, report, pick)
@@ -112,6 +112,13 @@ def infer(
 def out_of_memory(error: Exception) -> bool:
     """Return whether an error says that memory was not there (torch has several ways)."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate" in str(error)
+
+
+def _multiple(network: nn.Module) -> int:
+    """Return the number that the sides of an image must be multiples of."""
+    if not isinstance(network.multiple, int):
+        raise TypeError("a network for volumes has an attribute 'multiple'")
+    return network.multiple
 
 
 def _forward(
@@ -135,13 +142,14 @@ def _forward(
     box = _bounding_box(inputs)
     part = inputs[(slice(None), *box)]
     size = part.shape[1:]
-    padded = _padded(part, network.multiple)
+    multiple = _multiple(network)
+    padded = _padded(part, multiple)
     if at_once:
         report(0, 1)
         found = apply(padded)
         report(1, 1)
     else:
-        found = _tiled(padded, channels, network.multiple, apply, report)
+        found = _tiled(padded, channels, multiple, apply, report)
     result = torch.zeros((channels, *inputs.shape[1:]), device=inputs.device)
     k, j, i = size
     result[(slice(None), *box)] = found[:, :k, :j, :i].to(inputs.device)

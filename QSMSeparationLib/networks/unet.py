@@ -108,7 +108,8 @@ class UNet(nn.Module):
         if parts is None:
             return unfolded(self.head(x), self.fold)
         rows = torch.arange(len(self.head.weight)).view(-1, self.fold**3)[:, list(parts)].flatten()
-        found = functional.conv3d(x, self.head.weight[rows], self.head.bias[rows])
+        bias = None if self.head.bias is None else self.head.bias[rows]
+        found = functional.conv3d(x, self.head.weight[rows], bias)
         return found.unflatten(1, (-1, len(parts)))
 
     def _features(self, x: Tensor) -> Tensor:

@@ -115,8 +115,16 @@ def read_card(file: Path) -> dict[str, Any]:
 def _load(name: str, file: Path) -> Weights:
     loaded = read_weights(name, file)
     _fuse(loaded.network)
-    loaded.network.to(memory_format=torch.channels_last_3d)
+    channels_last(loaded.network)
     return loaded
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Lay the weights of convolutions out with the channels last, in place, as they are fastest."""
+    for weight in network.parameters():
+        if weight.dim() == 5:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+    return network
 
 
 def read_weights(name: str, file: Path) -> Weights:
@@ -148,6 +156,7 @@ def _fuse(network: nn.Module) -> None:
         if not isinstance(module, nn.Sequential):
             continue
         for n in range(len(module) - 1):
-            if isinstance(module[n], nn.Conv3d) and isinstance(module[n + 1], nn.BatchNorm3d):
-                module[n] = nn.utils.fusion.fuse_conv_bn_eval(module[n], module[n + 1])
+            convolution, norm = module[n], module[n + 1]
+            if isinstance(convolution, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d):
+                module[n] = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm)
                 module[n + 1] = nn.Identity()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, overload
 
 import torch
 from numpy.typing import NDArray
@@ -11,10 +11,20 @@ from torch import Tensor
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.smoothing import sum_of_27
 
-ArrayT = TypeVar("ArrayT", NDArray[Any], torch.Tensor)
+
+@overload
+def r2prime_hz(
+    chi_para_ppm: Tensor, chi_dia_ppm: Tensor, dr_para: float, dr_dia: float
+) -> Tensor: ...
 
 
-def r2prime_hz(chi_para_ppm: ArrayT, chi_dia_ppm: ArrayT, dr_para: float, dr_dia: float) -> ArrayT:
+@overload
+def r2prime_hz(
+    chi_para_ppm: NDArray[Any], chi_dia_ppm: NDArray[Any], dr_para: float, dr_dia: float
+) -> NDArray[Any]: ...
+
+
+def r2prime_hz(chi_para_ppm: Any, chi_dia_ppm: Any, dr_para: float, dr_dia: float) -> Any:
     """Return R2' in Hz of signed sources in ppm.
 
     Parameters

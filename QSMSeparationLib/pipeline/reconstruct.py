@@ -197,7 +197,9 @@ def relaxation(
     if lost > _NOTED_LOSS:
         notes.append(f"R2* could not be fitted in {100 * lost:.1f} % of the mask (dephasing)")
     if scan.spin_echo is None:
-        origin = dict.fromkeys(("R2primeOrigin", "SeparationR2prime"), provenance.R2PRIME_NONE)
+        origin: dict[str, Any] = dict.fromkeys(
+            ("R2primeOrigin", "SeparationR2prime"), provenance.R2PRIME_NONE
+        )
         return Relaxation(fit.r2star_hz, None, None, fit.noise_sd, origin, tuple(notes))
     r2, facts, said = _r2(scan, scan.spin_echo, magnitude, mask, progress)
     r2prime, clipped = r2prime_from(fit.r2star_hz, r2, mask)
@@ -303,6 +305,7 @@ def data_checks(
 ) -> list[checks.Check]:
     """Check what a reader of the maps would want to know of the data."""
     turn_ppm = 1 / (float(np.diff(scan.echo_times_s).min()) * hz_per_ppm(scan.b0_tesla))
+    (r2star,) = maps.need("r2star")
     done = [
         checks.check_phase_sign(field.sign),
         checks.check_snr(torch.from_numpy(scan.magnitude[0]).to(brain.device), noise_sd, brain),
@@ -310,7 +313,7 @@ def data_checks(
         checks.check_mask_kept(maps.mask, brain),
         checks.check_wraps(field.total_field_ppm, maps.mask, turn_ppm),
         checks.check_echo_consistency(field.reliability, brain),
-        checks.check_r2star(maps.r2star, maps.mask, scan.b0_tesla),
+        checks.check_r2star(r2star, maps.mask, scan.b0_tesla),
         checks.check_residual_field(residual_ppm, maps.mask),
         checks.check_field_misfit(misfit_ppb),
     ]

@@ -104,7 +104,8 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
     options.refuse_unknown(*chosen)
     method = chosen[-1]
     inverted = invert_maps(maps, options, progress) if invert else _given_net(maps)
-    maps = replace(maps, net=inverted.net)
+    net = inverted.net
+    maps = replace(maps, net=net)
     parameters = options.parameters_for(method)
     notes: list[str] = []
     with least_memory(), progress.stage(f"separation: {method.name}") as report:
@@ -118,7 +119,7 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
     if method.refits_net:
         facts["Reference"] = REFERENCE_ABSOLUTE
     if maps.r2prime is not None:
-        short = infeasible(maps.net, maps.r2prime, maps.dr_para, maps.dr_dia) & maps.mask
+        short = infeasible(net, maps.r2prime, maps.dr_para, maps.dr_dia) & maps.mask
         share = float(short.sum() / maps.mask.sum())
         facts["InfeasibleShare"] = round(share, 4)
         notes.append(

@@ -87,7 +87,7 @@ def remove_background(
         raise InputError("background removal: the brain mask is empty")
     depth = gaussian(given.float(), _EDGE_SD_MM, maps.spacing_kji)
     pure, filled = _filled(maps, given & (depth >= _PURE_SHARE))
-    field, known, box = pure.total_field, None, mask_box(pure.mask)
+    (field,), known, box = pure.need("total_field"), None, mask_box(pure.mask)
     if rates_hz:
         known = _sources_in_rates(pure, rates_hz, box)
         field[box] -= known.field
@@ -131,7 +131,8 @@ def _sources_in_rates(maps: Maps, rates_hz: Sequence[Tensor], box: Box) -> _Prio
     sure = trust >= _RATE_UNRELIABLE
     spacing, b0 = maps.spacing_kji, maps.b0_kji
     rates = [fill_harmonic(rate[box], inside & ~sure, inside & sure, spacing) for rate in rates_hz]
-    sources = sources_seen_in_rates(maps.total_field[box], inside, trust, rates, spacing, b0)
+    (field,) = maps.need("total_field")
+    sources = sources_seen_in_rates(field[box], inside, trust, rates, spacing, b0)
     return _PriorSources(sources, inside, spacing, b0)
 
 

@@ -114,7 +114,7 @@ def _signal_and_decay(
 
     Magnitude (rms over echoes), its least value in the block, magnitude at TE = 0, R2* in Hz.
     """
-    sums = [0.0] * 5
+    sums = [torch.zeros((), device=magnitude.device)] * 5
     square = torch.zeros(magnitude.shape[1:], device=magnitude.device)
     for echo, te in zip(magnitude, echo_times_s, strict=True):
         fine = torch.nan_to_num(echo.to(torch.float32), 0.0, 0.0, 0.0)

@@ -23,7 +23,7 @@ from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.smoothing import gaussian
 
-Array = Tensor | NDArray[np.float32]
+Array = Tensor | NDArray
 COARSE_MM = 2.5
 HIGH_PASS_MM = 5.0
 DECIDED = 0.3

@@ -204,7 +204,7 @@ def _epg(
         report(done, parts + rows)
         power[part] = dictionary.match_power(signal[part])
         heard[part] = norm[part]
-    power = _smooth(power, heard, mask, spacing_kji).clamp_(dictionary.power[0], 1.0)
+    power = _smooth(power, heard, mask, spacing_kji).clamp_(float(dictionary.power[0]), 1.0)
     place = (power - dictionary.power[0]) / (dictionary.power[1] - dictionary.power[0])
     row = place.floor().long().clamp_(0, rows - 1)
     r2, cosine = torch.zeros_like(norm), torch.ones_like(norm)

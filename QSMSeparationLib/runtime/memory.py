@@ -71,6 +71,8 @@ class _MemoryStatus(ctypes.Structure):
 
 
 def _windows_gib() -> float | None:
+    if sys.platform != "win32":
+        return None
     status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
     told = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
     return status.available / 2**30 if told else None

@@ -57,8 +57,8 @@ def chi_separation(
     iterations, tolerance
         Most iterations, and the relative change at which it stops.
     """
-    maps.need("local_field", "net", "r2prime")
-    noise_ppm = field_noise_ppm(maps.local_field, maps.mask)
+    (field,) = maps.need("local_field")
+    noise_ppm = field_noise_ppm(field, maps.mask)
     solver = _Splitting(maps, regularisation * _LAMBDA_OVER_NOISE * noise_ppm, rate_weight, edges)
     report = context.report
     for done in range(1, iterations + 1):
@@ -76,23 +76,24 @@ class _Splitting:
 
     def __init__(self, maps: Maps, strength: float, rate_weight: float, edges: float) -> None:
         self.window = window = Window(maps)
+        local_field, net_ppm, r2prime = maps.need("local_field", "net", "r2prime")
         mean_dr = maps.mean_dr
         self.rates = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
-        field = window.embed(maps.local_field)
+        field = window.embed(local_field)
         weight = window.embed(maps.trust)
         self.field = field
         self.share = weight.square().div_(weight.square() + 1)
-        self.rate = window.embed(maps.r2prime / mean_dr)
+        self.rate = window.embed(r2prime / mean_dr)
         low, high = (v * maps.b0_tesla / 3.0 for v in _BAD_RATE_HZ)
-        odd = (maps.r2prime < low) | (maps.r2prime > high)
+        odd = (r2prime < low) | (r2prime > high)
         self.rate_weight = (rate_weight * weight * (1 - 0.9 * window.embed(odd.float()))) ** 2
         self.inside = window.embed(maps.mask.float())
-        start = solve_two_sources(maps.net, maps.r2prime, maps.dr_para, maps.dr_dia, maps.mask)
+        start = solve_two_sources(net_ppm, r2prime, maps.dr_para, maps.dr_dia, maps.mask)
         self.pair = [window.embed(start[0]), window.embed(-start[1])]
         self.solved = [p.clone() for p in self.pair]
         self.pair_duals = [torch.zeros_like(p) for p in self.pair]
         self.penalty = _GRADIENT_PENALTY_OVER_LAMBDA * strength
-        net = window.embed(maps.net)
+        net = window.embed(net_ppm)
         self.limits = [
             [m * (factor * strength / self.penalty) for m in masks]
             for factor, masks in (
@@ -117,8 +118,9 @@ class _Splitting:
         self._fit_pair()
         if before is None:
             return float("inf")
-        change = sum((a - b).norm() ** 2 for a, b in zip(before, self.pair, strict=True))
-        return float((change / sum(p.norm() ** 2 for p in self.pair).clamp(min=1e-20)).sqrt())
+        change = [(a - b).norm() ** 2 for a, b in zip(before, self.pair, strict=True)]
+        size = [p.norm() ** 2 for p in self.pair]
+        return float((sum(change) / torch.stack(size).sum().clamp(min=1e-20)).sqrt())
 
     def _solve(self) -> Tensor:
         """Solve for the sum and the difference in k-space; returns the difference."""

@@ -43,7 +43,8 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     """
     window = Window(maps, 0.25)
     asymmetry = maps.dr_asymmetry
-    rate, field = window.embed(maps.r2prime / maps.mean_dr), window.embed(maps.local_field)
+    r2prime, local_field = maps.need("r2prime", "local_field")
+    rate, field = window.embed(r2prime / maps.mean_dr), window.embed(local_field)
     mask = window.embed(maps.mask.float())
     squared = squared_frequency(window.padded, maps.spacing_kji, mask.device)
     low_pass, slow = (
@@ -78,7 +79,8 @@ def refine_net(net_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
         Number of steps.
     """
     window = Window(maps, 0.25)
-    field, mask, net = (window.embed(m) for m in (maps.local_field, maps.mask.float(), net_ppm))
+    (local_field,) = maps.need("local_field")
+    field, mask, net = (window.embed(m) for m in (local_field, maps.mask.float(), net_ppm))
     inverse = _wiener(window, "net")
     for _ in range(steps):
         net = (net + _filtered(_field_misfit(net, field, mask, window), inverse)).mul_(mask)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -251,7 +252,8 @@ def _drop_out(picture: Picture, rng: Random) -> None:
     axes = np.ogrid[tuple(slice(0, n) for n in WINDOW)]
     for _ in range(rng.integers(1, 4) if len(near) else 0):
         centre, reach = near[rng.integers(len(near))], rng.uniform(3, 10)
-        distance = sum(((x - c) / reach) ** 2 for x, c in zip(axes, centre, strict=True))
+        parts = (((x - c) / reach) ** 2 for x, c in zip(axes, centre, strict=True))
+        distance = reduce(np.add, parts)
         picture.image *= 1 - np.exp(-distance.astype(np.float32)) * rng.uniform(0.3, 1.0)
 
 
@@ -275,7 +277,7 @@ def _blur(picture: Picture, rng: Random) -> None:
 def _thicken_slices(picture: Picture, rng: Random) -> None:
     """Average over slices of up to 5 mm along one axis, then interpolate."""
     axis, thickness = rng.integers(3), rng.uniform(2.2, 5.0)
-    size = list(WINDOW)
+    size: list[int] = list(WINDOW)
     size[axis] = round(size[axis] * 2 / thickness)
     image = torch.from_numpy(picture.image)[None, None]
     thick = functional.interpolate(image, size=size, mode="area")
@@ -287,14 +289,15 @@ def _noise(picture: Picture, rng: Random) -> None:
     sd = 10 ** rng.uniform(-2.3, -0.9) * float(picture.image.max())
     empty = (picture.target == _AIR) & (rng.uniform() < 0.4)
     noisy = np.hypot(picture.image + sd * _normal(rng), sd * _normal(rng))
-    picture.image = np.where(empty, picture.image, noisy)
+    picture.image = np.where(empty, picture.image, noisy).astype(np.float32, copy=False)
 
 
 def _bend_brightness(picture: Picture, rng: Random) -> None:
     """Apply a gamma."""
     top = max(float(picture.image.max()), 1e-6)
     gamma = float(np.exp(rng.normal(0, 0.25)))
-    picture.image = (picture.image.clip(min=0) / top) ** np.float32(gamma)
+    bent = (picture.image.clip(min=0) / top) ** np.float32(gamma)
+    picture.image = bent.astype(np.float32, copy=False)
 
 
 def _hide(picture: Picture, hidden: NDArray[np.bool_]) -> None:

@@ -61,8 +61,8 @@ class HeadBatch:
 
     def to(self, device: torch.device) -> HeadBatch:
         """Return the batch on a device."""
-        tensors = (t.to(device) for t in (self.image, self.target, self.side))
-        return HeadBatch(*tensors, self.parts)
+        image, target, side = (t.to(device) for t in (self.image, self.target, self.side))
+        return HeadBatch(image, target, side, self.parts)
 
 
 def measure(heads: Tensor, generator: torch.Generator, know_dr: bool) -> HeadBatch:

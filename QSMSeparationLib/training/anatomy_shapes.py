@@ -266,7 +266,8 @@ def fill(
         person = np.load(people[number % len(people)], mmap_mode="r", allow_pickle=False)
         partial = target.with_suffix(".part")
         with partial.open("wb") as file:
-            np.savez(file, **draw_shape(np.asarray(person), seed + number))
+            shape = draw_shape(np.asarray(person), seed + number)
+            np.savez(file, allow_pickle=False, **shape)
         partial.rename(target)
         for old in folder.glob(f"slot{number % slots:03d}-shape*.npz"):
             if old != target and int(old.stem.split("-shape")[1]) < number:

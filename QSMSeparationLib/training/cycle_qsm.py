@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ the critic's own."""
 _SCALES = (0.65, 2.5)
 _NOISE_PPM = (0.0005, 0.005)
 _MARGIN = 8
-_AXES = {"spacing_kji": (1.0, 1.0, 1.0), "b0_kji": (1.0, 0.0, 0.0)}
+_SPACING_MM, _B0 = (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)
 
 
 class Critic(nn.Sequential):
@@ -168,7 +168,7 @@ class UnpairedPool(Pool):
         """Return the maps of a head that patches are cut from; made when first needed."""
         if name not in self._prepared:
             stored = torch.from_numpy(np.asarray(self._open[name], dtype=np.float32))
-            maps = dict(zip(CHANNELS, stored, strict=True))
+            maps: dict[str, Tensor] = dict(zip(CHANNELS, stored, strict=True))
             prepare = _field_head if gives_field else _map_head
             self._prepared[name] = prepare(maps).numpy().astype(np.float16)
         return self._prepared[name]
@@ -178,7 +178,7 @@ def _field_head(maps: dict[str, Tensor]) -> Tensor:
     """Return the field, its L2 inversion, and what that leaves of the field. No truth is looked at."""
     mask = (maps["importance"] > 0).float()
     linear = (maps["net_l2"] + BRAIN_MEAN_PPM) * mask
-    explained = DipoleOperator(tuple(mask.shape), pad=0.25, **_AXES)(linear)
+    explained = DipoleOperator(mask.shape, _SPACING_MM, _B0, pad=0.25)(linear)
     return torch.stack([maps["field"], linear, (maps["field"] - explained) * mask, mask])
 
 
@@ -188,8 +188,8 @@ def _map_head(maps: dict[str, Tensor]) -> Tensor:
     mask = inside.float()
     net = maps["para"] - maps["dia"]
     net = (net - net[inside].mean() + BRAIN_MEAN_PPM) * mask
-    field = DipoleOperator(tuple(mask.shape), pad=0.25, **_AXES)(net) * mask
-    linear = linear_start(Maps(inside, local_field=field, **_AXES))
+    field = DipoleOperator(mask.shape, _SPACING_MM, _B0, pad=0.25)(net) * mask
+    linear = linear_start(Maps(inside, _SPACING_MM, _B0, local_field=field))
     return torch.stack([field, linear, net, mask])
 
 
@@ -216,7 +216,8 @@ def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -
     mask = maps[:, 3:]
     noise = drawn(*_NOISE_PPM)[: len(maps)] * torch.randn(mask.shape, generator=generator) * mask
     everywhere = torch.ones(mask.shape[2:], dtype=torch.bool)
-    inverted = [linear_inversion(Maps(everywhere, local_field=n[0], **_AXES))[None] for n in noise]
+    frames = [Maps(everywhere, _SPACING_MM, _B0, local_field=n[0]) for n in noise]
+    inverted = [linear_inversion(frame)[None] for frame in frames]
     return UnpairedBatch(
         *fields.split(1, dim=1),
         made_ppm=maps[:, :1] + noise,
@@ -241,7 +242,7 @@ def terms(networks: CycleNetworks, batch: UnpairedBatch, switches: Switches) -> 
     inner = functional.pad(batch.field_mask[..., _INNER, _INNER, _INNER], (_MARGIN,) * 6)
     found["cycle_field"] = (rest.abs() * inner).sum() / inner.sum().clamp(min=1) / FIELD_PPM
     made = batch.field_l2_ppm / NET_PPM + correction
-    found["tv"] = sum((made.diff(dim=axis).abs()).mean() for axis in (2, 3, 4))
+    found["tv"] = reduce(torch.add, (made.diff(dim=axis).abs().mean() for axis in (2, 3, 4)))
     if switches.critic:
         networks.made = (batch.net_ppm / NET_PPM, made.detach())
         networks.critic.requires_grad_(False)
@@ -252,6 +253,8 @@ def terms(networks: CycleNetworks, batch: UnpairedBatch, switches: Switches) -> 
 
 def critic_terms(networks: CycleNetworks, batch: UnpairedBatch, switches: Switches) -> Terms:
     """Return the critic's terms on the maps that the generator has just made."""
+    if networks.made is None:
+        raise RuntimeError("the critic judges the maps of a step: take the generator's terms first")
     true, made = networks.made
     networks.made = None
     found = {"critic": networks.critic(made).mean() - networks.critic(true).mean()}
@@ -275,4 +278,4 @@ def _number(name: str) -> int:
 @lru_cache(maxsize=4)
 def _dipole(shape: Shape) -> DipoleOperator:
     """Return the dipole of a patch (voxels are isotropic, so their size cancels)."""
-    return DipoleOperator(shape, pad=0.5, **_AXES)
+    return DipoleOperator(shape, _SPACING_MM, _B0, pad=0.5)

@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from QSMSeparationLib.networks.weights import channels_last
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.training import recipes
-from QSMSeparationLib.training.pool import PatchPlan, Pool
+from QSMSeparationLib.training.pool import PatchPlan, PatchSource
 from QSMSeparationLib.training.recipes import Recipe
 from QSMSeparationLib.training.switches import Switches
 
@@ -88,8 +89,8 @@ class _State:
 def train(
     recipe: Recipe,
     settings: Settings,
-    pool: Pool,
-    validation: Pool | None,
+    pool: PatchSource,
+    validation: PatchSource | None,
     folder: Path,
     device: torch.device,
     start_from: dict[str, Tensor] | None = None,
@@ -103,7 +104,7 @@ def train(
         Network and losses.
     settings : Settings
         How long and how.
-    pool, validation : Pool
+    pool, validation : PatchSource
         Heads to train on, and held-out ones.
     folder : Path
         Of the run.
@@ -154,7 +155,7 @@ def train(
 
 
 def score(
-    network: nn.Module, recipe: Recipe, pool: Pool, settings: Settings, device: torch.device
+    network: nn.Module, recipe: Recipe, pool: PatchSource, settings: Settings, device: torch.device
 ) -> dict[str, float]:
     """Return the mean terms over the same 24 patches of a pool, whenever it is called."""
     network.eval()
@@ -185,8 +186,8 @@ def _start(
     network = recipe.build()
     if start_from is not None:
         recipe.kept(network).load_state_dict(start_from)
-    network = network.to(device, memory_format=torch.channels_last_3d)
-    average = recipe.build().to(device, memory_format=torch.channels_last_3d)
+    network = channels_last(network).to(device)
+    average = channels_last(recipe.build()).to(device)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
@@ -239,7 +240,9 @@ def _save(state: _State, settings: Settings, recipe: Recipe, folder: Path) -> No
     (folder / "run.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
 
 
-def _patches(pool: Pool, plan: PatchPlan, settings: Settings, step: int, rank: int) -> Tensor:
+def _patches(
+    pool: PatchSource, plan: PatchPlan, settings: Settings, step: int, rank: int
+) -> Tensor:
     return pool.patches(settings.batch, plan, np.random.default_rng([settings.seed, step, rank, 5]))
 
 

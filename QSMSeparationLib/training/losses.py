@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import torch
 import torch.nn.functional as functional
@@ -60,7 +61,7 @@ def error_terms(
         both = mask.narrow(axis, 1, n - 1) * mask.narrow(axis, 0, n - 1)
         difference = (error.narrow(axis, 1, n - 1) - error.narrow(axis, 0, n - 1)).abs()
         steps.append(_mean(difference * both, both))
-    terms["gradient"] = sum(steps) / 3
+    terms["gradient"] = reduce(torch.add, steps) / 3
     return terms
 
 
@@ -120,7 +121,7 @@ def contrastive(output: SusepOutput) -> Tensor:
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float] = WEIGHTS) -> Tensor:
     """Return the loss from its terms."""
-    return sum(weights[name] * value for name, value in terms.items())
+    return reduce(torch.add, (weights[name] * value for name, value in terms.items()))
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -82,6 +83,18 @@ class PatchPlan:
 
     size: int = 48
     blob_share: float = 0.5
+
+
+class PatchSource(Protocol):
+    """Where the training loop takes its patches from."""
+
+    def refresh(self) -> list[str]:
+        """Look which heads are there; returns their names."""
+        ...
+
+    def patches(self, count: int, plan: PatchPlan, rng: np.random.Generator) -> Tensor:
+        """Return ``count`` patches, (count, channels, k, j, i)."""
+        ...
 
 
 class Pool:

@@ -35,7 +35,7 @@ from QSMSeparationLib.training import (
     losses,
 )
 from QSMSeparationLib.training.anatomy_images import ShapePool
-from QSMSeparationLib.training.pool import Pool, start_workers
+from QSMSeparationLib.training.pool import PatchSource, Pool, start_workers
 from QSMSeparationLib.training.scan_noise import Batch, measure, measure_usual
 from QSMSeparationLib.training.switches import Switches, Terms
 
@@ -72,17 +72,17 @@ class Recipe:
     """
 
     name: str
-    terms: Callable[[nn.Module, Any, Switches], Terms]
+    terms: Callable[[Any, Any, Switches], Terms]
     steps: int = 3000
     batch: int = 2
     patch: int = 48
     rate: float = 2e-3
     weights: dict[str, float] = field(default_factory=lambda: dict(losses.WEIGHTS))
     network: Callable[[], nn.Module] | None = None
-    kept: Callable[[nn.Module], nn.Module] = lambda trained: trained
-    pool: Callable[..., Pool | ShapePool] = Pool
+    kept: Callable[[Any], nn.Module] = lambda trained: trained
+    pool: Callable[..., PatchSource] = Pool
     measure: Callable[[Tensor, torch.Generator, bool], Any] = measure
-    critic_terms: Callable[[nn.Module, Any, Switches], Terms] | None = None
+    critic_terms: Callable[[Any, Any, Switches], Terms] | None = None
     prepare: Callable[..., list[Path]] = anatomies.prepare
     start_workers: Callable[..., list[Process]] = start_workers
     size: tuple[str, dict[str, Any]] | None = None
