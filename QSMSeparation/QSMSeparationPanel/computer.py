@@ -83,7 +83,7 @@ class ComputerControls:
 
     def copy_bug_report(self) -> str:
         """Put a report into the clipboard that says nothing of a person."""
-        log, stage = self._ui.logTextEdit.toPlainText(), self._ui.stageLabel.text
+        log, stage = self._ui.logTextEdit.plainText, self._ui.stageLabel.text
         text = bug_report(log, stage, self._private)
         slicer.app.clipboard().setText(text)
         self._ui.stageLabel.text = _("The bug report is in the clipboard; paste it where you ask")

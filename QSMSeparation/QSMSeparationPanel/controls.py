@@ -18,11 +18,12 @@ from QSMSeparationPanel.checks import Finding
 from QSMSeparationPanel.computer import ComputerControls
 from QSMSeparationPanel.dicom_database import DatabaseControls
 from QSMSeparationPanel.job import CANCELLING, IDLE, INSTALLING, LOADING, PREPARING, Listener
+from QSMSeparationPanel.later import later
 from QSMSeparationPanel.methods import MethodControls
 from QSMSeparationPanel.results import ResultControls
 from QSMSeparationPanel.results_from_disk import ResultLoader
 from QSMSeparationPanel.visits import VisitControls
-from QSMSeparationPanel.worker import SOON_MS, End, Step
+from QSMSeparationPanel.worker import End, Step
 
 _LOG_LINES = 2000
 _TYPING_MS = 300
@@ -237,7 +238,7 @@ class PanelControls(Listener):
             self.visits.refresh()
             self._views_wait = True
             if self._entered():
-                qt.QTimer.singleShot(SOON_MS, self._show_views)
+                later(self._show_views)
             else:  # whatever the user does now, his views stay
                 text = _("QSM Separation is done; its panel shows the maps")
                 slicer.util.showStatusMessage(text, 10000)
@@ -293,7 +294,7 @@ class PanelControls(Listener):
             self._refresh_asked = False
             self.refresh_results()
 
-        qt.QTimer.singleShot(SOON_MS, refresh)
+        later(refresh)
 
     def _take_loaded(self, run: Run) -> None:
         """Show a run that was loaded from the disk."""
@@ -329,9 +330,9 @@ class PanelControls(Listener):
 def _contents(section: Any) -> Iterator[Any]:
     """Yield the widgets of a collapsible section, and of sections in it."""
     for child in section.children():
-        if not child.isWidgetType():
+        if not child.inherits("QWidget"):
             continue
-        if child.className() == "ctkCollapsibleButton":
+        if child.inherits("ctkCollapsibleButton"):
             yield from _contents(child)
         else:
             yield child

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-import qt
-
-from QSMSeparationPanel.worker import SOON_MS
+from QSMSeparationPanel.later import later
 
 
 class IdleSteps:
@@ -46,9 +44,9 @@ class IdleSteps:
                 self._steps = None
                 failed(error)
             else:
-                qt.QTimer.singleShot(SOON_MS, advance)
+                later(advance)
 
-        qt.QTimer.singleShot(SOON_MS, advance)
+        later(advance)
 
     def stop(self) -> None:
         """Take no further step; what is half done is undone by the steps themselves."""

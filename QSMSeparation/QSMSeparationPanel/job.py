@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -22,7 +21,8 @@ from QSMSeparationLib.mrml.convert import save_labels, save_map
 from QSMSeparationLib.mrml.load import find_results, load_steps
 from QSMSeparationLib.mrml.runs import Run, remove_run
 from QSMSeparationLib.runtime.errors import QSMSeparationError
-from QSMSeparationPanel.worker import SOON_MS, End, Step, Worker
+from QSMSeparationPanel.later import later
+from QSMSeparationPanel.worker import End, Step, Worker
 
 IDLE, INSTALLING, PREPARING, RUNNING, LOADING, CANCELLING = (
     "idle", "installing", "preparing", "running", "loading", "cancelling"
@@ -182,9 +182,9 @@ class Job:
             except Exception as error:
                 self._finish(End("failed", _one_line(error)))
             else:
-                qt.QTimer.singleShot(SOON_MS, advance)
+                later(advance)
 
-        qt.QTimer.singleShot(SOON_MS, advance)
+        later(advance)
 
     def _finish(self, end: End) -> None:
         """Leave no trace of an unfinished run, and tell the end."""
@@ -207,7 +207,7 @@ def _sweep(folder: Path | None, times: int) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     if times > 1:
-        qt.QTimer.singleShot(_SWEEP_AGAIN_MS, lambda: _sweep(folder, times - 1))
+        later(lambda: _sweep(folder, times - 1), _SWEEP_AGAIN_MS)
 
 
 def _one_line(error: Exception) -> str:

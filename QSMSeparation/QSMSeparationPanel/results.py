@@ -24,7 +24,7 @@ from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import b0_of
 from QSMSeparationLib.runtime.errors import QSMSeparationError
-from QSMSeparationPanel.worker import SOON_MS
+from QSMSeparationPanel.later import later
 
 _CHECK_COLUMNS = (("name", _("Check")), ("status", _("Result")), ("value", _("Value")), ("unit", _("Unit")),
                   ("advice", _("What to do")))  # fmt: skip
@@ -400,12 +400,12 @@ class ResultControls:
                 slicer.util.errorDisplay(str(error))
             else:
                 slicer.util.showStatusMessage(_("Writing {name}").format(name=name))
-                qt.QTimer.singleShot(SOON_MS, advance)
+                later(advance)
                 return
             self._export = None
             self._ui.exportButton.enabled = self.run is not None
 
-        qt.QTimer.singleShot(SOON_MS, advance)
+        later(advance)
 
     @property
     def exporting(self) -> bool:

@@ -21,6 +21,7 @@ import qt
 from slicer.i18n import tr as _
 
 import QSMSeparationLib
+from QSMSeparationPanel.later import later
 
 MODULE = "QSMSeparationLib"
 """What is run with ``-m``."""
@@ -31,8 +32,6 @@ _ASK_AGAIN_MS, _TRIES = 200, 4
 _LONGEST_LINE = 1 << 20
 _CHUNK = 1 << 17
 _CHANNELS = {"out": "StandardOutput", "err": "StandardError"}
-SOON_MS = 1
-"""When the application is idle. Not 0: what is posted again at once comes before all else."""
 _KEPT_ERRORS = 30
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of a console, on Windows
 _SHOWN_LINES = 100
@@ -144,7 +143,7 @@ class Worker:
             return
         self._cancelled = True
         self._process.closeWriteChannel()
-        qt.QTimer.singleShot(GRACE_MS, lambda: self._kill(_TRIES))
+        later(lambda: self._kill(_TRIES), GRACE_MS)
 
     def stop(self) -> None:
         """Stop the worker now, waiting for its end: the application is about to go."""
@@ -163,7 +162,7 @@ class Worker:
         if self._process is None:
             return
         if self.pid is None and tries > 0:  # it has just begun and will say so
-            qt.QTimer.singleShot(_ASK_AGAIN_MS, lambda: self._kill(tries - 1))
+            later(lambda: self._kill(tries - 1), _ASK_AGAIN_MS)
             return
         if self.pid is not None:
             kill_process(self.pid)
@@ -188,7 +187,7 @@ class Worker:
     def _read_soon(self) -> None:
         if not self._read_asked:
             self._read_asked = True
-            qt.QTimer.singleShot(SOON_MS, self._read)
+            later(self._read)
 
     def _take(self, channel: str, data: bytes) -> None:
         """Take what arrived: whole lines now, the rest of a line later."""
@@ -266,7 +265,7 @@ class Worker:
     def _tell(self, end: End) -> None:
         # Kept until the application is idle: PythonQt would delete it in its own signal and crash.
         gone, self._process = self._process, None
-        qt.QTimer.singleShot(SOON_MS, lambda: gone.deleteLater())
+        later(lambda: gone.deleteLater())
         self._on_end(end)
 
 

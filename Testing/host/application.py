@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import slicer
@@ -15,6 +16,7 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal
 
+from . import qt_shim
 from .dicom_database import DICOMDatabase
 from .io_manager import IOManager
 
@@ -218,7 +220,16 @@ def start() -> Application:
     crosshair.SetSingletonTag("default")
     app.mrmlScene().AddNode(crosshair)
     _keep_subject_hierarchy(app.mrmlScene())
+    qt_shim.set_static(QtCore.QTimer, "singleShot", _single_shot)
     return app
+
+
+def _single_shot(after_ms: int, function: Callable[[], object]) -> None:
+    """Do as Slicer's slicerqt.py: the timer, and what it calls, stay until the application ends."""
+    timer = QtCore.QTimer(slicer.app.moduleManager())
+    timer.setSingleShot(True)
+    timer.timeout.connect(function)
+    timer.start(after_ms)
 
 
 def _keep_subject_hierarchy(scene: slicer.vtkMRMLScene) -> None:

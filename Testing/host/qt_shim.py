@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 
 from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
 
+once = QtCore.QTimer.singleShot
+"""PySide6's own, for the stand-ins; that of Slicer leaves timers behind."""
 _MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools)
 # Virtual getters that Qt calls itself: as Python properties they would call themselves for ever.
 # They stay methods here (in PythonQt they are values); setting them works.
@@ -88,7 +90,7 @@ def _guarded(process: QProcess, slot: Callable) -> Callable:
 
     def call(*arguments: object) -> None:
         if state.starting:
-            QtCore.QTimer.singleShot(0, lambda: call(*arguments))
+            once(0, lambda: call(*arguments))
             return
         state.telling += 1
         try:
@@ -130,6 +132,11 @@ class _Attribute:
         if not QtCore.QObject.setProperty(instance, self._name, value):
             owner = type(instance).__name__
             raise AttributeError(f"cannot set property {self._name} of {owner} to {value!r}")
+
+
+def set_static(cls: type, name: str, function: Callable) -> None:
+    """Give a class another static method where it has a property of the same name."""
+    vars(cls)[name]._on_class = function
 
 
 def _strict_setattr(self: QtCore.QObject, name: str, value: object) -> None:

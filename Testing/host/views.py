@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
-from PySide6 import QtCore, QtGui
+from PySide6 import QtGui
 from vtk.util.numpy_support import vtk_to_numpy
+
+from .qt_shim import once
 
 _DISPLAYABLE_MANAGERS = (
     "vtkMRMLSegmentationsDisplayableManager2D",
@@ -153,7 +155,7 @@ class SliceWidget:
     def resize_later(self, width: int, height: int) -> None:
         """Take a size as Qt gives it: not before the application is idle."""
         self._wanted = (width, height)
-        QtCore.QTimer.singleShot(0, self._take_size)
+        once(0, self._take_size)
 
     def _take_size(self) -> None:
         if self._wanted not in (None, self._size):

@@ -69,6 +69,18 @@ class RunTest(ModuleTestCase):
         self.assertEqual(self.ui.runComboBox.currentText, run.title)
         self.assert_no_files_left()
 
+    @unittest.skipUnless("host" in sys.modules, "other modules of Slicer leave timers too")
+    def test_a_run_leaves_no_timers_to_the_application(self):
+        self.choose_maps()
+        self.use_worker("result")
+        slicer.app.processEvents()
+        slicer.app.sendPostedEvents(None, qt.QEvent.DeferredDelete)
+        before = len(slicer.app.moduleManager().findChildren(qt.QTimer))
+        self.get_one_run()
+        wait_for(lambda: False, 0.1)
+        slicer.app.sendPostedEvents(None, qt.QEvent.DeferredDelete)
+        self.assertLessEqual(len(slicer.app.moduleManager().findChildren(qt.QTimer)), before)
+
     def test_one_bar_and_one_time_left_for_the_whole_run(self):
         show = self.widget._controls.on_step
         bar = self.ui.progressBar
