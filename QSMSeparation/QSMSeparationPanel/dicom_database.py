@@ -23,6 +23,7 @@ _TICK_S = 0.01
 _CHANGES_MS = 500
 """While files are imported the database changes all the time: it is read when it has rested."""
 _MODALITY = "MR"
+_SIGNALS = ("databaseChanged()", "opened()")
 
 
 def database() -> Any:
@@ -83,9 +84,10 @@ class DatabaseControls:
         self._changes.singleShot, self._changes.interval = True, _CHANGES_MS
         self._changes.connect("timeout()", self._list_again)
         self._database = getattr(slicer, "dicomDatabase", None)
-        for signal in ("databaseChanged()", "opened()"):
+        self._slot = self._changed  # one object: it is found by it when it is disconnected
+        for signal in _SIGNALS:
             if self._database is not None:
-                self._database.connect(signal, self._changed)
+                self._database.connect(signal, self._slot)
         ui.patientComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._patient())
         ui.studyComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._study())
         ui.seriesList.connect("itemChanged(QListWidgetItem*)", lambda *_unused: self._ticked())
@@ -105,12 +107,13 @@ class DatabaseControls:
         self._steps.stop()
         self._changes.stop()
         if self._database is not None:
-            for signal in ("databaseChanged()", "opened()"):
-                self._database.disconnect(signal, self._changed)
+            for signal in _SIGNALS:
+                self._database.disconnect(signal, self._slot)
         self._database = None
 
     def _changed(self, *_unused: object) -> None:
-        self._changes.start()
+        if self._database is not None:
+            self._changes.start()
 
     def _list_again(self) -> None:
         if self._listed:

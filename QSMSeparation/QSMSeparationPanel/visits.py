@@ -14,26 +14,30 @@ from slicer.i18n import tr as _
 
 from QSMSeparationLib.mrml import layouts, marks
 from QSMSeparationLib.mrml.annotations import date_of
-from QSMSeparationLib.mrml.export import export_steps
+from QSMSeparationLib.mrml.export import export_steps, write_text
 from QSMSeparationLib.mrml.legends import show_legends
 from QSMSeparationLib.mrml.lesions import show_outlines
 from QSMSeparationLib.mrml.runs import Run, find_runs
 from QSMSeparationLib.mrml.visits import (
     BOTH,
     COLUMNS,
+    GONE,
+    NEW,
+    SHOWN,
     add_visits,
+    changes,
     detectable_ppb,
     earlier_of,
     place_of,
-    summary_text,
     visit_rows,
+    visits_csv,
 )
 from QSMSeparationPanel import packages
 from QSMSeparationPanel.idle_steps import IdleSteps
-from QSMSeparationPanel.results import table_item
+from QSMSeparationPanel.results import choose_file, table_item
 from QSMSeparationPanel.worker import End, Step, Worker
 
-_NEEDED = ("chi_para", "chi_dia", "net", marks.MASK, marks.LESIONS)
+_NEEDED = ("chi_para", "chi_dia", "net", marks.MASK, marks.LESIONS, marks.LESION_TABLE)
 
 
 class Comparison:
@@ -95,12 +99,18 @@ class Comparison:
         self._tell(_("comparing: {stage}").format(stage=step.stage))
 
     def _worked(self, end: End) -> None:
-        if end.status == "done":
+        if end.status == "done" and not self._are_there():
+            end = End("failed", _("one of the visits was removed meanwhile"))
+        elif end.status == "done":
             try:
                 add_visits(self._folder / "out", self._earlier, self._later)
             except (OSError, ValueError, KeyError) as error:
                 end = End("failed", _("the comparison can't be read: {e}").format(e=error))
         self._end(end)
+
+    def _are_there(self) -> bool:
+        there = {run.folder for run in find_runs(self._earlier.scene)}
+        return {self._earlier.folder, self._later.folder} <= there
 
     def _fail(self, error: Exception) -> None:
         self._end(End("failed", " ".join(str(error).split())[:400] or repr(error)))
@@ -125,6 +135,7 @@ class VisitControls:
         self._ui, self._busy = ui, busy
         self._filling = self._starting = False
         self._runs: list[Run] = []
+        self._identifiers: list[str] = []
         self._rows: list[dict[str, str]] = []
         self._comparison: Comparison | None = None
         self._ended_comparison: Comparison | None = None
@@ -133,6 +144,7 @@ class VisitControls:
         ui.compareVisitsButton.connect("clicked(bool)", lambda *_unused: self.compare())
         ui.cancelVisitsButton.connect("clicked(bool)", lambda *_unused: self._cancel())
         ui.showVisitsButton.connect("clicked(bool)", lambda *_unused: self.show())
+        ui.saveVisitsButton.connect("clicked(bool)", lambda *_unused: self._save())
         ui.visitsTable.connect("itemSelectionChanged()", self._go_to_lesion)
         for box in (ui.outlinesCheckBox, ui.legendsCheckBox):
             box.connect("toggled(bool)", lambda *_unused: self._set_overlays())
@@ -147,25 +159,29 @@ class VisitControls:
 
     def refresh(self) -> None:
         """List the runs that can be compared; the last two are offered, the earlier first."""
-        kept = [run.identifier if run is not None else "" for run in self._pair()]
+        combos = (self._ui.earlierComboBox, self._ui.laterComboBox)
+        known = dict(enumerate(self._identifiers))
+        kept = [known.get(combo.currentIndex, "") for combo in combos]
         runs = find_runs(slicer.mrmlScene)
         self._runs = [run for run in runs if set(_NEEDED) <= set(run.nodes())]
+        self._identifiers = [run.identifier for run in self._runs]
         offered = _by_date(self._runs[-2:])
         self._filling = True
-        for n, combo in enumerate((self._ui.earlierComboBox, self._ui.laterComboBox)):
+        for n, combo in enumerate(combos):
             combo.clear()
             for run in self._runs:
                 combo.addItem(" ".join((run.title, date_of(run.node("chi_para")))).strip())
-            own = next((run for run in self._runs if run.identifier == kept[n]), None)
-            own = own or (offered[n] if n < len(offered) else None)
-            combo.setCurrentIndex(self._runs.index(own) if own is not None else -1)
+            if kept[n] in self._identifiers:
+                combo.setCurrentIndex(self._identifiers.index(kept[n]))
+            else:
+                combo.setCurrentIndex(self._runs.index(offered[n]) if n < len(offered) else -1)
         self._filling = False
         self._chosen()
 
     def clear(self) -> None:
         """Forget everything of the scene, which is about to be closed."""
         self.stop()
-        self._runs, self._filling = [], True
+        self._runs, self._identifiers, self._filling = [], [], True
         self._ui.earlierComboBox.clear()
         self._ui.laterComboBox.clear()
         self._filling = False
@@ -203,11 +219,12 @@ class VisitControls:
         ui.compareVisitsButton.enabled = not problem and not self.active
         ui.cancelVisitsButton.enabled = self._comparison is not None
         ui.showVisitsButton.enabled = not problem
+        ui.saveVisitsButton.enabled = bool(self._rows)
         ui.earlierComboBox.enabled = ui.laterComboBox.enabled = not self.active
         _earlier, later = self._pair()
         if not text and self._rows:
             table = later.node(marks.VISITS)
-            text = summary_text(self._rows, detectable_ppb(table))
+            text = _summary(self._rows, detectable_ppb(table))
         ui.visitsLabel.text = text or problem
         ui.visitsLabel.visible = bool(text or problem)
 
@@ -306,8 +323,26 @@ class VisitControls:
         if self._filling or item is None:
             return
         row = self._rows[int(item.data(qt.Qt.UserRole))]
-        place = layouts.centre_of(place_of(*self._pair(), row))
-        layouts.go_to(slicer.mrmlScene, place)
+        lesion = place_of(*self._pair(), row)
+        if lesion is not None:
+            layouts.go_to(slicer.mrmlScene, layouts.centre_of(lesion))
+
+    def _save(self) -> None:
+        if path := choose_file(_("Save changes"), "visits.csv"):
+            with slicer.util.tryWithErrorDisplay(_("{path} can't be written.").format(path=path)):
+                write_text(Path(path), visits_csv(self._rows))
+
+
+def _summary(rows: list[dict[str, str]], detectable: dict[str, float]) -> str:
+    """Return what was found in a line: lesions in both, new, gone, changed, and the limits."""
+    count = {status: sum(row["status"] == status for row in rows) for status in (BOTH, NEW, GONE)}
+    text = _(
+        "{both} lesions in both, {new} new, {gone} gone; {changed} changed by more than the "
+        "smallest detectable change ({limits} ppb)"
+    )
+    limits = ", ".join(f"{SHOWN[short]} {limit:.1f}" for short, limit in detectable.items())
+    changed = sum(changes(row) != [] for row in rows)
+    return text.format(**count, changed=changed, limits=limits)
 
 
 def _by_date(runs: list[Run]) -> list[Run]:

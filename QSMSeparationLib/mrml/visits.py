@@ -13,7 +13,8 @@ from pathlib import Path
 
 import slicer
 
-from QSMSeparationLib.data.quantities import MAPS, SOURCES
+from QSMSeparationLib.data.quantities import MAPS
+from QSMSeparationLib.io.tables import csv_text
 from QSMSeparationLib.lesions.classes import CLASSES, class_words
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.lesion_list import Cell, Column, Row
@@ -23,8 +24,8 @@ from QSMSeparationLib.mrml.table import fill_table, rows_of
 _EARLIER = "QSMSeparation.EarlierRun"
 _DETECTABLE = "QSMSeparation.DetectableChange"
 BOTH, NEW, GONE = "both", "new", "gone"
-_SHORT = {name: MAPS[name].column for name in SOURCES}
-_SHOWN = {"para": "χ+", "dia": "|χ−|", "net": "net χ"}
+SHOWN = {"para": "χ+", "dia": "|χ−|", "net": "net χ"}
+"""How maps are called on screen, by the names of their columns."""
 
 
 def add_visits(folder: Path, earlier: Run, later: Run) -> slicer.vtkMRMLTableNode:
@@ -67,8 +68,9 @@ def earlier_of(later: Run) -> Run | None:
 
 
 def detectable_ppb(table: slicer.vtkMRMLTableNode) -> dict[str, float]:
-    """Return the smallest detectable change by map."""
-    return json.loads(table.GetAttribute(_DETECTABLE) or "{}")
+    """Return the smallest detectable change by the names of columns: ``para``, ``dia``, ``net``."""
+    stored = json.loads(table.GetAttribute(_DETECTABLE) or "{}")
+    return {str(MAPS[name].column): float(limit) for name, limit in stored.items()}
 
 
 def visit_rows(earlier: Run, later: Run) -> list[Row]:
@@ -87,22 +89,26 @@ def visit_rows(earlier: Run, later: Run) -> list[Row]:
     return rows
 
 
-def place_of(earlier: Run, later: Run, row: Row) -> Row:
+def place_of(earlier: Run, later: Run, row: Row) -> Row | None:
     """Return the row of the lesion in the table of a run: the later one where it is in it."""
     run, number = (later, row["id_second"]) if row["id_second"] else (earlier, row["id_first"])
     table = run.node(marks.LESION_TABLE)
-    return next(one for one in rows_of(table) if one["id"] == number)
+    return next((one for one in rows_of(table) if one["id"] == number), None)
 
 
-def summary_text(rows: list[Row], detectable: dict[str, float]) -> str:
-    """Return what was found in a line: lesions in both, new, gone, changed, and the limits."""
-    count = {s: sum(row["status"] == s for row in rows) for s in (BOTH, NEW, GONE)}
-    changed = sum(_changes(row) != [] for row in rows)
-    limits = ", ".join(f"{_SHOWN[_SHORT[name]]} {limit:.1f}" for name, limit in detectable.items())
-    return (
-        f"{count[BOTH]} lesions in both, {count[NEW]} new, {count[GONE]} gone; {changed} changed "
-        f"by more than the smallest detectable change ({limits} ppb)"
-    )
+def changes(row: Row) -> list[str]:
+    """Return the maps that changed beyond what can be detected, each with its direction."""
+    found = []
+    for short, shown in SHOWN.items():
+        if row.get(f"{short}_changed") == "true":
+            up = _number(row[f"{short}_core_difference_ppb"]) > 0
+            found.append(f"{shown} {'↑' if up else '↓'}")
+    return found
+
+
+def visits_csv(rows: list[Row]) -> str:
+    """Return the list of changes as a file: lesions, classes, values and differences."""
+    return csv_text(list(rows[0]), (list(row.values()) for row in rows)) if rows else ""
 
 
 def _classes(run: Run) -> dict[str, dict[str, str]]:
@@ -115,16 +121,6 @@ def _classes(run: Run) -> dict[str, dict[str, str]]:
         }
         for row in rows
     }
-
-
-def _changes(row: Row) -> list[str]:
-    """Return the maps that changed beyond what can be detected, each with its direction."""
-    found = []
-    for short, shown in _SHOWN.items():
-        if row.get(f"{short}_changed") == "true":
-            up = _number(row[f"{short}_core_difference_ppb"]) > 0
-            found.append(f"{shown} {'↑' if up else '↓'}")
-    return found
 
 
 def _lesion(row: Row) -> Cell:
@@ -141,7 +137,7 @@ def _changed(row: Row) -> Cell:
     if row["status"] != BOTH:
         text = f"{row['status']} lesion"
     else:
-        text = ", ".join(_changes(row)) or "no"
+        text = ", ".join(changes(row)) or "no"
     return Cell(text, text)
 
 

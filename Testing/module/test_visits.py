@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import unittest
+from unittest import mock
 
 import numpy as np
+import qt
 import slicer
 from module_test_case import ModuleTestCase, wait_for
 from small_result import GEOMETRY, ball, write_small_result
@@ -85,6 +88,12 @@ class VisitsTest(ModuleTestCase):
         self.assertEqual(earlier_of(self.later).folder, self.earlier.folder)
         self.assert_no_files_left()
         self.assertGreater(self.node_ids(), before)
+        path = self.folder / "changes.csv"
+        with mock.patch.object(qt.QFileDialog, "getSaveFileName", return_value=str(path)):
+            self.ui.saveVisitsButton.click()
+        saved = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        self.assertEqual(len(saved), 3)
+        self.assertEqual({row["class_para_first"] for row in saved}, {"rim", "", "iso"})
         # In the other order there is none.
         self.ui.earlierComboBox.setCurrentIndex(1)
         self.ui.laterComboBox.setCurrentIndex(0)
@@ -129,6 +138,14 @@ class VisitsTest(ModuleTestCase):
         slicer.mrmlScene.Clear(False)
         self.assertFalse(self.visits.active)
         self.assert_no_files_left()
+
+    @unittest.skipUnless(HAS_WORKER, "the worker needs scikit-image")
+    def test_visit_that_is_removed_meanwhile(self):
+        self.ui.compareVisitsButton.click()
+        self.assertTrue(wait_for(lambda: "comparing" in self.ui.visitsLabel.text, 60))
+        remove_run(self.later)
+        self.assertTrue(wait_for(lambda: not self.visits.active, 120))
+        self.assertIn("removed meanwhile", self.ui.visitsLabel.text)
 
     def test_error_of_the_worker_is_shown(self):
         self.use_worker("wrong")
