@@ -20,7 +20,7 @@ from QSMSeparationLib.simulation.tissues import (
 _STEP_MM = 0.5
 _MEDULLARY = 70
 _SULCAL = 90
-_MANY = 120
+_MANY = 60
 _LATERAL_VENTRICLES = (4, 43)
 _CORTEX = (3, 42)
 
