@@ -100,9 +100,12 @@ def test_a_scan_without_spin_echo_is_separated_from_r2star(case, result):
     alone = reconstruct(scan, Options(method="r2star-qsm"), Progress())
     assert alone.facts["Separation"] == "r2star-qsm"
     assert "r2prime" not in alone.maps
-    # R2' only helps background removal to tell apart what is slow: net chi is nearly the same.
+    # White matter and cortex have the same R2*, so R2* can't show background removal the sources as
+    # R2' does: net chi is still that of the head, but worse.
     assert np.array_equal(alone.mask, result.mask)
-    assert correlation(alone.maps["net"], result.maps["net"], alone.mask) > 0.98
+    truth = case[2].maps["net"]
+    found, better = (correlation(r.maps["net"], truth, r.mask) for r in (alone, result))
+    assert 0.6 < found < better
     # All of R2* is taken as caused by sources: it can't find less than R2' does in white matter.
     white = (case[2].labels == 2) & alone.mask
     assert alone.maps["chi_dia"][white].mean() < result.maps["chi_dia"][white].mean()
