@@ -105,7 +105,7 @@ def test_a_scan_without_spin_echo_is_separated_from_r2star(case, result):
     assert np.array_equal(alone.mask, result.mask)
     truth = case[2].maps["net"]
     found, better = (correlation(r.maps["net"], truth, r.mask) for r in (alone, result))
-    assert 0.6 < found < better
+    assert 0.5 < found < better
     # All of R2* is taken as caused by sources: it can't find less than R2' does in white matter.
     white = (case[2].labels == 2) & alone.mask
     assert alone.maps["chi_dia"][white].mean() < result.maps["chi_dia"][white].mean()
