@@ -21,6 +21,7 @@ from QSMSeparationLib.mrml.convert import save_labels, save_map
 from QSMSeparationLib.mrml.load import find_results, load_steps
 from QSMSeparationLib.mrml.runs import Run, remove_run
 from QSMSeparationLib.runtime.errors import QSMSeparationError
+from QSMSeparationPanel.idle_steps import IdleSteps
 from QSMSeparationPanel.later import later
 from QSMSeparationPanel.worker import End, Step, Worker
 
@@ -94,7 +95,7 @@ class Job:
         self._request, self._scene, self._listener = request, scene, listener
         self._folder: Path | None = None
         self._worker: Worker | None = None
-        self._steps: Generator[str, None, Any] | None = None
+        self._steps = IdleSteps()
         self.state = IDLE
         self.runs: list[Run] = []
 
@@ -169,28 +170,11 @@ class Job:
 
     def _go_through(self, steps: Generator[str, None, Any], then: Callable[[object], None]) -> None:
         """Take the steps of a generator one by one, each when the application is idle."""
-        self._steps = steps
-
-        def advance() -> None:
-            if self._steps is not steps:
-                return  # cancelled
-            try:
-                next(steps)
-            except StopIteration as end:
-                self._steps = None
-                then(end.value)
-            except Exception as error:
-                self._finish(End("failed", _one_line(error)))
-            else:
-                later(advance)
-
-        later(advance)
+        self._steps.start(steps, then, lambda error: self._finish(End("failed", _one_line(error))))
 
     def _finish(self, end: End) -> None:
         """Leave no trace of an unfinished run, and tell the end."""
-        steps, self._steps = self._steps, None
-        if steps is not None:
-            steps.close()
+        self._steps.stop()
         if end.status != "done":
             for run in self.runs:
                 remove_run(run)

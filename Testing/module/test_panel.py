@@ -92,16 +92,20 @@ class BindingTest(ModuleTestCase):
     def test_input_kind_shows_the_widgets_that_belong_to_it(self):
         ui = self.ui
         self.panel.show()
-        for index, kind in ((1, "maps"), (0, "scan")):
+        for index, kind in ((1, "maps"), (2, "database"), (0, "scan")):
             ui.inputKindComboBox.currentIndex = index
             self.assertEqual(self.parameters.inputKind.value, kind)
             self.assertEqual(ui.mapsFrame.visible, kind == "maps")
             self.assertEqual(ui.folderFrame.visible, kind == "scan")
+            self.assertEqual(ui.databaseFrame.visible, kind == "database")
 
     def test_the_panel_is_not_wider_than_the_column_of_modules(self):
         self.panel.show()
-        slicer.app.processEvents()
-        self.assertLessEqual(self.widget.parent.minimumSizeHint().width(), 480)
+        self.ui.visitsButton.collapsed = False
+        for index in (1, 2, 0):
+            self.ui.inputKindComboBox.currentIndex = index
+            slicer.app.processEvents()
+            self.assertLessEqual(self.widget.parent.minimumSizeHint().width(), 480)
 
     def test_parameters_of_a_method_go_to_the_node_and_back(self):
         self.ui.inputKindComboBox.currentIndex = 0  # a scan has a field: the inversion is used
