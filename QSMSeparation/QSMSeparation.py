@@ -219,13 +219,15 @@ class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """End the run of a scene that goes."""
-        self.logic.cancel()
+        if self.logic is not None:
+            self.logic.cancel()
         self._controls.forget_scene()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
         """Begin anew in the empty scene."""
-        self.logic.tidy(slicer.mrmlScene)
+        if self.logic is not None:
+            self.logic.tidy(slicer.mrmlScene)
         self._fresh = True
         if self.parent.isEntered:
             self.initializeParameterNode()
@@ -243,6 +245,8 @@ class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self) -> None:
         """Follow the parameters of the present scene; new ones are those of the last session."""
+        if self.logic is None:
+            return
         parameters = self.logic.getParameterNode()
         if self._fresh:
             from QSMSeparationPanel import session

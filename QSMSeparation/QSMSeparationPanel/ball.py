@@ -44,6 +44,6 @@ def error_of(run: Run) -> float:
     mask, para, dia = sources()
     errors = []
     for role, known in (("chi_para", para), ("chi_dia", dia)):
-        found = volume_of(run.node(role)).array
+        found = volume_of(run.need(role)).array
         errors.append(float(np.abs(found - known)[mask].max()))
     return max(errors) / _IRON_PPM

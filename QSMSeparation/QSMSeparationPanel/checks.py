@@ -232,7 +232,7 @@ def _look_into(path: Path) -> _Found:
     return found
 
 
-def _changed(node: slicer.vtkMRMLNode) -> int:
+def _changed(node: Any) -> int:
     times = [node.GetMTime()]
     if node.IsA("vtkMRMLSegmentationNode"):
         times.append(node.GetSegmentation().GetMTime())
@@ -281,7 +281,7 @@ def _thinned(volume: Volume) -> Volume:
     return Volume(array, Geometry(array.shape), volume.source)
 
 
-def _lesion_findings(node: slicer.vtkMRMLNode) -> list[Finding]:
+def _lesion_findings(node: Any) -> list[Finding]:
     name = f"'{node.GetName()}'"
     if node.IsA("vtkMRMLSegmentationNode"):
         if node.GetParentTransformNode() is not None:

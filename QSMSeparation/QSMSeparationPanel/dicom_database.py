@@ -35,8 +35,24 @@ def database() -> Any:
 def files_of(series: str) -> tuple[Path, ...]:
     """Return the files of series, whose UIDs are separated by spaces."""
     known = database()
-    uids = series.split() if known is not None else []
-    return tuple(Path(file) for uid in uids for file in known.filesForSeries(uid))
+    if known is None:
+        return ()
+    return tuple(Path(file) for uid in series.split() for file in known.filesForSeries(uid))
+
+
+def _series_of(study: str) -> list[tuple[str, str]]:
+    """Return the MR series of a study in their order: UID, and number with description."""
+    known = database()
+    if known is None or not study:
+        return []
+    uids = [
+        uid
+        for uid in known.seriesForStudy(study)
+        if known.fieldForSeries("Modality", uid) == _MODALITY
+    ]
+    numbers = {uid: known.fieldForSeries("SeriesNumber", uid) for uid in uids}
+    uids.sort(key=lambda uid: _number(numbers[uid]))
+    return [(uid, f"{numbers[uid]}  {known.descriptionForSeries(uid)}".strip()) for uid in uids]
 
 
 def inspect_series(series: str) -> Inputs:
@@ -81,7 +97,8 @@ class DatabaseControls:
         self._shown = ""  # the parameter as the list shows it
         self._steps = IdleSteps()
         self._changes = qt.QTimer()
-        self._changes.singleShot, self._changes.interval = True, _CHANGES_MS
+        self._changes.setSingleShot(True)
+        self._changes.setInterval(_CHANGES_MS)
         self._changes.connect("timeout()", self._list_again)
         self._database = getattr(slicer, "dicomDatabase", None)
         self._slot = self._changed  # one object: it is found by it when it is disconnected
@@ -169,16 +186,12 @@ class DatabaseControls:
 
     def _list_series(self, chosen: set[str] | None) -> None:
         """List the MR series of the study; without a choice, tick those that belong to a scan."""
-        known, study = database(), _data(self._ui.studyComboBox)
-        uids = known.seriesForStudy(study) if known is not None and study else ()
-        uids = [uid for uid in uids if known.fieldForSeries("Modality", uid) == _MODALITY]
-        uids.sort(key=lambda uid: _number(known.fieldForSeries("SeriesNumber", uid)))
+        series = _series_of(_data(self._ui.studyComboBox))
         self._filling = True
         widget = self._ui.seriesList
         widget.clear()
-        for n, uid in enumerate(uids):
-            number = known.fieldForSeries("SeriesNumber", uid)
-            widget.addItem(f"{number}  {known.descriptionForSeries(uid)}".strip())
+        for n, (uid, text) in enumerate(series):
+            widget.addItem(text)
             item = widget.item(n)
             item.setData(qt.Qt.UserRole, uid)
             item.setCheckState(qt.Qt.Unchecked)
@@ -186,7 +199,7 @@ class DatabaseControls:
         self._tick(chosen or set())
         if chosen is None:
             self._ticked()
-        files = {uid: [Path(file) for file in known.filesForSeries(uid)] for uid in uids}
+        files = {uid: list(files_of(uid)) for uid, _text in series}
         self._steps.start(_look(files), lambda looks: self._looked(looks, chosen), self._failed)
 
     def _looked(self, looks: dict[str, SeriesLook | None], chosen: set[str] | None) -> None:

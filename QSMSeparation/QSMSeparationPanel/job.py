@@ -53,8 +53,8 @@ class Request:
 
     command: tuple[str, ...]
     options: tuple[str, ...] = ()
-    maps: dict[str, slicer.vtkMRMLNode] = field(default_factory=dict)
-    labels: dict[str, slicer.vtkMRMLNode] = field(default_factory=dict)
+    maps: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, Any] = field(default_factory=dict)
     reference: slicer.vtkMRMLVolumeNode | None = None
     files: tuple[Path, ...] = ()
 
@@ -109,13 +109,13 @@ class Job:
         """Stop; what is in the scene already is taken out again."""
         if self.state in (PREPARING, LOADING):
             self._finish(End("cancelled", "cancelled"))
-        elif self.state == RUNNING:
+        elif self.state == RUNNING and self._worker is not None:
             self._enter(CANCELLING)
             self._worker.cancel()
 
     def stop(self) -> None:
         """Stop at once and wait for the worker: the module or the application goes."""
-        if self.state in (RUNNING, CANCELLING):
+        if self._worker is not None and self.state in (RUNNING, CANCELLING):
             self._worker.stop()
         else:
             self.cancel()
@@ -139,18 +139,24 @@ class Job:
             yield node.GetName()
         if self._request.files:
             lines = "\n".join(str(file) for file in self._request.files)
-            (self._folder / _LIST).write_text(lines + "\n", encoding="utf-8")
+            self._path(_LIST).write_text(lines + "\n", encoding="utf-8")
 
     def _file_of(self, option: str) -> Path:
-        return self._folder / f"{option.strip('-')}.nii"
+        return self._path(f"{option.strip('-')}.nii")
+
+    def _path(self, name: str) -> Path:
+        """Return a place in the temporary folder."""
+        if self._folder is None:
+            raise RuntimeError("a job has no folder before it is started")
+        return self._folder / name
 
     def _work(self, _unused: object) -> None:
         files = [*self._request.maps, *self._request.labels]
-        arguments = [*self._request.command, str(self._folder / "out"), *self._request.options]
+        arguments = [*self._request.command, str(self._path("out")), *self._request.options]
         for option in files:
             arguments += [option, str(self._file_of(option))]
         if self._request.files:
-            arguments += ["--files", str(self._folder / _LIST)]
+            arguments += ["--files", str(self._path(_LIST))]
         listener = self._listener
         self._worker = Worker(arguments, listener.on_step, listener.on_text, self._worked)
         self._enter(RUNNING)
@@ -164,7 +170,7 @@ class Job:
         self._go_through(self._load(), lambda _unused: self._finish(end))
 
     def _load(self) -> Generator[str, None, None]:
-        for files in find_results(self._folder / "out"):
+        for files in find_results(self._path("out")):
             run = yield from load_steps(files, self._scene, self._request.reference)
             self.runs.append(run)
 

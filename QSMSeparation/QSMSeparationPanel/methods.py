@@ -219,7 +219,7 @@ class Field:
         return self._make_number(0, 1.0)
 
     def _make_float(self) -> Any:
-        return self._make_number(3, max(0.001, round(self.parameter.default / 10, 3)))
+        return self._make_number(3, max(0.001, round(float(self.parameter.default) / 10, 3)))
 
     def _make_number(self, decimals: int, step: float) -> Any:
         box, parameter = qt.QDoubleSpinBox(), self.parameter

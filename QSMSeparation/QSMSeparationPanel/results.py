@@ -226,7 +226,7 @@ class ResultControls:
         self._show_sectors()
         show_legends(nodes, self._ui.legendsCheckBox.checked)
 
-    def _show_preset(self, nodes: dict[str, slicer.vtkMRMLNode]) -> None:
+    def _show_preset(self, nodes: dict[str, Any]) -> None:
         if "net" not in nodes:
             return
         shown = windows.preset_of(nodes)
@@ -315,9 +315,9 @@ class ResultControls:
         row = self._row()
         if self.run is None:
             return
-        is_rim = row is not None and "rim" in (row["class_para"], row["review_para"])
-        if is_rim and self._ui.outlinesCheckBox.checked:
-            show_sectors(self.run, row)
+        rim = row if row and "rim" in (row["class_para"], row["review_para"]) else None
+        if rim is not None and self._ui.outlinesCheckBox.checked:
+            show_sectors(self.run, rim)
         else:
             hide_sectors(self.run)
 
@@ -378,8 +378,10 @@ class ResultControls:
 
     def save_table(self, path: Path) -> None:
         """Save the lesion table with the reviewer's classes and remarks."""
+        if self.run is None:
+            return
         with slicer.util.tryWithErrorDisplay(_("{path} can't be written.").format(path=path)):
-            write_text(path, reviewed_csv(self.run.node(marks.LESION_TABLE)))
+            write_text(path, reviewed_csv(self.run.need(marks.LESION_TABLE)))
 
     def _ask_export(self) -> None:
         if path := choose_folder(_("Export maps, table and report")):
@@ -387,7 +389,10 @@ class ResultControls:
 
     def export(self, folder: Path) -> None:
         """Write maps, lesions, table and report; one file whenever the application is idle."""
-        steps = export_steps(self.run, folder, self.run.node("chi_para").GetName().split(" ")[0])
+        if self.run is None:
+            return
+        subject = self.run.need("chi_para").GetName().split(" ")[0]
+        steps = export_steps(self.run, folder, subject)
         self._export = steps
         self._ui.exportButton.enabled = False
 
@@ -413,10 +418,12 @@ class ResultControls:
         return self._export is not None
 
     def _open_report(self) -> None:
+        if self.run is None:
+            return
         # Not in the temporary folder: browsers that are shut in (snap) cannot read it there.
         path = Path(slicer.app.cachePath) / "QSMSeparation-report.html"
         with slicer.util.tryWithErrorDisplay(_("The report can't be opened.")):
-            write_text(path, self.run.node(marks.REPORT).GetText())
+            write_text(path, self.run.need(marks.REPORT).GetText())
             open_page(path)
 
 

@@ -170,7 +170,7 @@ class VisitControls:
         for n, combo in enumerate(combos):
             combo.clear()
             for run in self._runs:
-                combo.addItem(" ".join((run.title, date_of(run.node("chi_para")))).strip())
+                combo.addItem(" ".join((run.title, date_of(run.need("chi_para")))).strip())
             if kept[n] in self._identifiers:
                 combo.setCurrentIndex(self._identifiers.index(kept[n]))
             else:
@@ -222,8 +222,8 @@ class VisitControls:
         ui.saveVisitsButton.enabled = bool(self._rows)
         ui.earlierComboBox.enabled = ui.laterComboBox.enabled = not self.active
         _earlier, later = self._pair()
-        if not text and self._rows:
-            table = later.node(marks.VISITS)
+        if not text and self._rows and later is not None:
+            table = later.need(marks.VISITS)
             text = _summary(self._rows, detectable_ppb(table))
         ui.visitsLabel.text = text or problem
         ui.visitsLabel.visible = bool(text or problem)
@@ -277,9 +277,11 @@ class VisitControls:
 
     def _fill(self) -> None:
         earlier, later = self._pair()
-        known = earlier_of(later) if later is not None else None
-        same = known is not None and earlier is not None and known.folder == earlier.folder
-        self._rows = visit_rows(earlier, later) if same else []
+        self._rows = []
+        if earlier is not None and later is not None:
+            known = earlier_of(later)
+            if known is not None and known.folder == earlier.folder:
+                self._rows = visit_rows(earlier, later)
         self._filling = True
         table = self._ui.visitsTable
         table.setSortingEnabled(False)
@@ -301,10 +303,11 @@ class VisitControls:
     def show(self) -> None:
         """Show both visits, one above the other."""
         manager = slicer.app.layoutManager()
-        if self._problem() or manager is None:
+        earlier, later = self._pair()
+        if self._problem() or manager is None or earlier is None or later is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The views can't be shown.")):
-            layouts.show_visits(manager, *self._pair())
+            layouts.show_visits(manager, earlier, later)
             self._set_overlays()
             self._go_to_lesion()
 
@@ -312,7 +315,7 @@ class VisitControls:
         manager = slicer.app.layoutManager()
         if self._problem() or manager is None or not layouts.shows_visits(manager):
             return
-        for run in self._pair():
+        for run in filter(None, self._pair()):
             nodes = run.nodes()
             show_outlines(nodes[marks.LESIONS], self._ui.outlinesCheckBox.checked)
             show_legends(nodes, self._ui.legendsCheckBox.checked)
@@ -320,10 +323,11 @@ class VisitControls:
     def _go_to_lesion(self) -> None:
         table = self._ui.visitsTable
         item = table.item(table.currentRow(), 0) if table.selectedItems() else None
-        if self._filling or item is None:
+        earlier, later = self._pair()
+        if self._filling or item is None or earlier is None or later is None:
             return
         row = self._rows[int(item.data(qt.Qt.UserRole))]
-        lesion = place_of(*self._pair(), row)
+        lesion = place_of(earlier, later, row)
         if lesion is not None:
             layouts.go_to(slicer.mrmlScene, layouts.centre_of(lesion))
 
@@ -347,7 +351,7 @@ def _summary(rows: list[dict[str, str]], detectable: dict[str, float]) -> str:
 
 def _by_date(runs: list[Run]) -> list[Run]:
     """Return runs by the date of their scan, where all say it; else as they are."""
-    dates = [date_of(run.node("chi_para")) for run in runs]
+    dates = [date_of(run.need("chi_para")) for run in runs]
     if not all(dates):
         return runs
     return [run for _date, _n, run in sorted(zip(dates, range(len(runs)), runs, strict=True))]

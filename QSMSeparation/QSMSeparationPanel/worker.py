@@ -306,12 +306,12 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def _step(record: dict[str, Any]) -> Step | None:
-    numbers = [record.get(key) for key in ("done", "of")]
-    if not all(isinstance(n, (int, float)) for n in numbers):
+    done, of = record.get("done"), record.get("of")
+    if not (isinstance(done, (int, float)) and isinstance(of, (int, float))):
         return None
     known = [record.get(key) for key in ("eta_s", "run_done", "run_eta_s")]
     known = [number if isinstance(number, (int, float)) else None for number in known]
-    return Step(record["stage"], *numbers, *known)
+    return Step(record["stage"], done, of, *known)
 
 
 def _launcher_tells(errors: list[str]) -> bool:

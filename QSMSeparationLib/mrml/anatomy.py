@@ -19,7 +19,7 @@ def add_anatomy(
     labels: Volume,
     run: str,
     subject: str,
-    reference: slicer.vtkMRMLVolumeNode | None,
+    reference: slicer.vtkMRMLScalarVolumeNode | None,
 ) -> slicer.vtkMRMLSegmentationNode:
     """Add one segment a structure and side; the views show them when the user asks for it.
 

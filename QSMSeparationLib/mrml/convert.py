@@ -6,6 +6,7 @@ MRML speaks RAS, the library LPS: the first two world axes point the other way.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -52,7 +53,8 @@ def geometry_of(node: slicer.vtkMRMLVolumeNode) -> Geometry:
 def _geometry(ijk_to_ras: NDArray[np.float64], dimensions: tuple[int, int, int]) -> Geometry:
     lps = _LPS_TO_RAS @ ijk_to_ras
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    return Geometry(dimensions[::-1], spacing, lps[:3, 3], (lps[:3, :3] / spacing).ravel())
+    origin, direction = tuple(lps[:3, 3]), tuple((lps[:3, :3] / spacing).ravel())
+    return Geometry(dimensions[::-1], tuple(spacing), origin, direction)
 
 
 def volume_of(node: slicer.vtkMRMLVolumeNode) -> Volume:
@@ -69,9 +71,7 @@ def volume_of(node: slicer.vtkMRMLVolumeNode) -> Volume:
     return Volume(stored, geometry, f"'{node.GetName()}'")
 
 
-def labels_of(
-    node: slicer.vtkMRMLNode, reference: slicer.vtkMRMLVolumeNode | None = None
-) -> Volume:
+def labels_of(node: Any, reference: slicer.vtkMRMLVolumeNode | None = None) -> Volume:
     """Return a segmentation or a label map as labels.
 
     Parameters
@@ -150,9 +150,7 @@ def save_map(node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> None:
         )
 
 
-def save_labels(
-    node: slicer.vtkMRMLNode, path: Path, reference: slicer.vtkMRMLVolumeNode | None = None
-) -> None:
+def save_labels(node: Any, path: Path, reference: slicer.vtkMRMLVolumeNode | None = None) -> None:
     """Write a segmentation or a label map to a file."""
     if node.IsA("vtkMRMLVolumeNode"):
         save_map(node, path)

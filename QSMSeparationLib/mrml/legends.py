@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import slicer
 
 from QSMSeparationLib.data.quantities import MAPS
@@ -13,7 +15,7 @@ _ROLES = tuple(name for name, row in MAPS.items() if row.window)
 _LEFT, _RIGHT, _TOP = 0.02, 0.98, 0.90
 
 
-def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) -> None:
+def renew_legends(nodes: dict[str, Any], net_left: bool = False) -> None:
     """Make the legends of a run anew.
 
     A slice view shows only the legends that were added after the view was, and looks at the
@@ -44,14 +46,14 @@ def renew_legends(nodes: dict[str, slicer.vtkMRMLNode], net_left: bool = False) 
         legend.EndModify(modified)
 
 
-def show_legends(nodes: dict[str, slicer.vtkMRMLNode], visible: bool) -> None:
+def show_legends(nodes: dict[str, Any], visible: bool) -> None:
     """Show or hide the legends of a run."""
     for role in _ROLES:
         for legend in _legends(nodes.get(role)):
             legend.SetVisibility(visible)
 
 
-def relabel_legends(nodes: dict[str, slicer.vtkMRMLNode]) -> None:
+def relabel_legends(nodes: dict[str, Any]) -> None:
     """Choose the values on the legends anew, after the windows were changed."""
     for role in _ROLES:
         for legend in _legends(nodes.get(role)):
@@ -86,7 +88,7 @@ def _remove(node: slicer.vtkMRMLVolumeNode) -> bool:
     return visible
 
 
-def _legends(node: slicer.vtkMRMLVolumeNode | None) -> list[slicer.vtkMRMLDisplayNode]:
+def _legends(node: slicer.vtkMRMLVolumeNode | None) -> list[Any]:
     if node is None:
         return []
     displays = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]

@@ -43,7 +43,7 @@ def add_lesions(
     rows: list[dict[str, str]],
     run: str,
     subject: str,
-    reference: slicer.vtkMRMLVolumeNode | None,
+    reference: slicer.vtkMRMLScalarVolumeNode | None,
 ) -> slicer.vtkMRMLSegmentationNode:
     """Add one segment a lesion, and show the outlines.
 
@@ -161,7 +161,7 @@ def segment_of(node: slicer.vtkMRMLSegmentationNode, lesion: int) -> str | None:
 def _fill(
     node: slicer.vtkMRMLSegmentationNode,
     labels: Volume,
-    reference: slicer.vtkMRMLVolumeNode | None,
+    reference: slicer.vtkMRMLScalarVolumeNode | None,
 ) -> None:
     """Give a segmentation one segment a label, which knows its number and what it is."""
     if node.GetDisplayNode() is None:

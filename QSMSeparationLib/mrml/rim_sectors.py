@@ -71,9 +71,9 @@ def show_sectors(run: Run, row: dict[str, Any]) -> slicer.vtkMRMLMarkupsFiducial
     lesions, reference = run.node(marks.LESIONS), run.node("chi_para")
     if len(signs) != SLICE_SECTORS or lesions is None or reference is None:
         return None
-    middle = tuple(float(row[f"rim_{axis}_lps_mm"]) for axis in "xyz")
+    x, y, z = (float(row[f"rim_{axis}_lps_mm"]) for axis in "xyz")
     labels = labels_by_number(lesions, reference)
-    points = sector_points(labels, int(float(row["id"])), signs, middle)
+    points = sector_points(labels, int(float(row["id"])), signs, (x, y, z))
     return _dots(run, points, signs)
 
 
@@ -90,7 +90,8 @@ def hide_sectors(run: Run) -> None:
 
 def _dots(run: Run, points: NDArray[np.float64], signs: str) -> slicer.vtkMRMLMarkupsFiducialNode:
     node = slicer.vtkMRMLMarkupsFiducialNode()
-    node.SetName(f"{run.node(marks.LESIONS).GetName()} sectors")
+    lesions = run.need(marks.LESIONS)
+    node.SetName(f"{lesions.GetName()} sectors")
     node.SetAttribute(marks.RUN, run.identifier)
     node.HideFromEditorsOn()
     node.SetSaveWithScene(False)
@@ -110,5 +111,5 @@ def _dots(run: Run, points: NDArray[np.float64], signs: str) -> slicer.vtkMRMLMa
     display.SetColor(*class_rgb("small"))
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(_DOT_MM)
-    run.node(marks.LESIONS).SetNodeReferenceID(marks.SECTORS, node.GetID())
+    lesions.SetNodeReferenceID(marks.SECTORS, node.GetID())
     return node

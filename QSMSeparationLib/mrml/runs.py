@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import slicer
 import vtk
 
 from QSMSeparationLib.mrml import colors, marks
+from QSMSeparationLib.runtime.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Run:
         """Name of the folder."""
         return marks.hierarchy(self.scene).GetItemName(self.folder)
 
-    def nodes(self) -> dict[str, slicer.vtkMRMLNode]:
-        """Return what the run made, by role."""
+    def nodes(self) -> dict[str, Any]:
+        """Return what the run made, by role, which says of what class a node is."""
         tree = marks.hierarchy(self.scene)
         children = vtk.vtkIdList()
         tree.GetItemChildren(self.folder, children, True)
@@ -45,9 +47,16 @@ class Run:
         found = [tree.GetItemDataNode(item) for item in items]
         return {marks.role_of(n): n for n in found if n is not None and marks.role_of(n)}
 
-    def node(self, role: str) -> slicer.vtkMRMLNode | None:
+    def node(self, role: str) -> Any | None:
         """Return one of the nodes, or None."""
         return self.nodes().get(role)
+
+    def need(self, role: str) -> Any:
+        """Return one of the nodes, or raise InputError that names the missing one."""
+        node = self.node(role)
+        if node is None:
+            raise InputError(f"'{self.title}' holds no {role} any more; load it again")
+        return node
 
 
 def add_run(scene: slicer.vtkMRMLScene, identifier: str, title: str, parent: int = 0) -> Run:
@@ -104,7 +113,7 @@ def remove_run(run: Run) -> None:
     colors.remove_unused(run.scene)
 
 
-def belongings(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
+def belongings(node: Any) -> list[Any]:
     """Return display, storage and helper nodes, which the scene leaves behind without a node."""
     found = []
     for reference in (marks.OUTLINES, marks.SECTORS):

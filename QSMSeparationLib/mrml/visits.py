@@ -48,7 +48,7 @@ def add_visits(folder: Path, earlier: Run, later: Run) -> slicer.vtkMRMLTableNod
     rows += [{"status": NEW, "id_second": str(n)} for n in summary["only_second"]]
     if (old := later.node(marks.VISITS)) is not None:
         later.scene.RemoveNode(old)
-    subject = later.node("chi_para").GetName().split(" ")[0]
+    subject = later.need("chi_para").GetName().split(" ")[0]
     node = later.scene.AddNewNodeByClass("vtkMRMLTableNode", f"{subject} two visits")
     marks.mark(node, later.identifier, marks.VISITS)
     node.SetAttribute(_EARLIER, earlier.identifier)
@@ -80,7 +80,7 @@ def visit_rows(earlier: Run, later: Run) -> list[Row]:
     gave one, for the comparison measures each run anew.
     """
     classes = [_classes(earlier), _classes(later)]
-    rows = rows_of(later.node(marks.VISITS))
+    rows = rows_of(later.need(marks.VISITS))
     for row in rows:
         for known, which in zip(classes, ("first", "second"), strict=True):
             for source in ("para", "dia"):

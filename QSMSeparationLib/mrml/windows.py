@@ -7,6 +7,7 @@ figures: susceptibility in ppb, rates in Hz at 3 T, where they scale with the fi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import slicer
 
@@ -51,21 +52,21 @@ def apply(node: slicer.vtkMRMLScalarVolumeNode, limits: Window) -> None:
     display.SetWindowLevelMinMax(low, high)
 
 
-def apply_preset(nodes: dict[str, slicer.vtkMRMLNode], chosen: Preset, b0_tesla: float) -> None:
+def apply_preset(nodes: dict[str, Any], chosen: Preset, b0_tesla: float) -> None:
     """Show all maps of a run in the windows of a preset."""
     for role, node in nodes.items():
         if limits := window(role, chosen, b0_tesla):
             apply(node, limits)
 
 
-def preset_of(nodes: dict[str, slicer.vtkMRMLNode]) -> Preset | None:
+def preset_of(nodes: dict[str, Any]) -> Preset | None:
     """Return the preset in which net chi is shown, or None when the user chose a window."""
     if "net" not in nodes:
         return None
     display = nodes["net"].GetDisplayNode()
     shown = (display.GetWindowLevelMin(), display.GetWindowLevelMax())
     for one in PRESETS:
-        low, high = MAPS["net"].window_at(preset=one.name)
-        if abs(low - shown[0]) < 1e-3 and abs(high - shown[1]) < 1e-3:
+        limits = MAPS["net"].window_at(preset=one.name)
+        if limits and all(abs(a - b) < 1e-3 for a, b in zip(limits, shown, strict=True)):
             return one
     return None

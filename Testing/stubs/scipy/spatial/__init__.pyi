@@ -9,7 +9,7 @@ class ConvexHull:
     vertices: NDArray[np.int32]
     def __init__(self, points: NDArray[np.floating | np.integer]) -> None: ...
 
-class cKDTree:
+class KDTree:
     def __init__(
         self, data: ArrayLike, leafsize: int = 16, *, balanced_tree: bool = True
     ) -> None: ...
