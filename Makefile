@@ -30,6 +30,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/pyright --level error --pythonpath $(BIN)/python
 	$(BIN)/codespell .
 	$(BIN)/codespell --builtin en-GB_to_en-US --ignore-words-list catalogue,grey *.md docs/*.md examples/*.md
 

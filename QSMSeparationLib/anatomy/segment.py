@@ -151,9 +151,7 @@ def brain_on(found: Segmentation, grid: Geometry) -> Tensor:
     return result
 
 
-def _box_on(
-    where: NDArray[np.bool_], geometry: Geometry, grid: Geometry
-) -> tuple[slice, slice, slice]:
+def _box_on(where: NDArray[np.bool_], geometry: Geometry, grid: Geometry) -> Box:
     """Return the box of a mask on another grid, with a voxel of margin."""
     box = ndimage.find_objects(where.astype(np.uint8))[0]
     edges = np.array(np.meshgrid(*[(s.start - 1, s.stop) for s in box])).reshape(3, -1).T

@@ -112,7 +112,7 @@ class Geometry:
         """World position of the middle of the grid."""
         return self.world((np.asarray(self.shape) - 1) / 2)
 
-    def world(self, index_kji: NDArray[np.float64]) -> NDArray[np.float64]:
+    def world(self, index_kji: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.float64]:
         """Return the world positions (..., 3) in mm, LPS, of voxel indices (..., 3) in (k, j, i)."""
         ijk = np.asarray(index_kji, dtype=np.float64)[..., ::-1] * np.asarray(self.spacing_mm)
         return ijk @ self.direction_matrix.T + np.asarray(self.origin_mm)

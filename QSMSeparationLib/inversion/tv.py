@@ -132,7 +132,8 @@ def trusted(power: FieldPower) -> Tensor:
 def rounds_for(power: FieldPower, maps: Maps) -> int:
     """Return how many rounds the misfit of a field allows."""
     fewest, most = _ROUNDS
-    values = maps.local_field[maps.mask]
+    (field,) = maps.need("local_field")
+    values = field[maps.mask]
     spread = float(values[values.isfinite()].std())
     share = power.misfit_sd_ppm / max(spread, power.misfit_sd_ppm)
     return min(max(int(_ROUNDS_TIMES_SHARE / share + 0.5), fewest), most)

@@ -18,6 +18,7 @@ tissue around the brain. Maps of susceptibility only get another reference by it
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -111,7 +112,8 @@ def sources_seen_in_rates(
     normal = matrix.T @ matrix
     normal.diagonal().mul_(1 + _RIDGE)
     heights = torch.linalg.lstsq(normal, (matrix.T @ seen(spectrum(field_ppm * mask)))[:, None])
-    values = sum(h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True))
+    parts = (h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True))
+    values = functools.reduce(torch.add, parts)
     fluid = values[rates[0] < _FLUID_RATE * rates[0].median()]
     sources = laid(values)
     if len(fluid) >= _FLUID_SHARE * len(values):

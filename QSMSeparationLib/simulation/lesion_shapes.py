@@ -76,7 +76,7 @@ def _offsets(grid: Geometry, rotation: NDArray[np.float64]) -> list[Array]:
 
 def ellipsoid_depth(
     grid: Geometry,
-    semi_axes_mm: Sequence[float],
+    semi_axes_mm: Sequence[float] | NDArray[np.floating],
     rotation: NDArray[np.float64],
     roughness: float,
     rng: np.random.Generator,
@@ -189,7 +189,7 @@ def signed_distance(level: Array, spacing_mm: float) -> Array:
         crossed = inside[tuple(head)] != inside[tuple(tail)]
         border[tuple(head)] |= crossed
         border[tuple(tail)] |= crossed
-    gradient = np.stack([g[border] for g in np.gradient(level, spacing_mm)])
+    gradient = np.array(np.gradient(level, spacing_mm))[:, border]
     slope = np.maximum(np.sqrt((gradient**2).sum(axis=0)), 1e-3)
     step = np.clip(level[border] / slope, -spacing_mm, spacing_mm)
     normal = gradient / slope

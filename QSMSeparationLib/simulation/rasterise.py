@@ -119,7 +119,9 @@ def _add_r2_of_sources(
         r2[part].add_(added.mul_(follows[labels[part].int()]))
 
 
-def _state_tables(head: Head, values: dict[str, Tensor]) -> tuple[StateTable, ...]:
+def _state_tables(
+    head: Head, values: dict[str, Tensor]
+) -> tuple[StateTable, StateTable, StateTable]:
     """Water, T1 and the factor of R2' by label and by lesion."""
     count = 1 + max((lesion.id for lesion in head.lesions), default=0)
     water, t1, factor = (torch.ones(count) for _ in range(3))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from QSMSeparationLib.io.nifti import read_labels
 from QSMSeparationLib.runtime.errors import InputError
@@ -54,7 +55,7 @@ def refine(anatomy: Anatomy, name: str) -> FineAnatomy:
     to_index = np.zeros(max(LABEL_NUMBERS) + 1, dtype=np.uint8)
     to_index[list(LABEL_NUMBERS)] = np.arange(len(LABEL_NUMBERS))
     index = to_index[labels.numpy()] * brain
-    box = tuple(_extent(brain.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
+    box = ndimage.find_objects(brain.astype(np.uint8))[0]
     return FineAnatomy(name, np.pad(index[box], _MARGIN))
 
 
@@ -96,8 +97,3 @@ def load(file: Path) -> FineAnatomy:
 def seed_of(name: str) -> int:
     """A seed that is fixed for a name."""
     return sum(ord(c) * 31**n for n, c in enumerate(name)) % 100_003
-
-
-def _extent(line: NDArray[np.bool_]) -> slice:
-    where = np.flatnonzero(line)
-    return slice(int(where[0]), int(where[-1]) + 1)

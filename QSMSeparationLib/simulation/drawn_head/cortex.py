@@ -105,7 +105,7 @@ def _nearest(seeds: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def _gradient(field: Array) -> list[Array]:
-    return [g.astype(np.float32) for g in np.gradient(field)]
+    return list(np.array(np.gradient(field), dtype=np.float32))
 
 
 def _foot_offsets(level: Array, where: NDArray[np.bool_]) -> list[Array]:

@@ -15,13 +15,13 @@ from itertools import pairwise
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from QSMSeparationLib.data.axes import Box, Shape, Triple
 from QSMSeparationLib.data.volume import Geometry
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 Point = Triple
 SHAPE_KJI = (230, 240, 200)
 ORIGIN_MM = (-99.5, -125.0, -132.0)
@@ -177,7 +177,7 @@ def blob(view: View, centre: Point, radii: Point, yaw_deg: float = 0.0) -> Array
     return distance
 
 
-def smooth_nodes(nodes: Sequence[Sequence[float]], per_segment: int = 4) -> NDArray[np.float64]:
+def smooth_nodes(nodes: ArrayLike, per_segment: int = 4) -> NDArray[np.float64]:
     """Points of a Catmull-Rom curve through nodes (any number of columns)."""
     p = np.asarray(nodes, dtype=np.float64)
     padded = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])

@@ -67,7 +67,8 @@ def _shells(space: Space, rng: np.random.Generator) -> Shells:
     gap = rng.uniform(1.0, 2.0)
     cranium = np.where(deep > 0, _CLOSING_MM - gap - deep, away - gap).astype(np.float32)
     cranium = ndimage.gaussian_filter(cranium, 1.0)
-    view = View(*(c[thin] for c in space.coordinates), space.labels[thin], thin)
+    x, y, z = (c[thin] for c in space.coordinates)
+    view = View(x, y, z, space.labels[thin], thin)
     lumps = noise(rng, view.x.shape, 22, 0.5)
     flank = step(np.abs(view.x), 42, 62) * step(-view.z, -35, 5)
     skull = (rng.uniform(6.0, 7.5) + 0.5 * lumps - 2.2 * flank).astype(np.float32)
@@ -139,7 +140,7 @@ def _below(view: View, shells: Shells, skin_mm: float) -> NDArray[np.bool_]:
     return shells.skin_mm[view.slices] < -skin_mm
 
 
-def _bone(view: View, shape: Array, where: Array, table: float = 1.6) -> None:
+def _bone(view: View, shape: Array, where: NDArray[np.bool_], table: float = 1.6) -> None:
     view.paint(shape, label_of("cortical bone"), where.copy())
     view.paint(shape + table, label_of("bone marrow"), where.copy())
 

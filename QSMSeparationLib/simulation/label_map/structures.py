@@ -9,6 +9,8 @@ other.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,7 +22,7 @@ from QSMSeparationLib.data.axes import Box, Triple
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.simulation.tissues import label_of
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 SIDES = ("left", "right")
 
@@ -162,7 +164,8 @@ def _square_radius(mni: list[Array], centre: np.ndarray, covariance: np.ndarray)
     """Squared distance from a centre in units of the ellipsoid with this covariance; 1 on it."""
     inverse = np.linalg.inv(5.0 * covariance).astype(np.float32)  # a solid's radius is sqrt(5) SD
     offset = [x - np.float32(c) for x, c in zip(mni, centre, strict=True)]
-    return sum(inverse[a, b] * offset[a] * offset[b] for a in range(3) for b in range(3))
+    pairs = itertools.product(range(3), repeat=2)
+    return functools.reduce(np.add, (inverse[a, b] * offset[a] * offset[b] for a, b in pairs))
 
 
 def _add_regions(array: NDArray, mni: list[Array], side: str, rng: np.random.Generator) -> None:
@@ -223,7 +226,7 @@ def _add_callosum(array: NDArray, mni: list[Array]) -> None:
     slab &= (y > -50) & (y < 60)
     # Between the ventricles the midline is septum, not callosum.
     ventricle = np.isin(array, (4, 43))
-    slab &= ~(ventricle & (np.abs(x) < 3.5)).any(axis=2)[:, :, None]
+    slab &= ~np.any(ventricle & (np.abs(x) < 3.5), axis=2, keepdims=True)
     parts, count = ndimage.label(slab)
     if count == 0:
         return
@@ -297,12 +300,12 @@ def _capsule_distance(
 ) -> Array:
     """Distance to a straight tube of linearly changing radius, negative inside."""
     along = (b - a) / np.sum((b - a) ** 2)
-    t = sum((x - np.float32(p)) * np.float32(d) for x, p, d in zip(mni, a, along, strict=True))
-    t = np.clip(t, 0, 1)
-    square = sum(
+    ways = ((x - np.float32(p)) * np.float32(d) for x, p, d in zip(mni, a, along, strict=True))
+    t = np.clip(functools.reduce(np.add, ways), 0, 1)
+    squares = (
         (x - np.float32(p) - t * np.float32(q - p)) ** 2 for x, p, q in zip(mni, a, b, strict=True)
     )
-    return np.sqrt(square) - (ra + t * (rb - ra))
+    return np.sqrt(functools.reduce(np.add, squares)) - (ra + t * (rb - ra))
 
 
 def _add_pulvinar(

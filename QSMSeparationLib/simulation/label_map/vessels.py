@@ -157,7 +157,7 @@ def _medullary_veins(
     if len(starts) == 0:
         return []
     starts = starts[rng.permutation(len(starts))[:count]]
-    gradient = np.stack(np.gradient(ndimage.gaussian_filter(wall, 1.5)))
+    gradient = np.array(np.gradient(ndimage.gaussian_filter(wall, 1.5)))
     return _veins_along(starts, gradient, white, grid, shape, rng)
 
 
@@ -179,5 +179,5 @@ def _sulcal_veins(
     starts = starts[rng.permutation(len(starts))[:count]]
     # Up to the surface, and away from the walls of the sulcus.
     climb = -ndimage.gaussian_filter(depth, 1.5) + ndimage.gaussian_filter(clear, 1.0)
-    gradient = np.stack(np.gradient(climb))
+    gradient = np.array(np.gradient(climb))
     return _veins_along(starts, gradient, sulci, grid, shape, rng)
