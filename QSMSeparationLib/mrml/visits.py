@@ -93,7 +93,8 @@ def place_of(earlier: Run, later: Run, row: Row) -> Row | None:
     """Return the row of the lesion in the table of a run: the later one where it is in it."""
     run, number = (later, row["id_second"]) if row["id_second"] else (earlier, row["id_first"])
     table = run.node(marks.LESION_TABLE)
-    return next((one for one in rows_of(table) if one["id"] == number), None)
+    rows = rows_of(table) if table is not None else []
+    return next((one for one in rows if one["id"] == number), None)
 
 
 def changes(row: Row) -> list[str]:
