@@ -10,6 +10,7 @@ from scene_test_case import SceneTestCase
 from QSMSeparationLib.mrml import colors, marks
 from QSMSeparationLib.mrml.legends import renew_legends
 from QSMSeparationLib.mrml.runs import Sweeper, find_runs, remove_run
+from QSMSeparationLib.runtime.errors import InputError
 
 
 class RunsTest(SceneTestCase):
@@ -35,6 +36,13 @@ class RunsTest(SceneTestCase):
         self.addCleanup(sweeper.stop)
         marks.hierarchy(self.scene).RemoveItem(run.folder, True, True)  # as the Data module does
         self.assertEqual(self.node_ids(), before)
+
+    def test_a_node_that_was_deleted_is_named_when_it_is_needed(self):
+        run, _ = self.loaded()
+        self.assertIs(run.need("net"), run.node("net"))
+        self.scene.RemoveNode(run.node("net"))
+        with self.assertRaisesRegex(InputError, "holds no net any more; load it again"):
+            run.need("net")
 
     def test_two_runs_share_colors_and_the_second_keeps_them(self):
         first, _ = self.loaded()

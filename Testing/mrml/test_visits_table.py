@@ -80,6 +80,11 @@ class VisitsTableTest(SceneTestCase):
         self.assertEqual(place_of(self.earlier, self.later, rows["new"])["id"], "1")
         self.assertEqual(place_of(self.earlier, self.later, rows["gone"])["id"], "5")
 
+    def test_a_visit_without_its_table_of_lesions_has_no_place_to_show(self):
+        rows = {row["status"]: row for row in visit_rows(self.earlier, self.later)}
+        self.scene.RemoveNode(self.later.node(marks.LESION_TABLE))
+        self.assertIsNone(place_of(self.earlier, self.later, rows["new"]))
+
     def test_a_new_comparison_takes_the_place_of_the_old(self):
         add_visits(self.compared, self.earlier, self.later)
         tables = slicer.util.getNodesByClass("vtkMRMLTableNode")
