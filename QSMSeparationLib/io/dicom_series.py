@@ -68,20 +68,21 @@ def look_at(files: Sequence[Path]) -> SeriesLook | None:
 def series_of_scan(looks: Mapping[str, SeriesLook | None]) -> set[str]:
     """Return the series to begin with: gradient echoes with phase, their magnitude, spin echoes.
 
-    A magnitude belongs to a phase with its repetition time and flip angle; a spin echo is of use
-    with several echoes.
+    Gradient echoes of one repetition time and flip angle belong together, where phase was seen at
+    several echo times: a field map has it at one. A spin echo is of use with several echoes.
     """
     known = {name: look for name, look in looks.items() if look is not None}
-    gradient = {name: look for name, look in known.items() if not look.spin_echo}
-    complex_parts = {n: look for n, look in gradient.items() if look.kinds & _COMPLEX}
-    protocols = {look.protocol for look in complex_parts.values()}
-    magnitudes = {
+    times: dict[tuple[float | None, ...], set[float]] = {}
+    for look in known.values():
+        if not look.spin_echo and look.kinds & _COMPLEX:
+            times.setdefault(look.protocol, set()).update(look.echo_times_s)
+    scans = {protocol for protocol, seen in times.items() if len(seen) > 1}
+    return {
         name
-        for name, look in gradient.items()
-        if look.kinds == {"magnitude"} and look.protocol in protocols
+        for name, look in known.items()
+        if (look.has_echoes if look.spin_echo else look.protocol in scans)
+        and "difference" not in look.kinds
     }
-    spin = {name for name, look in known.items() if look.spin_echo and look.has_echoes}
-    return set(complex_parts) | magnitudes | spin
 
 
 def _frames(file: Path) -> list[Frame]:

@@ -47,8 +47,19 @@ def test_only_what_belongs_together_is_chosen():
         "phase": look({"phase"}, 40),
         "t1": look({"magnitude"}, 2300, echoes=1),
         "field map": look({"difference"}, 500),
+        "phase of a field map": look({"phase"}, 400, echoes=1),
+        "magnitude of a field map": look({"magnitude"}, 400, echoes=2),
         "spin echo": look({"magnitude"}, 3000, spin_echo=True),
         "t2": look({"magnitude"}, 4000, echoes=1, spin_echo=True),
         "report": None,
     }
     assert series_of_scan(looks) == {"magnitude", "phase", "spin echo"}
+
+
+def test_echoes_in_series_of_their_own_belong_together():
+    looks = {
+        f"{kind} {n}": SeriesLook(frozenset({kind}), False, (0.004 * n,), (40.0, 15.0))
+        for kind in ("magnitude", "phase")
+        for n in (1, 2, 3)
+    }
+    assert series_of_scan(looks) == set(looks)
