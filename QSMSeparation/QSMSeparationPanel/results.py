@@ -16,7 +16,7 @@ from QSMSeparationLib.lesions.classes import class_words
 from QSMSeparationLib.mrml import colors, layouts, marks, windows
 from QSMSeparationLib.mrml.export import TABLE_NAME, export_steps, write_text
 from QSMSeparationLib.mrml.legends import relabel_legends, show_legends
-from QSMSeparationLib.mrml.lesion_list import COLUMNS, Cell
+from QSMSeparationLib.mrml.lesion_list import COLUMNS
 from QSMSeparationLib.mrml.lesions import color_by_class, show_outlines
 from QSMSeparationLib.mrml.review import CLASSES, reviewed_csv, set_review
 from QSMSeparationLib.mrml.rim_sectors import hide_sectors, show_sectors
@@ -24,12 +24,12 @@ from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import b0_of
 from QSMSeparationLib.runtime.errors import QSMSeparationError
+from QSMSeparationPanel import tables
 from QSMSeparationPanel.later import later
 
 _CHECK_COLUMNS = (("name", _("Check")), ("status", _("Result")), ("value", _("Value")), ("unit", _("Unit")),
                   ("advice", _("What to do")))  # fmt: skip
 _FADE_ROLES = (("chi_para", _("χ+")), ("chi_dia", _("|χ−|")))
-_SWATCH_PX = 10
 OUTLINES_KEY, NEXT_KEY, PREVIOUS_KEY = "Ctrl+Shift+O", "Ctrl+Shift+N", "Ctrl+Shift+P"
 """Keys that hide the outlines and go from lesion to lesion."""
 
@@ -51,6 +51,7 @@ class ResultControls:
         self._observed: tuple[slicer.vtkMRMLTableNode, int] | None = None
         self._export: Iterator[str] | None = None
         self._window_chosen = False
+        self._rows: list[dict[str, str]] = []
         self.run: Run | None = None
         for preset in windows.PRESETS:
             ui.windowComboBox.addItem(preset.title, preset.name)
@@ -262,32 +263,21 @@ class ResultControls:
 
     def _fill_lesions(self) -> None:
         table = self.run.node(marks.LESION_TABLE) if self.run is not None else None
-        rows = rows_of(table) if table is not None else []
-        chosen = self.lesion
+        kept = self.lesion
+        self._rows = rows_of(table) if table is not None else []
         self._filling = True
-        widget = self._ui.lesionTable
-        widget.setSortingEnabled(False)
-        widget.setColumnCount(len(COLUMNS))
-        widget.setHorizontalHeaderLabels([_(column.heading) for column in COLUMNS])
-        for m, column in enumerate(COLUMNS):
-            widget.horizontalHeaderItem(m).setToolTip(_(column.tip))
-        widget.setRowCount(len(rows))
-        for n, row in enumerate(rows):
-            for m, column in enumerate(COLUMNS):
-                widget.setItem(n, m, table_item(column.cell(row), column.right))
-            if int(row["id"]) == chosen:
-                widget.selectRow(n)
-        widget.setSortingEnabled(True)
-        widget.resizeColumnsToContents()
+        tables.fill(self._ui.lesionTable, COLUMNS, self._rows)
+        for n, row in enumerate(self._rows):
+            if int(row["id"]) == kept:
+                tables.choose(self._ui.lesionTable, n)
         self._filling = False
         self._show_review()
 
     @property
     def lesion(self) -> int | None:
         """Number of the lesion whose row is chosen."""
-        widget = self._ui.lesionTable
-        item = widget.item(widget.currentRow(), 0) if widget.selectedItems() else None
-        return int(float(item.text())) if item is not None and item.text() else None
+        chosen = tables.chosen(self._ui.lesionTable)
+        return int(self._rows[chosen]["id"]) if chosen is not None else None
 
     def step(self, by: int) -> None:
         """Go to the next lesion of the list, or the one before; round at its ends."""
@@ -440,25 +430,6 @@ def choose_folder(title: str) -> str:
 def open_page(path: Path) -> None:
     """Open a page of this computer in the browser."""
     qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
-
-
-def table_item(cell: Cell, right: bool) -> Any:
-    """Return the item of a cell; numbers are kept as numbers, so that they sort as such."""
-    item = qt.QTableWidgetItem()
-    if right and cell.text:
-        value = float(cell.sort)
-        item.setData(qt.Qt.DisplayRole, int(value) if value.is_integer() else round(value, 1))
-    else:
-        item.setText(cell.text)
-    if right:
-        alignment = int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter)
-        item.setData(qt.Qt.TextAlignmentRole, alignment)
-    if cell.color:
-        swatch = qt.QPixmap(_SWATCH_PX, _SWATCH_PX)
-        swatch.fill(qt.QColor(cell.color))
-        item.setIcon(qt.QIcon(swatch))
-    item.setToolTip(cell.tip)
-    return item
 
 
 def _palette() -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -32,9 +31,9 @@ from QSMSeparationLib.mrml.visits import (
     visit_rows,
     visits_csv,
 )
-from QSMSeparationPanel import packages
+from QSMSeparationPanel import packages, tables
 from QSMSeparationPanel.idle_steps import IdleSteps
-from QSMSeparationPanel.results import choose_file, table_item
+from QSMSeparationPanel.results import choose_file
 from QSMSeparationPanel.worker import End, Step, Worker
 
 _NEEDED = ("chi_para", "chi_dia", "net", marks.MASK, marks.LESIONS, marks.LESION_TABLE)
@@ -284,19 +283,7 @@ class VisitControls:
                 self._rows = visit_rows(earlier, later)
         self._filling = True
         table = self._ui.visitsTable
-        table.setSortingEnabled(False)
-        table.setColumnCount(len(COLUMNS))
-        table.setHorizontalHeaderLabels([_(column.heading) for column in COLUMNS])
-        for m, column in enumerate(COLUMNS):
-            table.horizontalHeaderItem(m).setToolTip(_(column.tip))
-        table.setRowCount(len(self._rows))
-        for n, row in enumerate(self._rows):
-            for m, column in enumerate(COLUMNS):
-                item = table_item(column.cell(row), column.right)
-                item.setData(qt.Qt.UserRole, n)
-                table.setItem(n, m, item)
-        table.setSortingEnabled(True)
-        table.resizeColumnsToContents()
+        tables.fill(table, COLUMNS, self._rows)
         table.visible = bool(self._rows)
         self._filling = False
 
@@ -321,13 +308,11 @@ class VisitControls:
             show_legends(nodes, self._ui.legendsCheckBox.checked)
 
     def _go_to_lesion(self) -> None:
-        table = self._ui.visitsTable
-        item = table.item(table.currentRow(), 0) if table.selectedItems() else None
+        chosen = tables.chosen(self._ui.visitsTable)
         earlier, later = self._pair()
-        if self._filling or item is None or earlier is None or later is None:
+        if self._filling or chosen is None or earlier is None or later is None:
             return
-        row = self._rows[int(item.data(qt.Qt.UserRole))]
-        lesion = place_of(earlier, later, row)
+        lesion = place_of(earlier, later, self._rows[chosen])
         if lesion is not None:
             layouts.go_to(slicer.mrmlScene, layouts.centre_of(lesion))
 
