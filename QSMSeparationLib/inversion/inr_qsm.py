@@ -43,9 +43,12 @@ from QSMSeparationLib.solvers.implicit_terms import (
     set_rate,
     tv_gradient,
 )
+from QSMSeparationLib.solvers.misfit import field_power, misfit_share
 from QSMSeparationLib.solvers.window import Window
 
 _TV_OVER_NOISE = 0.2
+_LEAST_EXPLAINED = 0.2
+"""Of the power of a field, for steps and smoothing: the rest may be misfit."""
 _EDGES = (0.6, 0.9)
 _RATE = 0.03
 _CONSISTENCY = 0.1
@@ -104,7 +107,7 @@ def inr_qsm(
     regularisation : float
         Multiplies the weight of the total variation.
     iterations : int
-        Most steps of the fast preset; rounds through all patches of the paper's.
+        Most steps of the fast preset, on a field without misfit; rounds through all patches of the paper's.
     """
     maps.need("local_field")
     if paper:
@@ -118,7 +121,10 @@ def fit_whole(
     """Fit the whole volume in every step, starting from total variation."""
     report(0, iterations)
     window = Window(maps)
-    term = FieldTerm(maps, window)
+    power = field_power(maps, window)
+    explained = max(1 - misfit_share(maps, power) ** 2, _LEAST_EXPLAINED)
+    steps = max(1, round(iterations * explained))
+    term = FieldTerm(maps, window, power=power)
     start = window.embed(find("tv", "inversion").run(replace(maps, local_field=term.known_field())))
     guides = edge_guides(maps, window)
     inside = window.embed(maps.mask.float())
@@ -127,17 +133,17 @@ def fit_whole(
     network = GridEncoded(tuple(s.stop for s in window.inner), maps.spacing_kji)
     volume = CoordinateMaps(network.to(inside.device), window)
     optimiser = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
-    renew = (0, iterations // 3, 2 * iterations // 3)
+    renew = (0, steps // 3, 2 * steps // 3)
     stop = Stopper(_PATIENCE)
-    for done in range(iterations):
-        set_rate(optimiser, done, iterations)
+    for done in range(steps):
+        set_rate(optimiser, done, steps)
         chi = volume.evaluate()[0].mul_(NET_PPM).add_(start)
         if done in renew:
             flat = flat_tissue(window, [chi, *guides], *_EDGES)
         gradient, held = term.gradient(chi, flat)
         if stop(held):
             break
-        strength = regularisation * _TV_OVER_NOISE / term.noise_ppm
+        strength = regularisation * _TV_OVER_NOISE / (explained * term.noise_ppm)
         gradient.add_(tv_gradient([chi], flat, window.step_weights)[0], alpha=strength)
         gradient.mul_(inside).mul_(NET_PPM / float(inside.sum()))
         optimiser.zero_grad(set_to_none=True)

@@ -32,7 +32,7 @@ from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.solvers.edges import edge_weights, shows_borders
-from QSMSeparationLib.solvers.misfit import FieldPower, field_power, wiener
+from QSMSeparationLib.solvers.misfit import FieldPower, field_power, misfit_share, wiener
 from QSMSeparationLib.solvers.window import Window, difference, scale_
 
 _LAMBDA_OVER_MISFIT = 0.17
@@ -42,12 +42,8 @@ on a real field the map then has the SD that its sources' power lets expect)."""
 _EDGE_GAIN = 5 / 3
 """With borders known, the rest may be smoothed this much more."""
 
-_TRUST_POWER = 0.5
-"""q = (least M / M)^this. 1 were right if the iteration went on to its end; in a few rounds it does
-not reach the long waves, of which so little would be left (settings heads)."""
-
 _ROUNDS_TIMES_SHARE = 2.0
-_ROUNDS = (2, 5)
+_ROUNDS = (2, 4)
 """Rounds by the misfit: the first number over the share of the misfit in the SD of the field, within
 these (settings heads with 0 to 8 ppb of misfit)."""
 
@@ -109,7 +105,7 @@ def tv(
         window.embed(maps.trust * local_field.isfinite()),
         strength,
         borders,
-        trusted(power),
+        power.trust(),
     )
     solver.start_from(wiener(maps, power))
     for number in range(rounds):
@@ -124,19 +120,10 @@ def tv(
     return window.extract(solver.chi)
 
 
-def trusted(power: FieldPower) -> Tensor:
-    """Return q, the trust in each frequency of the field: 1 where its misfit is least."""
-    return (power.least_sd_ppm**2 / power.misfit_map).pow_(_TRUST_POWER)
-
-
 def rounds_for(power: FieldPower, maps: Maps) -> int:
     """Return how many rounds the misfit of a field allows."""
     fewest, most = _ROUNDS
-    (field,) = maps.need("local_field")
-    values = field[maps.mask]
-    spread = float(values[values.isfinite()].std())
-    share = power.misfit_sd_ppm / max(spread, power.misfit_sd_ppm)
-    return min(max(int(_ROUNDS_TIMES_SHARE / share + 0.5), fewest), most)
+    return min(max(int(_ROUNDS_TIMES_SHARE / misfit_share(maps, power) + 0.5), fewest), most)
 
 
 class _Admm:

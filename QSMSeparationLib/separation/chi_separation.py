@@ -7,7 +7,9 @@ over p = chi+ >= 0 and d = |chi-| >= 0, in ppm. M and Mr are 0 on the strongest 
 and of R2' and 1 elsewhere (MEDI); k weighs a misfit of R2'/Dr against one of the field. The
 paper solves it by Gauss-Newton steps with conjugate gradients. Here it is split (ADMM): the
 field term, the three gradients and the pair (p, d) get copies, the sum and the difference of p
-and d are then solved each on its own in k-space, and (p, d) voxel by voxel with its bounds.
+and d are then solved each on its own in k-space, and (p, d) voxel by voxel with its bounds. Each
+frequency of the field is weighted by the misfit that the field itself shows, as in
+:mod:`QSMSeparationLib.inversion.tv`.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.physics.two_sources import solve_two_sources
 from QSMSeparationLib.runtime.context import Context
-from QSMSeparationLib.solvers.noise import field_noise_ppm
+from QSMSeparationLib.solvers.misfit import field_power
 from QSMSeparationLib.solvers.window import Window, scale_
 
-_LAMBDA_OVER_NOISE = 0.04
+_LAMBDA_OVER_MISFIT = 0.04
+"""Of the misfit at the waves where it is least."""
+
 _GRADIENT_PENALTY_OVER_LAMBDA = 100.0
 _PAIR_PENALTY = 0.02
 _CHECK_EVERY = 4
@@ -49,7 +53,8 @@ def chi_separation(
     context : Context
         Progress.
     regularisation : float
-        Multiplies the automatic lambda, proportional to the noise of the field.
+        Multiplies the automatic lambda, proportional to the misfit of the field at the
+        waves where it is least.
     rate_weight : float
         k, weight of the misfit of R2'/Dr.
     edges : float
@@ -57,9 +62,7 @@ def chi_separation(
     iterations, tolerance
         Most iterations, and the relative change at which it stops.
     """
-    (field,) = maps.need("local_field")
-    noise_ppm = field_noise_ppm(field, maps.mask)
-    solver = _Splitting(maps, regularisation * _LAMBDA_OVER_NOISE * noise_ppm, rate_weight, edges)
+    solver = _Splitting(maps, regularisation, rate_weight, edges)
     report = context.report
     for done in range(1, iterations + 1):
         change = solver.iterate(measure=done % _CHECK_EVERY == 0)
@@ -74,9 +77,14 @@ def chi_separation(
 class _Splitting:
     """State of the iteration: p and d, copies and scaled duals."""
 
-    def __init__(self, maps: Maps, strength: float, rate_weight: float, edges: float) -> None:
+    def __init__(self, maps: Maps, regularisation: float, rate_weight: float, edges: float) -> None:
         self.window = window = Window(maps)
         local_field, net_ppm, r2prime = maps.need("local_field", "net", "r2prime")
+        power = field_power(maps, window)
+        strength = regularisation * _LAMBDA_OVER_MISFIT * power.least_sd_ppm
+        trust = power.trust()
+        self.doubt, self.trusted_dipole = 1 - trust, trust.mul_(window.dipole)
+        del power
         mean_dr = maps.mean_dr
         self.rates = (maps.dr_para / mean_dr, maps.dr_dia / mean_dr)
         field = window.embed(local_field)
@@ -106,7 +114,11 @@ class _Splitting:
         self.field_copy, self.field_dual = field.clone(), torch.zeros_like(field)
         laplacian = window.laplacian()
         # p^2 + d^2 = (sum^2 + difference^2) / 2; net chi is the difference and has one more term.
-        self.for_net = window.dipole**2 + 1.5 * self.penalty * laplacian + 0.5 * _PAIR_PENALTY
+        self.for_net = (
+            self.trusted_dipole * window.dipole
+            + 1.5 * self.penalty * laplacian
+            + 0.5 * _PAIR_PENALTY
+        )
         self.for_sum = 0.5 * self.penalty * laplacian + 0.5 * _PAIR_PENALTY
 
     def iterate(self, measure: bool) -> float:
@@ -136,10 +148,13 @@ class _Splitting:
         right_sum.add_(targets[0] + targets[1], alpha=0.5 * _PAIR_PENALTY)
         size = self.window.padded
         spectrum = torch.fft.rfftn(right_net)
-        spectrum += scale_(torch.fft.rfftn(self.field_copy - self.field_dual), self.window.dipole)
+        copy = torch.fft.rfftn(self.field_copy - self.field_dual)
+        spectrum += self.trusted_dipole * copy
         scale_(spectrum, 1 / self.for_net)
         net = inverse_rfftn(spectrum, size)
-        self.modelled = inverse_rfftn(scale_(spectrum, self.window.dipole), size)
+        # The field, and the misfit that is likelier than a source: see ``inversion.tv``.
+        scale_(spectrum, self.trusted_dipole).add_(scale_(copy, self.doubt))
+        self.modelled = inverse_rfftn(spectrum, size)
         total = inverse_rfftn(scale_(torch.fft.rfftn(right_sum), 1 / self.for_sum), size)
         self.solved = [0.5 * (total + net), 0.5 * (total - net)]
         return net

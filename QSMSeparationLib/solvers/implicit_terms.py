@@ -15,6 +15,7 @@ from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn
 from QSMSeparationLib.physics.smoothing import sum_of_27
 from QSMSeparationLib.solvers.edges import shows_borders, smoothed_borders
+from QSMSeparationLib.solvers.misfit import FieldPower
 from QSMSeparationLib.solvers.noise import field_noise_ppm
 from QSMSeparationLib.solvers.window import Window, scale_
 
@@ -40,12 +41,23 @@ class FieldTerm:
         Padded grid.
     consistency : float
         g, weight of the gradient of the misfit in flat tissue.
+    power : FieldPower, optional
+        Of the field: each of its frequencies then counts by the trust it deserves, and the noise is
+        its misfit where that is least.
     """
 
-    def __init__(self, maps: Maps, window: Window, consistency: float = 0.0) -> None:
+    def __init__(
+        self,
+        maps: Maps,
+        window: Window,
+        consistency: float = 0.0,
+        power: FieldPower | None = None,
+    ) -> None:
         (field_ppm,) = maps.need("local_field")
         self.window, self.consistency = window, consistency
-        self.noise_ppm = field_noise_ppm(field_ppm, maps.mask)
+        self.trust = None if power is None else power.trust()
+        noise_ppm = field_noise_ppm(field_ppm, maps.mask)
+        self.noise_ppm = noise_ppm if power is None else power.least_sd_ppm
         self.field = window.embed(field_ppm)
         weight = window.embed(maps.trust * field_ppm.isfinite())
         draw = torch.rand(window.padded, generator=torch.Generator().manual_seed(1))
@@ -74,6 +86,8 @@ class FieldTerm:
         held = float(misfit[self.held].square().mean().sqrt()) / self.noise_ppm
         limit = HUBER * self.noise_ppm
         misfit.mul_(self.weight).clamp_(-limit, limit)
+        if self.trust is not None:
+            misfit = inverse_rfftn(scale_(torch.fft.rfftn(misfit), self.trust), size)
         pull = misfit_gradient(misfit, self.weight, flat, self.consistency)
         spectrum = scale_(torch.fft.rfftn(pull), dipole)
         return inverse_rfftn(spectrum, size).div_(self.noise_ppm**2), held

@@ -55,6 +55,10 @@ _LEAST_WAVES = 200
 _SMALLEST_SD_PPM = 5e-4
 """Of the misfit: no field is measured better, and weights are shares of it."""
 
+_TRUST_POWER = 0.5
+"""q = (least M / M)^this. 1 were right if iterations went on to their end; in a few rounds they do
+not reach the long waves, of which so little would be left (settings heads)."""
+
 
 @dataclass(frozen=True, eq=False)
 class FieldPower:
@@ -94,6 +98,10 @@ class FieldPower:
     def misfit_sd_ppm(self) -> float:
         """SD of the field that no source explains."""
         return math.sqrt(self.window.spectral_mean(self.misfit_map))
+
+    def trust(self) -> Tensor:
+        """Return q, the trust in each frequency of the field: 1 where its misfit is least."""
+        return (self.least_sd_ppm**2 / self.misfit_map).pow_(_TRUST_POWER)
 
     def _on_grid(self, values: Array) -> Tensor:
         """Interpolate over the shells, both in logarithms; constant beyond them."""
@@ -183,6 +191,14 @@ def believed_field(maps: Maps, window: Window) -> Tensor:
     trust.div_(known.median() if known.numel() else 1.0).clamp_(max=1)
     around = sum_of_27(field * trust).div_(sum_of_27(trust).clamp_(min=1e-3))
     return torch.lerp(around, field, trust).mul_(window.embed(maps.mask.float()))
+
+
+def misfit_share(maps: Maps, power: FieldPower) -> float:
+    """Return the SD of the misfit over that of the field, at most 1."""
+    (field_ppm,) = maps.need("local_field")
+    values = field_ppm[maps.mask]
+    spread = float(values[values.isfinite()].std())
+    return power.misfit_sd_ppm / max(spread, power.misfit_sd_ppm)
 
 
 def wiener(maps: Maps, power: FieldPower) -> Tensor:

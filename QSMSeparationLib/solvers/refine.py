@@ -4,8 +4,9 @@ A network may pull a lesion towards the tissue it expects there. Averaged over a
 R2' has hardly any noise: the part of its misfit that survives a Gaussian of 2 mm (some 350
 voxels of 1 mm) is given back to both sources. Of net chi a network errs most in what varies
 slowly, its error falls about as 1/k, while the noise of the field is the same at all k: so the
-misfit of the field is inverted by a Wiener filter for such an error. The slowest part is left
-alone: what background removal could not tell apart is there.
+misfit of the field is inverted by a Wiener filter for such an error, or for the misfit that no
+source explains where that is larger (:mod:`QSMSeparationLib.solvers.misfit`). The slowest part is
+left alone: what background removal could not tell apart is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.fourier import inverse_rfftn, squared_frequency
+from QSMSeparationLib.solvers.misfit import field_power
 from QSMSeparationLib.solvers.window import Window
 
 DEFAULT_REFINEMENT_STEPS = 8
@@ -24,6 +26,9 @@ _SMOOTHING_MM = 2.0
 _NOISE_OVER_ERROR = {"sources": 6.0, "net": 3.0}
 """Noise of the field over k times the error of net chi, k in cycles a voxel: of a separation
 network, which also knows R2', and of an inversion."""
+_ERROR_SHARE = 0.1
+"""Power of a network's error over that of the sources, about (a third of their SD)."""
+
 _DIPOLE_FLOOR = 0.1
 _SLOW_MM = 3.0
 """SD of the Gaussian whose part of the misfit of the field is not used."""
@@ -52,7 +57,7 @@ def refine(sources_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     )
     del squared
     share = _filtered(mask, low_pass).clamp(min=0.2)
-    inverse = _wiener(window, "sources").mul_(1 - slow)
+    inverse = _wiener(maps, window, "sources").mul_(1 - slow)
     para, dia = (window.embed(source) for source in sources_ppm)
     for _ in range(steps):
         net = para - dia
@@ -81,17 +86,19 @@ def refine_net(net_ppm: Tensor, maps: Maps, steps: int) -> Tensor:
     window = Window(maps, 0.25)
     (local_field,) = maps.need("local_field")
     field, mask, net = (window.embed(m) for m in (local_field, maps.mask.float(), net_ppm))
-    inverse = _wiener(window, "net")
+    inverse = _wiener(maps, window, "net")
     for _ in range(steps):
         net = (net + _filtered(_field_misfit(net, field, mask, window), inverse)).mul_(mask)
     return window.extract(net)
 
 
-def _wiener(window: Window, of: str) -> Tensor:
+def _wiener(maps: Maps, window: Window, of: str) -> Tensor:
     """Return the filter that turns a misfit of the field into a step of net chi."""
     noise = _NOISE_OVER_ERROR[of] ** 2 * squared_frequency(
         window.padded, (1.0, 1.0, 1.0), window.dipole.device
     )
+    unexplained = field_power(maps, window).misfit_over_sources / _ERROR_SHARE
+    noise = torch.maximum(noise, unexplained)
     return window.dipole / noise.add_(window.dipole**2).add_(_DIPOLE_FLOOR**2)
 
 

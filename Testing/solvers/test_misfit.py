@@ -10,7 +10,7 @@ from catalogued import method
 from ellipsoid_head import ellipsoid_head
 
 from QSMSeparationLib.evaluation import metrics
-from QSMSeparationLib.inversion.tv import rounds_for, trusted
+from QSMSeparationLib.inversion.tv import rounds_for
 from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.solvers.misfit import believed_field, field_power, wiener
 from QSMSeparationLib.solvers.window import Window
@@ -52,10 +52,10 @@ def test_the_spectrum_falls_as_that_of_what_was_added(head):
     """Noise through a Gaussian has long waves: there the trust is small, at short ones it is 1."""
     power = power_of(with_misfit(head, 0.006, 3.0))
     assert power.misfit[1] > 30 * power.misfit[-1]
-    trust = trusted(power)
+    trust = power.trust()
     assert float(trust.min()) < 0.3
     assert float(trust.max()) == pytest.approx(1.0, abs=1e-4)
-    plain = trusted(power_of(head.maps))
+    plain = power_of(head.maps).trust()
     assert float(plain.mean()) > 0.9
 
 
