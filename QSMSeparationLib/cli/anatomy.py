@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Label an image."""
     from QSMSeparationLib.anatomy.mask import anatomy_mask
-    from QSMSeparationLib.anatomy.segment import WEIGHTS, labels_on, segment
+    from QSMSeparationLib.anatomy.segment import ROUGH, WEIGHTS, labels_on, segment
     from QSMSeparationLib.anatomy.volumes import volume_table
     from QSMSeparationLib.data.quantities import QUANTITIES
     from QSMSeparationLib.data.structures import ANATOMY
@@ -56,4 +56,6 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
         write_labels(labels, outputs, labels_name, facts, what="labels")
         outputs.volume(mask_name, mask, facts | {"Description": "brain mask"}, what="mask")
         outputs.text("volumes.csv", volume_table(labels), what="volumes")
+    if found.rough:
+        progress.message(ROUGH)
     return outputs.written

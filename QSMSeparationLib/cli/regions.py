@@ -90,7 +90,7 @@ def _labels(
 ) -> tuple[Volume, list[tuple[int, str]] | None]:
     """Return labels on the grid of the maps, and their names where a table gives them."""
     from QSMSeparationLib.anatomy.mask import anatomy_mask
-    from QSMSeparationLib.anatomy.segment import labels_on, segment
+    from QSMSeparationLib.anatomy.segment import ROUGH, labels_on, segment
     from QSMSeparationLib.io.label_maps import read_label_map
     from QSMSeparationLib.io.nifti import read_map
 
@@ -101,6 +101,8 @@ def _labels(
     image = read_map(args.magnitude)
     grid.require_same_grid(image)
     found = segment(image, report)
+    if found.rough:
+        raise InputError(f"{ROUGH} with --labels")
     return labels_on(found, image.like(anatomy_mask(found, image).astype("uint8"))), None
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from QSMSeparationLib.anatomy.mask import anatomy_mask
-from QSMSeparationLib.anatomy.segment import WEIGHTS, Segmentation, labels_on, segment
+from QSMSeparationLib.anatomy.segment import ROUGH, WEIGHTS, Segmentation, labels_on, segment
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.preprocess import checks
@@ -118,8 +118,11 @@ def _brain(
     notes: tuple[str, ...] = (),
 ) -> Brain:
     labels, facts = None, {"MaskMethod": method}
-    if found is not None and scan is not None:
-        labels = labels_on(found, Volume(mask.astype(np.uint8), scan.geometry, "mask")).array
+    if found is not None:
         facts |= {"WeightsSha256": {WEIGHTS: found.sha256}}
+    if found is not None and found.rough:
+        notes = (*notes, f"{ROUGH} (--tissue, --regions)")
+    elif found is not None and scan is not None:
+        labels = labels_on(found, Volume(mask.astype(np.uint8), scan.geometry, "mask")).array
     on_device = torch.as_tensor(mask).to(magnitude.device)
     return Brain(on_device, labels, checked, notes, facts)

@@ -115,6 +115,17 @@ def test_scale_of_the_image_does_not_matter() -> None:
     assert np.allclose(first, again, atol=1e-5)
 
 
+def test_a_long_neck_changes_nothing() -> None:
+    tall = around((330, 160, 150), (1.0, 1.0, 1.0))
+    image = ball(tall)
+    below = image.array.copy()
+    rows = tall.world(np.argwhere(np.ones((330, 1, 1))) * (1, 0, 0))[:, 2] - CENTRE_LPS[2]
+    below[rows < -150] = 1.0  # a trunk, as bright as brain and larger
+    mask = anatomy_mask(segment(image.like(below)), image.like(below))
+    true = image.array > 0
+    assert 2 * (mask & true).sum() / (mask.sum() + true.sum()) > 0.97
+
+
 def test_extracted_brain_is_kept_whole() -> None:
     image = ball(GRIDS["upright"])
     dark = image.array.copy()

@@ -72,6 +72,14 @@ def test_anatomy_gives_mask_and_labels_that_agree(network) -> None:
     assert [check.status for check in result.checks] == ["pass"]
 
 
+def test_rough_labels_are_not_measured_in(network) -> None:
+    network.found = replace(segmentation(BALL), rough=True)
+    result = found(scan_of_a_ball(), "anatomy")
+    assert result.labels is None
+    assert result.mask.any()
+    assert "too rough" in result.notes[0]
+
+
 def test_masks_that_disagree_are_told(network) -> None:
     half = BALL & (np.arange(60) < 30)[:, None, None]
     network.found = segmentation(half)
