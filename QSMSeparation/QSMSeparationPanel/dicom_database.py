@@ -7,7 +7,7 @@ after the subject that the user gave, or ``sub-01``.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from QSMSeparationLib.io.dicom_series import SeriesLook, look_at, series_of_scan
+from QSMSeparationLib.mrml.waiting import in_a_thread
 from QSMSeparationPanel.checks import Finding, Inputs
 from QSMSeparationPanel.idle_steps import IdleSteps
 
-_TICK_S = 0.01
 _CHANGES_MS = 500
 """While files are imported the database changes all the time: it is read when it has rested."""
 _MODALITY = "MR"
@@ -260,15 +260,10 @@ class DatabaseControls:
 def _look(
     files: dict[str, list[Path]],
 ) -> Generator[str, None, dict[str, SeriesLook | None]]:
-    """Look at the series one by one, in a thread: a header may take longer than a window waits."""
+    """Look at the series one by one."""
     looks = {}
-    with ThreadPoolExecutor(1) as pool:
-        for uid, own in files.items():
-            future = pool.submit(look_at, own)
-            # In the application a thread runs only while this one waits.
-            while not wait([future], _TICK_S).done:
-                yield uid
-            looks[uid] = future.result()
+    for uid, own in files.items():
+        looks[uid] = yield from in_a_thread(uid, partial(look_at, own))
     return looks
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from QSMSeparationLib.data.quantities import MAPS
+from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import file_name
 from QSMSeparationLib.io.nifti import write_volume
 from QSMSeparationLib.mrml import marks
@@ -15,14 +16,15 @@ from QSMSeparationLib.mrml.lesions import labels_by_number
 from QSMSeparationLib.mrml.review import reviewed_csv
 from QSMSeparationLib.mrml.runs import Run
 from QSMSeparationLib.mrml.volumes import sidecar_of
+from QSMSeparationLib.mrml.waiting import in_a_thread
 from QSMSeparationLib.runtime.errors import InputError, QSMSeparationError
 
 TABLE_NAME = "lesions_reviewed.csv"
 _LABELS = "desc-lesions_dseg.nii.gz"
 
 
-def export_steps(run: Run, folder: Path, subject: str = "sub-01") -> Iterator[str]:
-    """Write a run into a folder; yields the name of every file.
+def export_steps(run: Run, folder: Path, subject: str = "sub-01") -> Generator[str, None, None]:
+    """Write a run into a folder; yields the name of every file, some more than once.
 
     Raises
     ------
@@ -40,13 +42,12 @@ def export_steps(run: Run, folder: Path, subject: str = "sub-01") -> Iterator[st
         folder.mkdir(parents=True, exist_ok=True)
         for role, node in maps.items():
             name = file_name(subject, role)
-            write_volume(volume_of(node), folder / f"{name}.nii.gz")
+            yield from _write(volume_of(node), folder / f"{name}.nii.gz")
             write_text(folder / f"{name}.json", json.dumps(sidecar_of(node), indent=2) + "\n")
             yield f"{name}.nii.gz"
         if lesions := nodes.get(marks.LESIONS):
-            write_volume(
-                labels_by_number(lesions, maps["chi_para"]), folder / f"{subject}_{_LABELS}"
-            )
+            labels = labels_by_number(lesions, maps["chi_para"])
+            yield from _write(labels, folder / f"{subject}_{_LABELS}")
         if table := nodes.get(marks.LESION_TABLE):
             write_text(folder / TABLE_NAME, reviewed_csv(table))
             yield TABLE_NAME
@@ -55,6 +56,10 @@ def export_steps(run: Run, folder: Path, subject: str = "sub-01") -> Iterator[st
             yield "report.html"
     except OSError as error:
         raise QSMSeparationError(f"{folder} can't be written: {error.strerror}") from None
+
+
+def _write(volume: Volume, path: Path) -> Generator[str, None, None]:
+    yield from in_a_thread(path.name, lambda: write_volume(volume, path))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,16 @@ from QSMSeparationLib.io.derivatives import SIGN_CONVENTION
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.anatomy import add_anatomy
-from QSMSeparationLib.mrml.lesions import add_lesions
+from QSMSeparationLib.mrml.export import TABLE_NAME
+from QSMSeparationLib.mrml.lesions import add_lesions, color_by_class
 from QSMSeparationLib.mrml.runs import Run, add_run, parent_for, put_in, remove_run, unused_title
 from QSMSeparationLib.mrml.table import add_checks_table, add_lesion_table, read_rows
 from QSMSeparationLib.mrml.volumes import add_mask, add_volume
+from QSMSeparationLib.mrml.waiting import in_a_thread
 from QSMSeparationLib.runtime.errors import InputError
 
 _MARKER = f"_{MAPS['chi_para'].bids}.nii.gz"
 Steps = Generator[str, None, Run]
-_TICK_S = 0.01
 _MOST_ENTRIES = 200_000
 """So many files and folders are looked through for results: a whole disk is no result."""
 
@@ -173,13 +173,7 @@ def load_steps(
 
 
 def _read(read: Callable[[Path], Volume], path: Path) -> Generator[str, None, Volume]:
-    """Read a file in a thread of its own, for it may take longer than a window should wait."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(read, path)
-        # In the application a thread runs only while this one waits.
-        while not wait([future], _TICK_S).done:
-            yield path.name
-        return future.result()
+    return (yield from in_a_thread(path.name, lambda: read(path)))
 
 
 def _load_anatomy(files: ResultFiles, run: Run) -> Generator[str, None, None]:
@@ -196,14 +190,18 @@ def _load_anatomy(files: ResultFiles, run: Run) -> Generator[str, None, None]:
 def _load_lesions(files: ResultFiles, run: Run) -> Generator[str, None, None]:
     """Load the lesion labels and their table, where the run had lesions."""
     table, labels = files.beside("lesions.csv"), files.path("desc-lesions_dseg.nii.gz")
+    if not table.is_file():  # an export of the panel has the reviewer's columns
+        table = files.folder / TABLE_NAME
     if not table.is_file():
         return
     rows = read_rows(table)
-    put_in(run, add_lesion_table(run.scene, rows, run.identifier, files.subject))
+    list_of_lesions = add_lesion_table(run.scene, rows, run.identifier, files.subject)
+    put_in(run, list_of_lesions)
     if labels.is_file():
         volume = yield from _read(read_labels, labels)
         reference = run.node("chi_para")
         node = add_lesions(run.scene, volume, rows, run.identifier, files.subject, reference)
+        color_by_class(node, list_of_lesions)
         put_in(run, node)
     yield table.name
 

@@ -13,9 +13,13 @@ from small_result import GEOMETRY, REPORT, lesion_labels
 
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.io.results import read_result
+from QSMSeparationLib.lesions.classes import class_rgb
 from QSMSeparationLib.mrml.convert import geometry_of, save_labels, save_map, volume_of
 from QSMSeparationLib.mrml.export import export_steps
+from QSMSeparationLib.mrml.lesions import segment_of
+from QSMSeparationLib.mrml.load import find_results, load_result
 from QSMSeparationLib.mrml.review import set_review
+from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.runtime.errors import InputError
 
 
@@ -37,6 +41,20 @@ class ExportTest(SceneTestCase):
             rows = list(csv.DictReader(stream))
         self.assertEqual(rows[0]["remark"], "paramagnetic rim, open to the front")
         self.assertEqual((out / "report.html").read_text(encoding="utf-8"), REPORT)
+
+    def test_an_export_can_be_loaded_again_with_the_review(self):
+        run, _ = self.loaded()
+        set_review(run.node("lesion_table"), 2, "review_para", "iso")
+        set_review(run.node("lesion_table"), 2, "remark", "a vein")
+        list(export_steps(run, self.folder / "export"))
+        again = load_result(find_results(self.folder / "export")[0], self.scene)
+        rows = {row["id"]: row for row in rows_of(again.node("lesion_table"))}
+        self.assertEqual((rows["2"]["review_para"], rows["2"]["remark"]), ("iso", "a vein"))
+        self.assertEqual(rows["1"]["review_para"], "")
+        lesions = again.node("lesions")
+        segment = lesions.GetSegmentation().GetSegment(segment_of(lesions, 2))
+        np.testing.assert_allclose(segment.GetColor(), class_rgb("iso"))
+        self.assertEqual(again.node("report").GetText(), REPORT)
 
     def test_labels_keep_the_numbers_of_the_table(self):
         run, _ = self.loaded()
