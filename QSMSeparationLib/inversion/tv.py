@@ -35,7 +35,7 @@ from QSMSeparationLib.solvers.edges import edge_weights, shows_borders
 from QSMSeparationLib.solvers.misfit import FieldPower, field_power, misfit_share, wiener
 from QSMSeparationLib.solvers.window import Window, difference, scale_
 
-_LAMBDA_OVER_MISFIT = 0.17
+_LAMBDA_OVER_MISFIT = 0.34
 """Of the misfit where it is least, in the finest waves, which are wholly trusted (settings heads;
 on a real field the map then has the SD that its sources' power lets expect)."""
 
@@ -47,7 +47,7 @@ _ROUNDS = (2, 4)
 """Rounds by the misfit: the first number over the share of the misfit in the SD of the field, within
 these (settings heads with 0 to 8 ppb of misfit)."""
 
-_GRADIENT_PENALTY_OVER_LAMBDA = 1000.0
+_GRADIENT_PENALTY_OVER_LAMBDA = 300.0
 _SLAB_VOXELS = 1 << 18
 _CHECK_EVERY = 4
 

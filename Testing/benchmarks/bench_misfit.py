@@ -26,6 +26,7 @@ from torch import Tensor
 
 from QSMSeparationLib.catalogue import find
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.data.method import Value
 from QSMSeparationLib.evaluation import metrics
 from QSMSeparationLib.evaluation.cases import Case, find_cases
 from QSMSeparationLib.physics.smoothing import gaussian
@@ -62,11 +63,10 @@ def head_of(case: Case, voxel_mm: float, misfit_ppm: float) -> Head:
     mask = inside > 0.5
     random = torch.Generator().manual_seed(0)
     noise = [torch.randn(mask.shape, generator=random) for _ in range(5)]
-    spoilt = sum(
-        weight * part / part[mask].std()
-        for weight, length, n in zip(WEIGHTS, LENGTHS_MM, noise, strict=False)
-        for part in [gaussian(n, length, grid)]
-    )
+    spoilt = torch.zeros(mask.shape)
+    for weight, length, white in zip(WEIGHTS, LENGTHS_MM, noise, strict=False):
+        part = gaussian(white, length, grid)
+        spoilt += weight * part / part[mask].std()
     error = spoilt * (misfit_ppm / spoilt[mask].std()) + WHITE_PPM * noise[3]
     maps = Maps(
         mask, grid, truth.geometry.b0_kji,
@@ -91,15 +91,15 @@ def lesion_slope(chi: NDArray[np.float32], head: Head) -> float:
     large = numbers[counts * voxel >= SMALLEST_LESION_MM3]
     if len(large) < 3:
         return float("nan")
-    means = [[m[head.lesions == n].mean() for n in large] for m in (head.net, chi)]
-    return float(np.polyfit(*means, 1)[0])
+    true, found = ([m[head.lesions == n].mean() for n in large] for m in (head.net, chi))
+    return float(np.polyfit(true, found, 1)[0])
 
 
-def print_row(head: Head, name: str, **settings: float) -> None:
+def print_row(head: Head, name: str, **settings: Value) -> None:
     """Print what an inversion makes of a head."""
     method = name.split()[0]
     start = time.process_time()
-    chi = find(method, "inversion").run(head.maps, **settings).numpy()
+    chi = find(method, "inversion").run(head.maps, None, **settings).numpy()
     seconds = time.process_time() - start
     inside = head.maps.mask.numpy()
     scores = [f(chi, head.net, inside) for f in (metrics.demeaned_nrmse, metrics.detrended_nrmse)]
@@ -122,7 +122,7 @@ def heads(given: argparse.Namespace) -> Iterator[Head]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="inversions on fields with misfit")
     parser.add_argument("cases", type=Path)
     parser.add_argument("--voxel", type=float, default=1.5, help="in mm")
     parser.add_argument("--misfit", type=float, nargs="+", default=[0.0, 2.2, 6.0], help="SD, ppb")
@@ -140,7 +140,7 @@ def main() -> None:
             print_row(head, name)
         for rounds in ROUNDS if given.curve else ():
             for weight in REGULARISATIONS:
-                settings = {"rounds": rounds, "regularisation": weight}
+                settings: dict[str, Value] = {"rounds": rounds, "regularisation": weight}
                 print_row(head, f"tv {rounds} x {weight:g}", **settings)
 
 
