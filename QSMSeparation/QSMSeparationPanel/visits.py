@@ -312,9 +312,9 @@ class VisitControls:
         earlier, later = self._pair()
         if self._filling or chosen is None or earlier is None or later is None:
             return
-        lesion = place_of(earlier, later, self._rows[chosen])
-        if lesion is not None:
-            layouts.go_to(slicer.mrmlScene, layouts.centre_of(lesion))
+        place = place_of(earlier, later, self._rows[chosen])
+        if place is not None:
+            layouts.go_to(slicer.mrmlScene, place)
 
     def _save(self) -> None:
         if path := choose_file(_("Save changes"), "visits.csv"):

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import slicer
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.io.tables import csv_text
 from QSMSeparationLib.lesions.classes import CLASSES, class_words
 from QSMSeparationLib.mrml import marks
+from QSMSeparationLib.mrml.layouts import centre_of
 from QSMSeparationLib.mrml.lesion_list import Cell, Column, Row
+from QSMSeparationLib.mrml.lesions import segment_of
 from QSMSeparationLib.mrml.runs import Run, find_runs, put_in
 from QSMSeparationLib.mrml.table import fill_table, rows_of
 
@@ -89,12 +92,23 @@ def visit_rows(earlier: Run, later: Run) -> list[Row]:
     return rows
 
 
-def place_of(earlier: Run, later: Run, row: Row) -> Row | None:
-    """Return the row of the lesion in the table of a run: the later one where it is in it."""
-    run, number = (later, row["id_second"]) if row["id_second"] else (earlier, row["id_first"])
-    table = run.node(marks.LESION_TABLE)
-    rows = rows_of(table) if table is not None else []
-    return next((one for one in rows if one["id"] == number), None)
+def place_of(earlier: Run, later: Run, row: Row) -> Triple | None:
+    """Return where a lesion is to be looked at, in RAS; None where it cannot be told.
+
+    Places in the table of the earlier run hold. The later run was moved onto it, and its table was
+    not: where its lesions lie now is known from their segments.
+    """
+    if number := row["id_first"]:
+        table = earlier.node(marks.LESION_TABLE)
+        rows = rows_of(table) if table is not None else []
+        known = next((one for one in rows if one["id"] == number), None)
+        return centre_of(known) if known is not None else None
+    lesions = later.node(marks.LESIONS)
+    segment = segment_of(lesions, int(row["id_second"])) if lesions is not None else None
+    if lesions is None or segment is None:
+        return None
+    x, y, z = lesions.GetSegmentCenterRAS(segment)
+    return x, y, z
 
 
 def changes(row: Row) -> list[str]:
