@@ -13,7 +13,6 @@ from pathlib import Path
 
 import slicer
 
-from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.io.tables import csv_text
 from QSMSeparationLib.lesions.classes import CLASSES, class_words
@@ -92,7 +91,7 @@ def visit_rows(earlier: Run, later: Run) -> list[Row]:
     return rows
 
 
-def place_of(earlier: Run, later: Run, row: Row) -> Triple | None:
+def place_of(earlier: Run, later: Run, row: Row) -> tuple[float, float, float] | None:
     """Return where a lesion is to be looked at, in RAS; None where it cannot be told.
 
     Places in the table of the earlier run hold. The later run was moved onto it, and its table was
