@@ -35,15 +35,15 @@ from QSMSeparationLib.solvers.edges import edge_weights, shows_borders
 from QSMSeparationLib.solvers.misfit import FieldPower, field_power, misfit_share, wiener
 from QSMSeparationLib.solvers.window import Window, difference, scale_
 
-_LAMBDA_OVER_MISFIT = 0.34
+_LAMBDA_OVER_MISFIT = 0.17
 """Of the misfit where it is least, in the finest waves, which are wholly trusted (settings heads;
 on a real field the map then has the SD that its sources' power lets expect)."""
 
 _EDGE_GAIN = 5 / 3
 """With borders known, the rest may be smoothed this much more."""
 
-_ROUNDS_TIMES_SHARE = 2.0
-_ROUNDS = (2, 4)
+_ROUNDS_TIMES_SHARE = 1.25
+_ROUNDS = (2, 3)
 """Rounds by the misfit: the first number over the share of the misfit in the SD of the field, within
 these (settings heads with 0 to 8 ppb of misfit)."""
 
