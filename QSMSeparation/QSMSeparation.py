@@ -437,7 +437,7 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
         return runs
 
     def tidy(self, scene: Any) -> None:
-        """Take colour tables away that nothing uses any more."""
+        """Take color tables away that nothing uses any more."""
         from QSMSeparationLib.mrml.colors import remove_unused
 
         remove_unused(scene)

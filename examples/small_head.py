@@ -11,7 +11,7 @@ from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head
 from QSMSeparationLib.simulation.protocol import Protocol
-from QSMSeparationLib.simulation.rasterise import rasterise
+from QSMSeparationLib.simulation.rasterize import rasterize
 from QSMSeparationLib.simulation.scanner import Truth, simulate_scan
 from QSMSeparationLib.simulation.tissues import draw_tissues, label_of
 
@@ -48,5 +48,5 @@ def scan_small_head(voxel_mm: float = 4.0) -> tuple[Scan, Truth]:
     """Scan the head with five gradient echoes and a spin echo; return the scan and its truth."""
     spin_echo_s = tuple(0.012 * n for n in range(1, 9))
     protocol = Protocol(voxel_mm=(voxel_mm,) * 3, spin_echo_times_s=spin_echo_s, seed=1)
-    fine = rasterise(small_head(protocol.fine_spacing_mm), protocol.fine_spacing_mm)
+    fine = rasterize(small_head(protocol.fine_spacing_mm), protocol.fine_spacing_mm)
     return simulate_scan(fine, protocol, "sub-01")

@@ -247,8 +247,8 @@ def _mask_findings(
     labels = labels_of(mask, reference)
     named = Volume(labels.array, labels.geometry, f"mask {labels.source}")
     inside = checked_mask(named if labels.array.size <= _MANY_VOXELS else _thinned(named))
-    litres = inside.mean() * labels.array.size * labels.geometry.voxel_volume_mm3 / 1e6
-    return [Finding(f"{named.source}: {litres:.2f} l")]
+    liters = inside.mean() * labels.array.size * labels.geometry.voxel_volume_mm3 / 1e6
+    return [Finding(f"{named.source}: {liters:.2f} l")]
 
 
 def _map_findings(

@@ -314,7 +314,7 @@ class ResultControls:
     def _go_to_lesion(self) -> None:
         row = self._row()
         if row is not None:
-            layouts.go_to(slicer.mrmlScene, layouts.centre_of(row))
+            layouts.go_to(slicer.mrmlScene, layouts.center_of(row))
 
     def _show_review(self) -> None:
         row, ui = self._row(), self._ui

@@ -1,7 +1,7 @@
 """The brain mask by ``anatomy-net``: its surface, refined on the image itself.
 
 The network knows where brain is to within a voxel of 2 mm. Close to its surface the image
-decides: within a few millimetres, what is surely brain and what is surely not have each a
+decides: within a few millimeters, what is surely brain and what is surely not have each a
 brightness of their own (known locally, so that coils don't matter), and a voxel between them
 goes with the one that it resembles, unless the network is sure.
 """

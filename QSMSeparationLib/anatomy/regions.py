@@ -34,7 +34,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Region:
-    """One labelled region.
+    """One labeled region.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _row(region: Region, maps: Sequence[str]) -> list[object]:
 def _off_edge(
     inside: NDArray[np.bool_], without: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], bool]:
-    """Return the voxels of a region that have no neighbour of another, or all of a small one."""
+    """Return the voxels of a region that have no neighbor of another, or all of a small one."""
     inner = ndimage.binary_erosion(np.pad(inside, 1))[1:-1, 1:-1, 1:-1]
     usable = np.ones_like(inside) if without is None else ~without
     if (inner & usable).sum() >= _LEAST_VOXELS:

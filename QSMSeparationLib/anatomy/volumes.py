@@ -1,4 +1,4 @@
-"""Volumes of labelled structures."""
+"""Volumes of labeled structures."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Measure and classify every lesion."""
     from QSMSeparationLib.io.nifti import read_labels
     from QSMSeparationLib.io.outputs import Outputs
-    from QSMSeparationLib.lesions import analyse_lesions, lesion_table
+    from QSMSeparationLib.lesions import analyze_lesions, lesion_table
     from QSMSeparationLib.lesions.table import lesion_facts
     from QSMSeparationLib.physics.constants import relaxivity
     from QSMSeparationLib.pipeline.options import Options
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     }  # fmt: skip
     maps, brain = _checked_maps(paths, args)
     with progress.stage("lesions") as report:
-        found = analyse_lesions(
+        found = analyze_lesions(
             maps,
             read_labels(args.lesions),
             brain,

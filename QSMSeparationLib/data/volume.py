@@ -34,7 +34,7 @@ class Geometry:
     spacing_mm : tuple of float
         Voxel size along (i, j, k) in mm.
     origin_mm : tuple of float
-        World position (x, y, z) of the centre of voxel (0, 0, 0) in mm, LPS.
+        World position (x, y, z) of the center of voxel (0, 0, 0) in mm, LPS.
     direction : tuple of 9 float
         Row-major 3x3 matrix; column n is the world direction of axis n of (i, j, k).
     """
@@ -108,7 +108,7 @@ class Geometry:
         return float(np.degrees(np.arccos(np.clip(np.max(np.abs(self.b0_kji)), 0.0, 1.0))))
 
     @property
-    def centre_mm(self) -> NDArray[np.float64]:
+    def center_mm(self) -> NDArray[np.float64]:
         """World position of the middle of the grid."""
         return self.world((np.asarray(self.shape) - 1) / 2)
 
@@ -220,7 +220,7 @@ def resample(volume: Volume, grid: Geometry, order: int = 1, outside: float = 0.
     grid : Geometry
         The grid wanted.
     order : {0, 1, 3}
-        0 nearest neighbour (labels and masks), 1 linear, 3 cubic B-spline.
+        0 nearest neighbor (labels and masks), 1 linear, 3 cubic B-spline.
     outside : float
         Value where the input has none.
 

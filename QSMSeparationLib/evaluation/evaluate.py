@@ -19,7 +19,7 @@ from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.evaluation.cases import Case
-from QSMSeparationLib.evaluation.lesions import agreement_between, score_lesions, summarise
+from QSMSeparationLib.evaluation.lesions import agreement_between, score_lesions, summarize
 from QSMSeparationLib.evaluation.metrics import (
     correlation,
     demeaned_nrmse,
@@ -242,7 +242,7 @@ def lesion_markdown(rows: list[dict[str, Any]]) -> str:
     head = ["method", "inversion", "lesions", *(title for title, _ in _LESION_TABLE.values())]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for (method, inversion), group in groups.items():
-        summary = summarise(group)
+        summary = summarize(group)
         cells = [method, inversion, str(len(group))]
         cells += [f"{summary[name]:{fmt}}" for name, (_, fmt) in _LESION_TABLE.items()]
         lines.append("| " + " | ".join(cells) + " |")

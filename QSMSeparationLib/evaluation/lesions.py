@@ -14,7 +14,7 @@ from QSMSeparationLib.evaluation.metrics import line_through
 from QSMSeparationLib.lesions.agreement import class_agreement
 from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.compartments import depth_mm
-from QSMSeparationLib.report.write import analyse
+from QSMSeparationLib.report.write import analyze
 from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.simulation.scanner import Truth
 
@@ -41,7 +41,7 @@ def score_lesions(
         Receives the analysis.
     """
     segmentation = Volume(truth.lesions, truth.geometry, "lesions of the simulation")
-    report = analyse(result, segmentation, progress)
+    report = analyze(result, segmentation, progress)
     rows = []
     for lesion in report.lesions if report else ():
         known = table.get(lesion.id)
@@ -55,7 +55,7 @@ def score_lesions(
     return rows
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return slopes, correlations, rim contrast and class agreement over lesions.
 
     Slopes are those of least squares, measured = a true + b, over lesions of all cases.

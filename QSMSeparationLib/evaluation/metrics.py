@@ -2,7 +2,7 @@
 
 Every measure takes ``(result, truth, mask)``: two arrays in ppm and a mask, all of shape
 (k, j, i). What lies outside the mask is set to 0 in both before anything is computed, so that
-nothing beyond the brain's edge bleeds into a neighbourhood measure; voxels of the result that
+nothing beyond the brain's edge bleeds into a neighborhood measure; voxels of the result that
 are not finite count as 0. Sums run in float64 on the mask's bounding box: the variance in a
 window of XSIM is a difference of near-equal numbers, for which float32 is too coarse.
 """

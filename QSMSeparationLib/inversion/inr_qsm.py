@@ -132,11 +132,11 @@ def fit_whole(
     torch.manual_seed(0)
     network = GridEncoded(tuple(s.stop for s in window.inner), maps.spacing_kji)
     volume = CoordinateMaps(network.to(inside.device), window)
-    optimiser = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
     renew = (0, steps // 3, 2 * steps // 3)
     stop = Stopper(_PATIENCE)
     for done in range(steps):
-        set_rate(optimiser, done, steps)
+        set_rate(optimizer, done, steps)
         chi = volume.evaluate()[0].mul_(NET_PPM).add_(start)
         if done in renew:
             flat = flat_tissue(window, [chi, *guides], *_EDGES)
@@ -146,9 +146,9 @@ def fit_whole(
         strength = regularisation * _TV_OVER_NOISE / (explained * term.noise_ppm)
         gradient.add_(tv_gradient([chi], flat, window.step_weights)[0], alpha=strength)
         gradient.mul_(inside).mul_(NET_PPM / float(inside.sum()))
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         volume.descend(gradient[None])
-        optimiser.step()
+        optimizer.step()
         report(done + 1, iterations)
     report(iterations, iterations)
     return window.extract(volume.evaluate()[0].mul_(NET_PPM).add_(start))
@@ -170,27 +170,27 @@ def fit_patches(
     patches = [
         _Patch(box, maps, window, flat) for box in _boxes(window, preset.patch, preset.tissue)
     ]
-    optimiser = torch.optim.Adam(network.groups(preset.rate))
+    optimizer = torch.optim.Adam(network.groups(preset.rate))
     fields, stop = [term.field[patch.box] for patch in patches], Stopper(2)
     strength = regularisation * _TV_OVER_NOISE / term.noise_ppm
     steps = rounds * len(patches)
     report(0, steps)
     for done in range(rounds):
-        set_rate(optimiser, done, rounds)
+        set_rate(optimizer, done, rounds)
         if done % preset.renew == 0:
             chi = volume.evaluate()[0].mul_(NET_PPM)
-            modelled = inverse_rfftn(torch.fft.rfftn(chi) * window.dipole, window.padded)
-            held = (modelled - term.field)[term.held].square().mean().sqrt()
+            modeled = inverse_rfftn(torch.fft.rfftn(chi) * window.dipole, window.padded)
+            held = (modeled - term.field)[term.held].square().mean().sqrt()
             if stop(float(held)):
                 break
             if preset.compensate:
                 fields = [
-                    term.field[p.box] - modelled[p.box] + p.dipole(chi[p.box]) for p in patches
+                    term.field[p.box] - modeled[p.box] + p.dipole(chi[p.box]) for p in patches
                 ]
         for number, (patch, field) in enumerate(zip(patches, fields, strict=True)):
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             patch.descend(network, field, term, strength)
-            optimiser.step()
+            optimizer.step()
             report(done * len(patches) + number + 1, steps)
     report(steps, steps)
     return window.extract(volume.evaluate()[0].mul_(NET_PPM))

@@ -23,7 +23,7 @@ _WEIGHTS = np.geomspace(0.02, 0.7, 7)
 
 
 def l2(maps: Maps, context: Context, *, regularisation: float) -> Tensor:
-    """Minimise ||D chi - f||^2 + beta^2 ||grad chi||^2 over the periodic grid.
+    """Minimize ||D chi - f||^2 + beta^2 ||grad chi||^2 over the periodic grid.
 
     The solution is chi(k) = D f / (D^2 + beta^2 L) with L the symbol of the Laplacian: one
     pair of transforms. Gradients are differences between voxels over their distance in mean

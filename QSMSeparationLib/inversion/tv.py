@@ -1,6 +1,6 @@
 """Weighted total variation by ADMM, which believes the field no more than it deserves.
 
-Minimises over chi and a misfit m of the field
+Minimizes over chi and a misfit m of the field
 
     1/2 ||W (D chi + m - f)||^2 + 1/2 ||C m||^2 + lambda sum_a ||e_a w_a grad_a chi||_1,
 

@@ -149,7 +149,7 @@ def read_frames(path: Path) -> list[Frame]:
         if storage not in _MR_CLASSES and (storage or text(header, "Modality") != "MR"):
             return []  # screen shots, spectroscopy, raw data, other modalities
         if (number(header, "SamplesPerPixel") or 1) != 1:
-            return []  # a map in colours
+            return []  # a map in colors
         count = _check_size(header, path)
         return [frame for n in range(count) if (frame := _frame(header, path, n))]
 
@@ -203,7 +203,7 @@ def _check_size(header: Dataset, path: Path) -> int:
             f"{path.name}: the header announces {rows:g}x{columns:g}x{frames:g} voxels; it is broken"
         )
     if samples != 1:
-        raise InputError(f"{path.name}: a colour image; give the original grey-scale images")
+        raise InputError(f"{path.name}: a color image; give the original grey-scale images")
     bits = number(header, "BitsAllocated") or 16
     needed = rows * columns * frames * bits / 8 / (1000 if _is_compressed(header) else 1)
     if path.stat().st_size < needed:

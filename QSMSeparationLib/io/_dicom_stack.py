@@ -76,14 +76,14 @@ def grid_difference(a: Frame, b: Frame) -> str | None:
 def echoes_of(acquisition: Acquisition) -> dict[str, dict[float, list[Frame]]]:
     """Sort frames by kind and echo time (s); times that differ by rounding are one echo."""
     times = sorted({_echo_time(frame) for frame in acquisition.frames})
-    centre: dict[float, float] = {}
+    center: dict[float, float] = {}
     for time in times:
-        last = next(reversed(centre.values()), None)
-        centre[time] = last if last is not None and time - last < SAME_ECHO_S else time
+        last = next(reversed(center.values()), None)
+        center[time] = last if last is not None and time - last < SAME_ECHO_S else time
     found: dict[str, dict[float, list[Frame]]] = {}
     for frame in acquisition.frames:
         echoes = found.setdefault(frame.kind, {})
-        echoes.setdefault(centre[_echo_time(frame)], []).append(frame)
+        echoes.setdefault(center[_echo_time(frame)], []).append(frame)
     return {kind: dict(sorted(echoes.items())) for kind, echoes in found.items()}
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from QSMSeparationLib.runtime.errors import InputError
 
-_FILLED = 0.9  # share of a span that the data have to fill to be recognised by it
+_FILLED = 0.9  # share of a span that the data have to fill to be recognized by it
 _SLACK = 0.005  # rounding of the stored numbers, as a share of the span
 _OUTSIDE = 0.01  # a lowest value in more than this share of the voxels is the fill outside the head
 
@@ -42,7 +42,7 @@ class PhaseFacts:
         numbers make sense, because some converters write it wrongly.
     header_span : tuple of float, optional
         Lowest and highest value that the header of a Siemens or Philips image can
-        express; recognises the unit where the data do not fill the circle.
+        express; recognizes the unit where the data do not fill the circle.
     """
 
     source: str = "phase"
@@ -115,7 +115,7 @@ def phase_to_radians(stored: NDArray, facts: PhaseFacts) -> tuple[NDArray[np.flo
     if _is_unwrapped(values, low, high, facts):
         said = f"phase was unwrapped already (found {low:.5g} to {high:.5g} rad) and wrapped again"
         return _wrapped(values), said if complete else f"{said}; {_lost(finite)}"
-    convention, undo = _recognise(values, low, high, facts)
+    convention, undo = _recognize(values, low, high, facts)
     phase = values.astype(np.float32)
     if undo:
         phase = ((phase - facts.intercept) / facts.slope).astype(np.float32)
@@ -160,7 +160,7 @@ def undo_alternating_slices(
     """Take out a sign that alternates from slice to slice.
 
     GE's reconstruction leaves out a shift along the slice axis, so that every second
-    slice of a complex image is multiplied by -1. Neighbouring slices of the shortest
+    slice of a complex image is multiplied by -1. Neighboring slices of the shortest
     echo are then in antiphase all over the head, which no field can do.
 
     Parameters
@@ -196,7 +196,7 @@ def undo_alternating_slices(
     return result, "every second slice had the opposite sign (GE); undone"
 
 
-def _recognise(
+def _recognize(
     values: NDArray, low: float, high: float, facts: PhaseFacts
 ) -> tuple[_Convention, bool]:
     """Return the convention, and whether the header's rescaling has to be undone first."""

@@ -1,4 +1,4 @@
-"""Measure and classify every lesion: :func:`analyse_lesions`."""
+"""Measure and classify every lesion: :func:`analyze_lesions`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 
 
-def analyse_lesions(
+def analyze_lesions(
     maps: Mapping[str, Volume],
     lesions: Volume | Sequence[Volume],
     mask: Volume,
@@ -196,12 +196,12 @@ def _measure(lesion: instances.Instance, exam: ExamContext) -> LesionResult:
     rim = _rim(maps["chi_para"], parts, edge_clear, exam, use_shell)
     para, dia = _classify(one, exam, contrasts, rim)
     volume = lesion.n_voxels * exam.geometry.voxel_volume_mm3
-    centre = np.argwhere(one.mask).mean(axis=0) + [s.start for s in one.box]
+    center = np.argwhere(one.mask).mean(axis=0) + [s.start for s in one.box]
     infeasible = None if exam.infeasible is None else exam.infeasible[one.box]
     return LesionResult(
         id=lesion.id,
         name=lesion.name,
-        centre_mm=tuple(float(v) for v in exam.geometry.world(centre)),
+        center_mm=tuple(float(v) for v in exam.geometry.world(center)),
         n_voxels=lesion.n_voxels,
         volume_mm3=volume,
         diameter_mm=equivalent_diameter_mm(volume),

@@ -160,7 +160,7 @@ def classify(difference: Interval, limit_ppb: float, sd_ppb: float) -> Classific
 
 
 def is_rim(rim: RimCoverage, thresholds: Thresholds) -> bool:
-    """Return whether the edge of a lesion fulfils all conditions of a rim."""
+    """Return whether the edge of a lesion fulfills all conditions of a rim."""
     return bool(
         np.isfinite(rim.coverage)
         and rim.coverage >= thresholds.rim_coverage

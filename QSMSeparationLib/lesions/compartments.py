@@ -1,4 +1,4 @@
-"""Core, rim and peri-lesional shell of a lesion, by distance in millimetres."""
+"""Core, rim and peri-lesional shell of a lesion, by distance in millimeters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Compartments:
 def depth_mm(lesion: NDArray[np.bool_], spacing_kji: tuple[float, ...]) -> NDArray[np.float32]:
     """Return the signed distance to the border of a lesion, positive inside.
 
-    Distances run between voxel centres; the border lies half a voxel before the first
+    Distances run between voxel centers; the border lies half a voxel before the first
     voxel on the other side, and half of the smallest edge is taken for that. The array
     need not contain any background: what lies outside it counts as outside the lesion.
     """

@@ -109,7 +109,7 @@ def resample_to(segmentation: Volume, grid: Geometry) -> tuple[Volume, tuple[str
         )
     notes = [
         f"{segmentation.source} lies on another grid ({difference}); it was resampled with "
-        "nearest neighbours, check the outlines"
+        "nearest neighbors, check the outlines"
     ]
     if lost := sorted(set(before.tolist()) - set(after.tolist())):
         notes.append(f"{segmentation.source}: labels lost by resampling: {_some(lost)}")
@@ -124,7 +124,7 @@ def resample_to(segmentation: Volume, grid: Geometry) -> tuple[Volume, tuple[str
 def split(segmentation: Volume) -> tuple[Instance, ...]:
     """Return the lesions of one volume.
 
-    A binary volume is split into connected lesions (26 neighbours), numbered in array
+    A binary volume is split into connected lesions (26 neighbors), numbered in array
     order; a volume with several labels gives one lesion a label, connected or not.
     """
     labels = _whole_labels(segmentation)

@@ -245,7 +245,7 @@ def _tree(where: NDArray[np.bool_], geometry: Geometry) -> KDTree | None:
 
 
 def _gap(tree: KDTree | None, points: NDArray[np.floating], geometry: Geometry) -> float:
-    """Return the smallest gap between two sets of voxels; 0 for neighbours."""
+    """Return the smallest gap between two sets of voxels; 0 for neighbors."""
     if tree is None:
         return float("nan")
     distance, _ = tree.query(points)

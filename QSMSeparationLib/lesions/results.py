@@ -1,4 +1,4 @@
-"""What is known of every lesion: the results of :func:`analyse_lesions`."""
+"""What is known of every lesion: the results of :func:`analyze_lesions`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class LesionResult:
     ----------
     id, name : int, str
         Which one.
-    centre_mm : tuple of float
-        Centre of mass in world coordinates (LPS).
+    center_mm : tuple of float
+        Center of mass in world coordinates (LPS).
     n_voxels, volume_mm3, diameter_mm, largest_mm : int, float
         Size; ``diameter_mm`` is that of the sphere of the same volume.
     place : Place
@@ -40,7 +40,7 @@ class LesionResult:
     rim : RimCoverage
         The rim.
     sectors_mm : tuple of float, optional
-        Where its sectors are centred, in world coordinates (LPS); None without sectors.
+        Where its sectors are centered, in world coordinates (LPS); None without sectors.
     vein_share, infeasible_share, clipped_share : float
         Shares of its voxels that are vein, that no sources of this relaxivity explain
         (R2' below Dr |net|; NaN without R2'), and where chi+ or chi- is exactly 0.
@@ -48,7 +48,7 @@ class LesionResult:
 
     id: int
     name: str
-    centre_mm: Triple
+    center_mm: Triple
     n_voxels: int
     volume_mm3: float
     diameter_mm: float
@@ -75,7 +75,7 @@ class LesionReport:
     lesions : tuple of LesionResult
         By id.
     labels : Volume
-        The lesions as analysed, on the grid of the maps (int32).
+        The lesions as analyzed, on the grid of the maps (int32).
     nawm : Nawm
         The patient's reference.
     thresholds : Thresholds

@@ -115,18 +115,18 @@ def rim_coverage(
     nan = float("nan")
     if len(edge) < 8:
         return RimCoverage(nan, 0.0, 0.0, 0, 0, nan)
-    centre = np.argwhere(parts.lesion).mean(axis=0)
+    center = np.argwhere(parts.lesion).mean(axis=0)
     scale = np.asarray(spacing_kji)
     n_sectors = int(np.clip(len(edge) // _VOXELS_A_SECTOR, 8, MOST_SECTORS_3D))
     directions = _sphere(n_sectors)
     deep = _second_layer(parts, edge)
     positive, judged, height = _judge(
-        _values(para_ppb, edge), _nearest(edge, centre, scale, directions), deep,
-        _values(para_ppb, around), _nearest(around, centre, scale, directions),
+        _values(para_ppb, edge), _nearest(edge, center, scale, directions), deep,
+        _values(para_ppb, around), _nearest(around, center, scale, directions),
         n_sectors, reference,
     )  # fmt: skip
     slices, core_slices = _slice_arcs(para_ppb, parts, usable, scale, axis, reference)
-    best = max(slices, key=lambda one: (one.arc_deg, -abs(one.number - centre[axis])), default=None)
+    best = max(slices, key=lambda one: (one.arc_deg, -abs(one.number - center[axis])), default=None)
     enough = judged.mean() >= LEAST_JUDGED
     return RimCoverage(
         coverage=float(positive.sum() / judged.sum()) if enough else nan,
@@ -191,15 +191,15 @@ def _slice_arcs(
         if len(edge) < SLICE_SECTORS // 2:
             continue
         around = np.argwhere(parts.beyond & here)
-        centre = np.argwhere(parts.lesion & here).mean(axis=0)
+        center = np.argwhere(parts.lesion & here).mean(axis=0)
         positive, judged, _ = _judge(
-            _values(para_ppb, edge), _angle_sector(edge, centre, scale, plane),
+            _values(para_ppb, edge), _angle_sector(edge, center, scale, plane),
             _second_layer(parts, edge),
-            _values(para_ppb, around), _angle_sector(around, centre, scale, plane),
+            _values(para_ppb, around), _angle_sector(around, center, scale, plane),
             SLICE_SECTORS, reference,
         )  # fmt: skip
         if judged.mean() >= LEAST_JUDGED:
-            k, j, i = (float(v) for v in centre)
+            k, j, i = (float(v) for v in center)
             found.append(_SliceArc(int(number), (k, j, i), positive, judged))
     return found, len(core_slices)
 
@@ -259,22 +259,22 @@ def _sphere(count: int) -> NDArray[np.float64]:
 
 def _nearest(
     index: NDArray[np.intp],
-    centre: NDArray[np.float64],
+    center: NDArray[np.float64],
     scale: NDArray[np.float64],
     directions: NDArray[np.float64],
 ) -> NDArray[np.intp]:
     """Return the sector in three dimensions of every voxel."""
-    return np.argmax(((index - centre) * scale) @ directions.T, axis=1)
+    return np.argmax(((index - center) * scale) @ directions.T, axis=1)
 
 
 def _angle_sector(
     index: NDArray[np.intp],
-    centre: NDArray[np.float64],
+    center: NDArray[np.float64],
     scale: NDArray[np.float64],
     plane: list[int],
 ) -> NDArray[np.intp]:
     """Return the sector on a slice of every voxel."""
-    offset = ((index - centre) * scale)[:, plane]
+    offset = ((index - center) * scale)[:, plane]
     turn = np.arctan2(offset[:, 0], offset[:, 1]) / (2 * np.pi) + 0.5
     return (turn * SLICE_SECTORS).astype(np.intp) % SLICE_SECTORS
 

@@ -38,7 +38,7 @@ class Interval:
 class Blocks:
     """Sums of maps over small cubes, from which a bootstrap draws.
 
-    Neighbouring voxels of a reconstructed map are not independent, so cubes are drawn
+    Neighboring voxels of a reconstructed map are not independent, so cubes are drawn
     and not voxels; single voxels would give intervals that are too narrow.
 
     Parameters
@@ -79,7 +79,7 @@ def equivalent_diameter_mm(volume_mm3: float) -> float:
 
 
 def largest_diameter_mm(mask: NDArray[np.bool_], spacing_kji: tuple[float, ...]) -> float:
-    """Return the largest distance between two voxel centres of a lesion (Feret diameter).
+    """Return the largest distance between two voxel centers of a lesion (Feret diameter).
 
     SimpleITK's label shapes give the same, but compare all pairs of border voxels, and need a
     label map, which lesions that overlap are not.

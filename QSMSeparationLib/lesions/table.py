@@ -109,7 +109,7 @@ def _row(lesion: LesionResult) -> dict[str, Any]:
         "largest_diameter_mm": lesion.largest_mm,
         "n_voxels": lesion.n_voxels,
     }
-    for axis, value in zip("xyz", lesion.centre_mm, strict=True):
+    for axis, value in zip("xyz", lesion.center_mm, strict=True):
         row[f"centre_{axis}_lps_mm"] = value
     row["reference"] = lesion.reference
     row.update(_rim_columns(lesion))

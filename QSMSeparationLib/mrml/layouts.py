@@ -23,7 +23,7 @@ from QSMSeparationLib.mrml.runs import Run, find_runs
 
 _GROUP = 74  # of views that are linked; no layout of the application uses it
 _ANNOTATIONS = Annotations()  # of all views of these layouts, which are the application's
-_MARGIN = 0.1  # a lesion nearer to the border of a view than this is moved to its centre
+_MARGIN = 0.1  # a lesion nearer to the border of a view than this is moved to its center
 
 
 @dataclass(frozen=True)
@@ -285,10 +285,10 @@ def go_to(scene: slicer.vtkMRMLScene, ras_mm: tuple[float, float, float]) -> Non
         crosshair.SetCrosshairRAS(*ras_mm)
 
 
-def centre_of(row: dict[str, str]) -> tuple[float, float, float]:
+def center_of(row: dict[str, str]) -> tuple[float, float, float]:
     """Return the place of a lesion to look at, in RAS, from its row of the table.
 
-    That is its centre, or for a rim its middle on the slice that shows the rim best.
+    That is its center, or for a rim its middle on the slice that shows the rim best.
     """
     rim = "rim" in (row.get("class_para"), row.get("review_para")) and row.get("rim_x_lps_mm")
     start = "rim" if rim else "centre"

@@ -177,7 +177,7 @@ def _read(read: Callable[[Path], Volume], path: Path) -> Generator[str, None, Vo
 
 
 def _load_anatomy(files: ResultFiles, run: Run) -> Generator[str, None, None]:
-    """Load the structures of the brain, where the run labelled it."""
+    """Load the structures of the brain, where the run labeled it."""
     path = files.path(f"{ANATOMY}.nii.gz")
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""How nodes of a run are recognised: attributes that are saved with the scene."""
+"""How nodes of a run are recognized: attributes that are saved with the scene."""
 
 from __future__ import annotations
 

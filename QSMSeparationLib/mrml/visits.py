@@ -17,7 +17,7 @@ from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.io.tables import csv_text
 from QSMSeparationLib.lesions.classes import CLASSES, class_words
 from QSMSeparationLib.mrml import marks
-from QSMSeparationLib.mrml.layouts import centre_of
+from QSMSeparationLib.mrml.layouts import center_of
 from QSMSeparationLib.mrml.lesion_list import Cell, Column, Row
 from QSMSeparationLib.mrml.lesions import segment_of
 from QSMSeparationLib.mrml.runs import Run, find_runs, put_in
@@ -101,7 +101,7 @@ def place_of(earlier: Run, later: Run, row: Row) -> tuple[float, float, float] |
         table = earlier.node(marks.LESION_TABLE)
         rows = rows_of(table) if table is not None else []
         known = next((one for one in rows if one["id"] == number), None)
-        return centre_of(known) if known is not None else None
+        return center_of(known) if known is not None else None
     lesions = later.node(marks.LESIONS)
     segment = segment_of(lesions, int(row["id_second"])) if lesions is not None else None
     if lesions is None or segment is None:

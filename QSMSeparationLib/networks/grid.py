@@ -146,7 +146,7 @@ def _sampled(maps: Tensor, affine: _Affine, shape: tuple[int, ...]) -> Tensor:
     for start in range(0, shape[0], _PLANES):
         planes = slice(start, start + _PLANES)
         index = plane + matrix[:, 0] * k[planes, None, None, None]
-        # grid_sample takes (x, y, z) = (i, j, k) from -1 to 1 between the outer voxel centres.
+        # grid_sample takes (x, y, z) = (i, j, k) from -1 to 1 between the outer voxel centers.
         place = (2 * index / last.clamp(min=1) - 1).flip(-1)
         sampled = functional.grid_sample(
             channels.expand(len(index), *channels.shape),

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from QSMSeparationLib.networks.unet import HEAD_SD, ConvBlock, folded, initialise, unfolded
+from QSMSeparationLib.networks.unet import HEAD_SD, ConvBlock, folded, initialize, unfolded
 
 
 class SusepOutput(NamedTuple):
@@ -128,7 +128,7 @@ class SusepNet(nn.Module):
         self.bottom_dia = ConvBlock(deep, 2 * deep)
         self.decode_para = Decoder(2 * deep, widths, cells)
         self.decode_dia = Decoder(2 * deep, widths, cells)
-        self.apply(initialise)
+        self.apply(initialize)
         for decoder in (self.decode_para, self.decode_dia):
             nn.init.normal_(decoder.head.weight, std=HEAD_SD)
         for interaction in (self.interact_para, self.interact_dia):

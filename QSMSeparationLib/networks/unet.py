@@ -19,8 +19,8 @@ HEAD_SD = 0.01
 """SD of the initial weights of a head."""
 
 
-def normalisation(channels: int, each_image: bool = False) -> nn.Module:
-    """Return the normalisation after a convolution.
+def normalization(channels: int, each_image: bool = False) -> nn.Module:
+    """Return the normalization after a convolution.
 
     Over the batch with slow statistics (batches hold a few patches only), or over each image
     by itself, where images differ in contrast and no statistics fit them all.
@@ -31,25 +31,25 @@ def normalisation(channels: int, each_image: bool = False) -> nn.Module:
 
 
 class ConvBlock(nn.Sequential):
-    """3x3x3 convolution, normalisation, rectifier."""
+    """3x3x3 convolution, normalization, rectifier."""
 
     def __init__(self, inputs: int, outputs: int, each_image: bool = False) -> None:
         super().__init__(
             nn.Conv3d(inputs, outputs, 3, padding=1, bias=False),
-            normalisation(outputs, each_image),
+            normalization(outputs, each_image),
             nn.ReLU(),
         )
 
 
 class Block(nn.Module):
-    """Two 3x3x3 convolutions, each normalised and rectified; the second adds to the first."""
+    """Two 3x3x3 convolutions, each normalized and rectified; the second adds to the first."""
 
     def __init__(self, inputs: int, outputs: int, each_image: bool = False) -> None:
         super().__init__()
         self.first = ConvBlock(inputs, outputs, each_image)
         self.second = nn.Sequential(
             nn.Conv3d(outputs, outputs, 3, padding=1, bias=False),
-            normalisation(outputs, each_image),
+            normalization(outputs, each_image),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class UNet(nn.Module):
     fold : int
         Blocks of ``fold``^3 voxels are one position of the network.
     each_image : bool
-        Normalise over each image by itself instead of over batches.
+        Normalize over each image by itself instead of over batches.
 
     Notes
     -----
@@ -93,7 +93,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in above)
         self.join = nn.ModuleList(Block(2 * a, a, each_image) for a, _ in above)
         self.head = nn.Conv3d(widths[0], outputs * fold**3, 1)
-        self.apply(initialise)
+        self.apply(initialize)
         # Starts near "no correction".
         nn.init.normal_(self.head.weight, std=HEAD_SD)
 
@@ -124,8 +124,8 @@ class UNet(nn.Module):
         return x
 
 
-def initialise(module: nn.Module) -> None:
-    """Initialise convolutions for rectified units (He et al. 2015), biases at 0."""
+def initialize(module: nn.Module) -> None:
+    """Initialize convolutions for rectified units (He et al. 2015), biases at 0."""
     if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:

@@ -73,7 +73,7 @@ def build(name: str) -> nn.Module:
 def save_weights(network: nn.Module, file: Path, card: dict[str, Any]) -> None:
     """Write weights in half precision and their card, which gets the checksum.
 
-    The statistics of normalisations keep their precision: a variance can exceed its range.
+    The statistics of normalizations keep their precision: a variance can exceed its range.
     """
     learned = {name for name, _ in network.named_parameters()}
     state = {
@@ -151,7 +151,7 @@ def read_weights(name: str, file: Path) -> Weights:
 
 
 def _fuse(network: nn.Module) -> None:
-    """Work every batch normalisation into the convolution before it: same result, less memory."""
+    """Work every batch normalization into the convolution before it: same result, less memory."""
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
             continue

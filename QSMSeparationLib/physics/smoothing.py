@@ -1,4 +1,4 @@
-"""Smoothing of volumes: a Gaussian in mm, sums over the nearest neighbours, means over blocks.
+"""Smoothing of volumes: a Gaussian in mm, sums over the nearest neighbors, means over blocks.
 
 All of them are sums of shifted volumes, several times as fast as pooling or convolving one channel.
 """

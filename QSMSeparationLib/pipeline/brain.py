@@ -78,7 +78,7 @@ def find_brain(scan: Scan, magnitude: torch.Tensor, method: str, progress: Progr
         except InputError as error:
             if given is None:
                 raise
-            note = f"the brain was not labelled: {error}"
+            note = f"the brain was not labeled: {error}"
             return _brain(given, magnitude, "given", notes=(note,))
         mask = anatomy_mask(found, combined) if given is None else given
     with progress.stage("check of the mask") as report:

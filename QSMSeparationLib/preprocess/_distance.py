@@ -18,9 +18,9 @@ def depth_up_to(
 ) -> NDArray[np.float32]:
     """Return the distance in mm of each voxel to the nearest that is not in the mask, or the limit.
 
-    The squared distance is separable: along each axis in turn, the least of the neighbours'
+    The squared distance is separable: along each axis in turn, the least of the neighbors'
     plus their distance squared (Felzenszwalb and Huttenlocher, Theory of Computing
-    2012;8:415). With a limit there are few neighbours, and shifted volumes do.
+    2012;8:415). With a limit there are few neighbors, and shifted volumes do.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.errors import InputError
 
 UNRELIABLE = 0.3
-"""Below this reliability a field is not measured: it is filled from its neighbours."""
+"""Below this reliability a field is not measured: it is filled from its neighbors."""
 
 _RATE_UNRELIABLE = 0.6
 """Below this the echoes agree so little that rates are not measured either: they are filled, too."""
@@ -163,7 +163,7 @@ class _PriorSources:
 def fill_harmonic(field: Tensor, bad: Tensor, good: Tensor, spacing_kji: Triple) -> Tensor:
     """Return the field with bad voxels filled by the harmonic function of their surroundings.
 
-    Jacobi's iteration over the list of bad voxels, started from a mean of the neighbours
+    Jacobi's iteration over the list of bad voxels, started from a mean of the neighbors
     that grows inwards.
     """
     where = torch.nonzero(bad)

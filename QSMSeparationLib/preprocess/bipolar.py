@@ -34,7 +34,7 @@ def remove_ramp(echoes: Echoes) -> tuple[str, ...]:
     """Measure the odd/even phase ramp, take it off the echoes if it is real, and say so.
 
     The slope along each axis is the median, over voxels, of the contrast of phase steps
-    between neighbours: steps are small, so nothing has to be unwrapped.
+    between neighbors: steps are small, so nothing has to be unwrapped.
     """
     if len(echoes.times) < 3:
         return ()
@@ -54,7 +54,7 @@ def remove_ramp(echoes: Echoes) -> tuple[str, ...]:
 def remove_constant(echoes: Echoes, rate: Tensor, pairs: list[int], gap: float) -> tuple[str, ...]:
     """Measure the constant part of psi, take it off the echoes if it is real, and say so.
 
-    ``rate`` (rad/s) came from the echoes ``pairs`` and their next neighbours, so it holds
+    ``rate`` (rad/s) came from the echoes ``pairs`` and their next neighbors, so it holds
     -2 psi / gap (+ from odd echoes) itself; that is put right in place.
     """
     if len(echoes.times) < 3:

@@ -131,7 +131,7 @@ def check_snr(first_magnitude: Array, noise_sd: float, mask: Array) -> Check:
 
 
 def check_wraps(total_field_ppm: Array, mask: Array, turn_ppm: float) -> Check:
-    """Count jumps of half a turn or more between neighbours in the total field.
+    """Count jumps of half a turn or more between neighbors in the total field.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def check_wraps(total_field_ppm: Array, mask: Array, turn_ppm: float) -> Check:
     advice = (
         "" if status == "pass" else "look at the total field; draw the mask tighter at the sinus"
     )
-    limits = "pass to 0.01 % of neighbours, fail above 0.5 %"
+    limits = "pass to 0.01 % of neighbors, fail above 0.5 %"
     return Check("phase wraps left", status, value, "%", limits, advice)
 
 

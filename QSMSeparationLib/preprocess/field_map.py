@@ -139,7 +139,7 @@ def estimate_field(
 def shortest_gap(echoes: Echoes) -> tuple[list[int], Tensor]:
     """Return the pairs (e, e + 1) with the shortest gap, and the sum of their Hermitian products.
 
-    Pairs of neighbours with the same gap (within 2 per cent) are summed: each voxel then
+    Pairs of neighbors with the same gap (within 2 per cent) are summed: each voxel then
     takes its phase from where its signal is strong.
     """
     gaps = np.diff(echoes.times)
@@ -156,7 +156,7 @@ def shortest_gap(echoes: Echoes) -> tuple[list[int], Tensor]:
 def missing_turns(echoes: Echoes, rate: Tensor, first: int, gap: float) -> int:
     """Return the whole turns that the unwrapped difference lacks everywhere alike.
 
-    With equal gaps no echo can tell, and the choice that centres the field (the scanner's
+    With equal gaps no echo can tell, and the choice that centers the field (the scanner's
     frequency adjustment) stands. With unequal gaps only one choice makes the other
     echoes agree with it.
     """

@@ -2,7 +2,7 @@
 
 What tells the brain from the rest without any learned shape: bone and air give no signal,
 fluid hardly decays between echoes, and only the brain is a thick body of tissue in the
-middle. All lengths are in millimetres, so voxel size, matrix and storage order do not matter.
+middle. All lengths are in millimeters, so voxel size, matrix and storage order do not matter.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def _grown(core: Mask, tissue: Mask, reach_mm: float, spacing: Triple) -> Mask:
 
 
 def _largest(mask: Mask) -> Mask:
-    """Return the largest part of a mask, face neighbours joined."""
+    """Return the largest part of a mask, face neighbors joined."""
     parts, count = ndimage.label(mask)
     if count < 2:
         return mask

@@ -112,7 +112,7 @@ def _iron_witness(
 ) -> float:
     """Correlate the field with that of fast decay, both without what sources outside cause.
 
-    A Gaussian average of a harmonic field is its value in the centre, so the difference to
+    A Gaussian average of a harmonic field is its value in the center, so the difference to
     it removes the background wherever the Gaussian lies within the brain.
     """
     full = gaussian(inside.float(), HIGH_PASS_MM, spacing) > 0.98

@@ -52,7 +52,7 @@ class Registration:
     applied : bool
         Whether moving made the images more alike.
     shift_mm, angle_deg : float
-        Movement of the head's centre, and the rotation, that were found.
+        Movement of the head's center, and the rotation, that were found.
     metric_before, metric_after : float
         Mutual information (higher is better) without and with the movement.
     """
@@ -88,9 +88,9 @@ def register_to(moving: Volume, fixed: Volume) -> Registration:
     """
     import SimpleITK as sitk
 
-    fixed_image, moving_image = _normalised(fixed), _normalised(moving)
+    fixed_image, moving_image = _normalized(fixed), _normalized(moving)
     start = sitk.Euler3DTransform()
-    start.SetCenter(fixed.geometry.centre_mm)
+    start.SetCenter(fixed.geometry.center_mm)
     method = _method(fixed.geometry.shape)
     method.SetInitialTransform(start, inPlace=False)
     # One voxel in eight tells what is more alike as well as all do.
@@ -98,7 +98,7 @@ def register_to(moving: Volume, fixed: Volume) -> Registration:
     before = -method.MetricEvaluate(thin, moving_image)
     try:
         found = method.Execute(fixed_image, moving_image)
-    except RuntimeError:  # The optimiser lost the overlap of the images.
+    except RuntimeError:  # The optimizer lost the overlap of the images.
         return Registration(sitk.Euler3DTransform(), False, 0.0, 0.0, before, before)
     rigid = sitk.Euler3DTransform(sitk.CompositeTransform(found).GetBackTransform())
     method.SetInitialTransform(rigid, inPlace=False)
@@ -106,14 +106,14 @@ def register_to(moving: Volume, fixed: Volume) -> Registration:
     matrix = np.array(rigid.GetMatrix()).reshape(3, 3)
     angle = math.degrees(math.acos(float(np.clip((np.trace(matrix) - 1) / 2, -1, 1))))
     shift = float(np.linalg.norm(rigid.GetTranslation()))
-    # A rotation moves the cortex, some 70 mm from the centre.
+    # A rotation moves the cortex, some 70 mm from the center.
     moved_mm = max(shift, math.radians(angle) * 70.0)
     applied = after > before and moved_mm > _LEAST_MOVE_MM
     transform = rigid if applied else sitk.Euler3DTransform()
     return Registration(transform, applied, shift, angle, before, after)
 
 
-def _normalised(volume: Volume) -> sitk.Image:
+def _normalized(volume: Volume) -> sitk.Image:
     """Return the image in units of its 99th percentile, clipped, slightly blurred."""
     import SimpleITK as sitk
 

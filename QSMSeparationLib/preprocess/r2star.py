@@ -112,7 +112,7 @@ def fit_r2star(
 def field_change_hz(field_ppm: Tensor, mask: Tensor, b0_tesla: float) -> Tensor:
     """Return the change of frequency across a voxel along each axis, shape (3, k, j, i).
 
-    It is the mean of the differences to both neighbours, or the one difference at the
+    It is the mean of the differences to both neighbors, or the one difference at the
     border of the mask, so that no value from outside enters.
     """
     change = torch.zeros((3, *field_ppm.shape), device=field_ppm.device)

@@ -5,7 +5,7 @@ phase does not follow any line, or follows the wrong one. A few such voxels in t
 spoil a background removal and an inversion, so they are found here by what they show:
 
 * misfit: residual of the line over echoes beyond that of noise;
-* roughness: distance of the field from the mean of its neighbours;
+* roughness: distance of the field from the mean of its neighbors;
 * noise: little signal.
 
 Each is turned into an error in ppm to be expected, and trust = 1 / (1 + (error / tolerated)^2).
@@ -36,7 +36,7 @@ def reliability(total_ppm: Tensor, noise_ppm: Tensor, misfit_ppm: Tensor, mask: 
     mask : Tensor of bool
         Where the field is known.
     """
-    rough = (total_ppm - neighbour_mean(total_ppm, mask.float())).abs_()
+    rough = (total_ppm - neighbor_mean(total_ppm, mask.float())).abs_()
     error = (MISFIT_FACTOR * misfit_ppm).square_()
     error += (ROUGHNESS_FACTOR * rough).square_()
     error += noise_ppm.square()
@@ -44,11 +44,11 @@ def reliability(total_ppm: Tensor, noise_ppm: Tensor, misfit_ppm: Tensor, mask: 
 
 
 def mend(total_ppm: Tensor, trust: Tensor, mask: Tensor) -> Tensor:
-    """Draw voxels of little trust towards the plane through trusted neighbours.
+    """Draw voxels of little trust towards the plane through trusted neighbors.
 
     The plane is a weighted fit over 5 x 5 x 5 voxels. Plane and measured value are averaged
     with the inverse of their squared errors: what trust implies for the one, twice the
-    scatter of the neighbours about the plane for the other. So a wrapped or random voxel is
+    scatter of the neighbors about the plane for the other. So a wrapped or random voxel is
     bridged, and a steep but sound field is left alone.
     """
     poor = mask & (trust < MENDED_BELOW)
@@ -60,15 +60,15 @@ def mend(total_ppm: Tensor, trust: Tensor, mask: Tensor) -> Tensor:
     for where in torch.nonzero(poor).split(20_000):
         here = tuple(where.T)
         near = tuple((where[:, None, :] + 2 + steps[None]).unbind(-1))
-        plane, scatter = _plane_at_centre(values[near], weight[near], steps.float())
+        plane, scatter = _plane_at_center(values[near], weight[near], steps.float())
         variance = TOLERATED_PPM**2 * (1 / trust[here].clamp_min(1e-6) - 1)
         share = variance / (variance + 4 * scatter)
         mended[here] = total_ppm[here].lerp(plane, torch.where(scatter < 0, 0.0, share))
     return mended
 
 
-def _plane_at_centre(values: Tensor, weight: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit a plane to (n, 125) values: its height at the centre, and the variance about it.
+def _plane_at_center(values: Tensor, weight: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit a plane to (n, 125) values: its height at the center, and the variance about it.
 
     The slope is held back a little, so that it stays bounded where all weight lies on one
     side. The variance is -1 where fewer than six voxels can be used.
@@ -86,8 +86,8 @@ def _plane_at_centre(values: Tensor, weight: Tensor, steps: Tensor) -> tuple[Ten
     return plane[:, 0] + base, torch.where(enough, variance, -1.0)
 
 
-def neighbour_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted mean over the 26 neighbours (not the voxel itself)."""
+def neighbor_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean over the 26 neighbors (not the voxel itself)."""
     weighted = values * weight
     top = sum_of_27(weighted) - weighted
     bottom = sum_of_27(weight) - weight

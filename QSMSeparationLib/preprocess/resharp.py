@@ -1,11 +1,11 @@
-"""Background removal by regularised deconvolution of mean values, up to the brain's edge.
+"""Background removal by regularized deconvolution of mean values, up to the brain's edge.
 
 RESHARP (Sun and Wilman, MRM 2014;71:1151) solves M (1 - S) x = M (1 - S) f for the local
 field x, with one ball S, a penalty on |x|^2, and a mask eroded by the radius of the ball.
 Here the ball is the largest of several that fits about each voxel, and x is not free: it is
-the field D c of sources c within the mask, with a penalty that expects neighbours alike,
+the field D c of sources c within the mask, with a penalty that expects neighbors alike,
 
-    minimise  sum_r | M_r (1 - S_r) (f - D P m u) |^2 + lambda |u|^2,     c = P m u,
+    minimize  sum_r | M_r (1 - S_r) (f - D P m u) |^2 + lambda |u|^2,     c = P m u,
 
 P a low-pass filter. Harmonic functions, which the mean values cannot see, are thereby chosen
 as sources of the brain make them, and x is defined where no ball fits.

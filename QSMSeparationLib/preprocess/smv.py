@@ -1,7 +1,7 @@
 """Spherical mean values: what they leave of a field is local, whatever lies outside the mask.
 
 The field of sources outside a ball is harmonic within it, so its mean over the ball is its
-value at the centre (Schweser et al., NeuroImage 2011;54:2789). A ball cut out of voxels obeys
+value at the center (Schweser et al., NeuroImage 2011;54:2789). A ball cut out of voxels obeys
 this only roughly: beside an air cavity, where the background is a thousand times the local
 field, that error is as large as the local field. The weights are therefore corrected, by the
 smallest change, so that the mean is *exact* for all harmonic polynomials up to some degree.
@@ -154,7 +154,7 @@ def spectrum(weights: NDArray[np.float64], frame: Frame) -> Tensor:
 def shell_radii(spacing_kji: Triple) -> tuple[float, ...]:
     """Return the radii of the balls in mm, largest first.
 
-    The smallest takes in the diagonal neighbours: 27 points, one voxel off the edge.
+    The smallest takes in the diagonal neighbors: 27 points, one voxel off the edge.
     """
     smallest = 1.2 * math.sqrt(sum(s * s for s in spacing_kji) / 3)
     return tuple(sorted((*RADII_MM, smallest), reverse=True))

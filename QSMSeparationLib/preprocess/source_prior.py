@@ -6,7 +6,7 @@ susceptibility goes with relaxation: cerebrospinal fluid, white matter, cortex a
 have their own of both. So sources c(r) = g(R2*(r)) + h(R2'(r)) are laid through the brain, with
 g and h the piecewise linear curves that fit best what the mean values do see of this scan,
 
-    minimise  sum_r | M_r (1 - S_r) (f - D c) |^2   over the values of g and h at their knots.
+    minimize  sum_r | M_r (1 - S_r) (f - D c) |^2   over the values of g and h at their knots.
 
 Their field is taken off before the background is removed, and added again afterwards. Only the
 harmonic part of it stays in the result: elsewhere the data decide, whatever g and h are.

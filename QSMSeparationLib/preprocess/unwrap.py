@@ -44,7 +44,7 @@ def unwrap(wrapped_rad: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
     with np.errstate(invalid="ignore"):
         values = np.ma.getdata(unwrap_phase(masked, rng=0)).astype(np.float32)
     values[~inside] = 0.0
-    _centre_parts(values, inside)
+    _center_parts(values, inside)
     _repair_lone_jumps(values, inside)
     result = np.zeros(mask.shape, np.float32)
     result[box] = values
@@ -52,7 +52,7 @@ def unwrap(wrapped_rad: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray
 
 
 def wraps_left(unwrapped_rad: NDArray[np.float32], mask: NDArray[np.bool_]) -> int:
-    """Return how many pairs of face neighbours in the mask still differ by more than pi."""
+    """Return how many pairs of face neighbors in the mask still differ by more than pi."""
     count = 0
     for axis in range(3):
         step = np.abs(np.diff(unwrapped_rad, axis=axis)) > math.pi
@@ -62,7 +62,7 @@ def wraps_left(unwrapped_rad: NDArray[np.float32], mask: NDArray[np.bool_]) -> i
     return count
 
 
-def _centre_parts(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
+def _center_parts(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
     """Shift every connected part by whole turns, in place, to a median near 0."""
     parts, _count = ndimage.label(inside)
     for number, box in enumerate(ndimage.find_objects(parts), start=1):
@@ -72,7 +72,7 @@ def _centre_parts(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> Non
 
 
 def _repair_lone_jumps(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
-    """Move single voxels, in place, by the turns that bring them nearest to their neighbours."""
+    """Move single voxels, in place, by the turns that bring them nearest to their neighbors."""
     weight = ndimage.uniform_filter(inside.astype(np.float32), 3)
     mean = ndimage.uniform_filter(values, 3)
     np.divide(mean, weight, out=mean, where=inside)

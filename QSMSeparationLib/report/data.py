@@ -26,7 +26,7 @@ class ReportData:
     lesions : LesionReport, optional
         The lesions.
     regions : sequence of Region
-        Maps measured in labelled regions.
+        Maps measured in labeled regions.
     checks : sequence of Check
         Checks of the data.
     parameters : mapping of str to mapping

@@ -129,15 +129,15 @@ class _Display:
     def _choose(self, axis: int, low: int, high: int) -> int:
         """Return the slice with most lesion in the middle third of the brain, or its middle."""
         # Deep grey matter lies a little below the middle of the brain's height.
-        centre = low + (high - low) * (0.47 if axis == 0 else 0.5)
+        center = low + (high - low) * (0.47 if axis == 0 else 0.5)
         if self.lesions is None:
-            return round(centre)
+            return round(center)
         reach = (high - low) / 12
-        near = np.arange(max(low, round(centre - reach)), min(high, round(centre + reach)) + 1)
+        near = np.arange(max(low, round(center - reach)), min(high, round(center + reach)) + 1)
         area = (np.take(self.lesions, near, axis) > 0).sum(
             axis=tuple(a for a in range(3) if a != axis)
         )
-        return int(near[np.argmax(area)]) if area.any() else round(centre)
+        return int(near[np.argmax(area)]) if area.any() else round(center)
 
 
 def _draw(

@@ -113,7 +113,7 @@ def _places(report: LesionReport | None, scene: Scene) -> dict[str, dict[str, An
         return {}
     found = {}
     for one in report.lesions:
-        index = np.rint(scene.geometry.index(np.asarray(one.centre_mm))).astype(int)
+        index = np.rint(scene.geometry.index(np.asarray(one.center_mm))).astype(int)
         inside = np.clip(index, 0, np.asarray(scene.geometry.shape) - 1)
         color = CLASSES[one.para.name].color
         found[str(one.id)] = {"at": [int(v) for v in inside], "color": color}

@@ -12,7 +12,7 @@ from QSMSeparationLib.data.quantities import IN_LESIONS, IN_REPORT, MAPS
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume, resample
 from QSMSeparationLib.io.outputs import Outputs
-from QSMSeparationLib.lesions import LesionReport, analyse_lesions, lesion_table
+from QSMSeparationLib.lesions import LesionReport, analyze_lesions, lesion_table
 from QSMSeparationLib.lesions.location import from_freesurfer
 from QSMSeparationLib.lesions.table import lesion_facts
 from QSMSeparationLib.report.data import ReportData
@@ -36,7 +36,7 @@ class Reading:
     lesions : LesionReport, optional
         Of the lesions, where a segmentation was given.
     regions : tuple of Region
-        Of the labelled regions; empty where nothing was labelled.
+        Of the labeled regions; empty where nothing was labeled.
     """
 
     lesions: LesionReport | None = None
@@ -65,11 +65,11 @@ def read(
     regions : tuple, optional
         Label map of the user and its names, in place of the structures of the result.
     """
-    analysed = analyse(result, lesions, progress, tissue)
-    return Reading(analysed, measure(result, analysed, progress, regions))
+    analyzed = analyze(result, lesions, progress, tissue)
+    return Reading(analyzed, measure(result, analyzed, progress, regions))
 
 
-def analyse(
+def analyze(
     result: Result, lesions: Volume | None, progress: Progress, tissue: Volume | None = None
 ) -> LesionReport | None:
     """Measure the lesions of a result; None without a segmentation."""
@@ -84,7 +84,7 @@ def analyse(
         "dr_dia": result.facts["RelaxivityDia_HzPerPpm"],
     }
     with progress.stage("lesions") as report:
-        return analyse_lesions(maps, lesions, mask, tissue, report=report, **relaxivities)
+        return analyze_lesions(maps, lesions, mask, tissue, report=report, **relaxivities)
 
 
 def measure(
@@ -93,7 +93,7 @@ def measure(
     progress: Progress,
     given: tuple[Volume, list[tuple[int, str]]] | None = None,
 ) -> tuple[Region, ...]:
-    """Measure the maps of a result in labelled regions, without lesions; empty without labels."""
+    """Measure the maps of a result in labeled regions, without lesions; empty without labels."""
     if given is None and result.anatomy is None:
         return ()
     without = ~result.mask

@@ -1,6 +1,6 @@
 """chi-separation (Shin et al., NeuroImage 2021;240:118371): both sources from one objective.
 
-    minimise  1/2 |Wf (f - D(p - d))|^2 + k^2/2 |Wr (R2' - Dr+ p - Dr- d)/Dr|^2
+    minimize  1/2 |Wf (f - D(p - d))|^2 + k^2/2 |Wr (R2' - Dr+ p - Dr- d)/Dr|^2
               + 2 lambda |M grad(p - d)|_1 + lambda |Mr grad p|_1 + lambda |Mr grad d|_1
 
 over p = chi+ >= 0 and d = |chi-| >= 0, in ppm. M and Mr are 0 on the strongest edges of net chi
@@ -154,7 +154,7 @@ class _Splitting:
         net = inverse_rfftn(spectrum, size)
         # The field, and the misfit that is likelier than a source: see ``inversion.tv``.
         scale_(spectrum, self.trusted_dipole).add_(scale_(copy, self.doubt))
-        self.modelled = inverse_rfftn(spectrum, size)
+        self.modeled = inverse_rfftn(spectrum, size)
         total = inverse_rfftn(scale_(torch.fft.rfftn(right_sum), 1 / self.for_sum), size)
         self.solved = [0.5 * (total + net), 0.5 * (total - net)]
         return net
@@ -171,7 +171,7 @@ class _Splitting:
 
     def _fit_field(self, net: Tensor) -> None:
         """Update the copy of D(p - d), drawn to the field where it is trusted, and its dual."""
-        moved = self.modelled + self.field_dual
+        moved = self.modeled + self.field_dual
         self.field_copy = moved + (self.field - moved) * self.share
         self.field_dual = moved - self.field_copy
 

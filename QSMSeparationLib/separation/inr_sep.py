@@ -7,7 +7,7 @@ to the local field and to R2' at once, without training data:
       + lambda_n |M grad(p - d)|_1  +  lambda_s |M sqrt(|grad p|^2 + |grad d|^2)|_1
 
 p = chi+ >= 0, d = |chi-| >= 0; both noise levels are measured in the maps; M is 0 on the edges of
-net chi and R2*. Sources share their edges, so their steps are penalised together. The network starts from
+net chi and R2*. Sources share their edges, so their steps are penalized together. The network starts from
 the guided closed form (:mod:`QSMSeparationLib.separation.guided`) and fits what that leaves. On
 simulated heads its errors are those of that start within a point, half those of the plain closed
 form; what it adds is a pair of maps that also explains the field.
@@ -81,12 +81,12 @@ def inr_sep(
     torch.manual_seed(0)
     network = GridEncoded(tuple(s.stop for s in window.inner), maps.spacing_kji, outputs=2)
     volume = CoordinateMaps(network.to(inside.device), window, outputs=2)
-    optimiser = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(network.groups(_RATE), betas=(0.9, 0.99))
     net_strength = regularisation * _NET_TV_OVER_NOISE / field.noise_ppm
     source_strength = regularisation * _SOURCE_TV_OVER_NOISE / rate.noise_ppm
     stop = Stopper(_PATIENCE)
     for done in range(iterations):
-        set_rate(optimiser, done, iterations)
+        set_rate(optimizer, done, iterations)
         (para, dia), slopes = _bound(volume.evaluate() + raw)
         net = (para - dia) * inside
         of_net, held = field.gradient(net, flat)
@@ -102,9 +102,9 @@ def inr_sep(
             ]
         )
         gradient.mul_(slopes).mul_(inside).mul_(NET_PPM / float(inside.sum()))
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         volume.descend(gradient)
-        optimiser.step()
+        optimizer.step()
         report(done + 1, iterations)
     report(iterations, iterations)
     (para, dia), _ = _bound(volume.evaluate() + raw)

@@ -1,5 +1,5 @@
 """The digital head, its lesions, and the scanner that images it.
 
 ``anatomy`` (procedural or from a label map) -> ``tissues`` (values drawn for a person)
--> ``lesions`` -> ``rasterise`` (maps on a fine grid) -> ``scanner`` (field, signal, voxels).
+-> ``lesions`` -> ``rasterize`` (maps on a fine grid) -> ``scanner`` (field, signal, voxels).
 """

@@ -22,7 +22,7 @@ class Vessel:
     Parameters
     ----------
     points_mm : ndarray
-        World positions (n, 3) in LPS along its centre line, at most 0.5 mm apart.
+        World positions (n, 3) in LPS along its center line, at most 0.5 mm apart.
     radius_mm : ndarray
         Radius at each point, (n,).
     tissue : str
@@ -94,7 +94,7 @@ class Anatomy:
     labels : Volume
         Label numbers of :mod:`QSMSeparationLib.simulation.tissues` (int16) on an upright
         grid of 1 mm: (i, j, k) run along (L, P, S), the origin of the world lies near the
-        centre of the brain.
+        center of the brain.
     vessels : tuple of Vessel
         Veins and arteries too thin for the labels.
     """

@@ -93,7 +93,7 @@ def uneven_coils_(
     echoes: Tensor, spin: Tensor, tissue: Tissue, grid: Geometry, excitation: tuple[float, float],
     seed: int,
 ) -> None:  # fmt: skip
-    """Spoil flip angles (5 % too large at the centre, 20 % too small at the edge) and brightness."""
+    """Spoil flip angles (5 % too large at the center, 20 % too small at the edge) and brightness."""
     rng = np.random.default_rng([seed, 9202])
     x, y, z = world_axes(grid, 100.0)
     b1 = rng.uniform(1.02, 1.12) - rng.uniform(0.2, 0.4) * (x * x + y * y + 0.7 * z * z)
@@ -144,9 +144,9 @@ def metal_(
 ) -> Tensor:
     """Spoil field and signal near the teeth, as a filling or a brace does; returns its field."""
     rng = np.random.default_rng([seed, 9205])
-    centre = np.array([rng.uniform(-25, 25), rng.uniform(-80, -60), rng.uniform(-85, -70)])
+    center = np.array([rng.uniform(-25, 25), rng.uniform(-80, -60), rng.uniform(-85, -70)])
     moment = math.exp(rng.uniform(math.log(4e4), math.log(1.5e5)))  # ppm mm^3: chi/3 radius^3
-    x, y, z = (w - float(c) for w, c in zip(world_axes(grid, 1.0), centre, strict=True))
+    x, y, z = (w - float(c) for w, c in zip(world_axes(grid, 1.0), center, strict=True))
     square = (x * x + y * y + z * z).clamp_(min=64.0)
     field = moment * square**-1.5 * (3 * z * z / square - 1).clamp_(-1, 2)
     # Across a voxel the field changes by about three times itself over the distance.

@@ -6,7 +6,7 @@ nodular enhancing and 8.0 Hz lower in shell-enhancing lesions (Zhang 2016, 203 l
 to 1.8 Hz lower (Paling 2012); net chi is 0.5 ppb above it when acute, 38 when early and 4.7 when
 chronic (Chen 2014); lesions hold 6.3 % more water and 52 % of the myelin water of normal-appearing
 white matter. New lesions gain 6.4 % of water and lose it again. The spreads and ``d`` are
-judgement, so they are drawn widely.
+judgment, so they are drawn widely.
 """
 
 from __future__ import annotations
@@ -145,12 +145,12 @@ def _mixed(spread: tuple[float, float], wide: bool, rng: np.random.Generator) ->
     mean, sd = spread
     if wide:
         return _positive(mean, WIDE_SD_PPB, rng)
-    # What cutting draws off at 1 ppb adds to their mean, the centre of the narrow ones lacks.
+    # What cutting draws off at 1 ppb adds to their mean, the center of the narrow ones lacks.
     wanted = mean - WIDE_SHARE / (1 - WIDE_SHARE) * _excess(mean, WIDE_SD_PPB)
-    centre = wanted
+    center = wanted
     for _ in range(8):
-        centre = wanted - _excess(centre, sd)
-    return _positive(centre, sd, rng)
+        center = wanted - _excess(center, sd)
+    return _positive(center, sd, rng)
 
 
 def _excess(mean: float, sd: float) -> float:

@@ -107,7 +107,7 @@ class WhiteMatter:
         count: int,
         rng: np.random.Generator,
     ) -> NDArray[np.int64]:
-        """Draw indices (n, 3), n <= count, of free white matter where a lesion may be centred.
+        """Draw indices (n, 3), n <= count, of free white matter where a lesion may be centered.
 
         Periventricular and juxtacortical lesions reach the wall and the cortex; the
         others keep off both.

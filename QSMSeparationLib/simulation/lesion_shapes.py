@@ -29,16 +29,16 @@ class RealShape:
     ----------
     depth_mm : ndarray
         Signed distance to its border, positive inside, at 1 mm.
-    centre : ndarray
-        Centre of mass in voxels (k, j, i).
+    center : ndarray
+        Center of mass in voxels (k, j, i).
     diameter_mm : float
         Diameter of the sphere of the same volume.
     reach_mm : float
-        Distance of the farthest voxel from the centre.
+        Distance of the farthest voxel from the center.
     """
 
     depth_mm: Array
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     diameter_mm: float
     reach_mm: float
 
@@ -54,16 +54,16 @@ def random_rotation(
     return basis
 
 
-def local_grid(centre_mm: NDArray[np.float64], reach_mm: float) -> Geometry:
+def local_grid(center_mm: NDArray[np.float64], reach_mm: float) -> Geometry:
     """Return an upright cubic grid around a world position, margin included."""
     half = int(np.ceil((reach_mm + MARGIN_MM) / SPACING_MM))
     side = 2 * half + 1
-    origin = np.asarray(centre_mm) - half * SPACING_MM
+    origin = np.asarray(center_mm) - half * SPACING_MM
     return Geometry((side,) * 3, (SPACING_MM,) * 3, tuple(origin))
 
 
 def _offsets(grid: Geometry, rotation: NDArray[np.float64]) -> list[Array]:
-    """Coordinates (x', y', z') in mm from the grid's centre along the columns of ``rotation``."""
+    """Coordinates (x', y', z') in mm from the grid's center along the columns of ``rotation``."""
     half = (np.asarray(grid.shape) - 1) / 2
     z, y, x = (
         ((np.arange(n) - h) * s).astype(np.float32)
@@ -86,7 +86,7 @@ def ellipsoid_depth(
     Parameters
     ----------
     grid : Geometry
-        Upright cubic grid, the lesion at its centre.
+        Upright cubic grid, the lesion at its center.
     semi_axes_mm : sequence of float
         Semi-axes along the columns of ``rotation``.
     rotation : ndarray
@@ -135,9 +135,9 @@ def _real_shape(part: NDArray[np.bool_], spacing_kji: Sequence[float]) -> RealSh
     diameter = float((6 * len(inside) / np.pi) ** (1 / 3))
     if diameter < 0.8 * _REAL_DIAMETER_MM[0]:
         return None
-    centre = inside.mean(axis=0)
-    reach = float(np.linalg.norm(inside - centre, axis=1).max())
-    return RealShape(depth, centre, diameter, reach)
+    center = inside.mean(axis=0)
+    reach = float(np.linalg.norm(inside - center, axis=1).max())
+    return RealShape(depth, center, diameter, reach)
 
 
 def real_depth(
@@ -147,7 +147,7 @@ def real_depth(
     scale = diameter_mm / shape.diameter_mm
     x, y, z = _offsets(grid, rotation)
     where = [
-        offset / np.float32(scale) + c for offset, c in zip((z, y, x), shape.centre, strict=True)
+        offset / np.float32(scale) + c for offset, c in zip((z, y, x), shape.center, strict=True)
     ]
     outside = float(-shape.reach_mm)
     depth = ndimage.map_coordinates(shape.depth_mm, where, order=1, cval=outside)

@@ -113,7 +113,7 @@ def draw_lesions(
 def truth_rows(lesions: Sequence[Lesion]) -> list[dict[str, object]]:
     """Return the truth rows of lesions: class, place, size and values in ppb.
 
-    ``centre_*_mm`` is the centre of mass in LPS world coordinates.
+    ``center_*_mm`` is the center of mass in LPS world coordinates.
     """
     rows: list[dict[str, object]] = []
     for lesion in lesions:
@@ -231,17 +231,17 @@ def _shape(
 
     Periventricular ones are drawn out away from the wall (Dawson's fingers).
     """
-    centre = white.grid.world(index) + rng.uniform(-0.5, 0.5, 3) * np.asarray(white.grid.spacing_mm)
+    center = white.grid.world(index) + rng.uniform(-0.5, 0.5, 3) * np.asarray(white.grid.spacing_mm)
     axis = white.away_from_ventricle(index) if location == "periventricular" else None
     rotation = shapes.random_rotation(rng, axis)
     if real is not None:
-        grid = shapes.local_grid(centre, 1.25 * real.reach_mm * diameter_mm / real.diameter_mm)
+        grid = shapes.local_grid(center, 1.25 * real.reach_mm * diameter_mm / real.diameter_mm)
         depth = shapes.real_depth(grid, real, diameter_mm, rotation)
     else:
         waist = diameter_mm / 2 * np.sqrt(diameter_mm / 2 / half_length_mm)
         squeeze = rng.uniform(0.85, 1.15)
         semi_axes = (half_length_mm, waist * squeeze, waist / squeeze)
-        grid = shapes.local_grid(centre, 1.5 * half_length_mm)
+        grid = shapes.local_grid(center, 1.5 * half_length_mm)
         depth = shapes.ellipsoid_depth(grid, semi_axes, rotation, rng.uniform(0.1, 0.2), rng)
     return clip(depth, grid, white, diameter_mm)
 

@@ -122,7 +122,7 @@ def fiber_directions(
 ) -> Tensor:
     """Return unit vectors (3, k, j, i) along the fibers of white matter, 0 elsewhere.
 
-    Labelled tracts run as textbooks say. Elsewhere fibers climb towards the cortex they belong
+    Labeled tracts run as textbooks say. Elsewhere fibers climb towards the cortex they belong
     to, and wander. Both are blended as orientation tensors, so directions are smooth in between,
     and a fiber has no sign.
     """

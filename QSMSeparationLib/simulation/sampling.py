@@ -60,7 +60,7 @@ def _crop(stack: Tensor, start: NDArray[np.int_], shape: tuple[int, ...]) -> Ten
 
 
 def nearest(volumes: Sequence[Tensor], fine: Geometry, grid: Geometry) -> list[NDArray]:
-    """Return values of fine volumes at the centre of every voxel of another grid (0 outside)."""
+    """Return values of fine volumes at the center of every voxel of another grid (0 outside)."""
     matrix, offset = fine.index_affine(grid)
     axes = [np.arange(n, dtype=np.float32) for n in grid.shape]
     inside = np.ones(grid.shape, dtype=bool)

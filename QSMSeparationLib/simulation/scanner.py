@@ -85,7 +85,7 @@ def simulate_scan(
     Parameters
     ----------
     head : FineHead
-        From :func:`QSMSeparationLib.simulation.rasterise.rasterise`.
+        From :func:`QSMSeparationLib.simulation.rasterize.rasterize`.
     protocol : Protocol
         How it is scanned.
     name : str
@@ -295,12 +295,12 @@ def scan_grid(head: FineHead, protocol: Protocol) -> Geometry:
     size = [
         math.ceil((h - low) * step / v) for h, low, v in zip(highs, lows, voxel_kji, strict=True)
     ]
-    # Corner of the box in fine indices; its centre stays where it is when the scan tilts.
+    # Corner of the box in fine indices; its center stays where it is when the scan tilts.
     corner = head.geometry.world(np.asarray(lows) - 0.5)
-    centre = corner + 0.5 * (np.asarray(size) * np.asarray(voxel_kji))[::-1]
+    center = corner + 0.5 * (np.asarray(size) * np.asarray(voxel_kji))[::-1]
     angle = math.radians(protocol.oblique_deg)
     c, s = math.cos(angle), math.sin(angle)
     direction = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
     voxel = np.asarray(protocol.voxel_mm)
-    origin = centre - direction @ ((np.asarray(size[::-1]) - 1) / 2 * voxel)
+    origin = center - direction @ ((np.asarray(size[::-1]) - 1) / 2 * voxel)
     return Geometry(tuple(size), protocol.voxel_mm, tuple(origin), tuple(direction.ravel()))

@@ -32,7 +32,7 @@ def scan_person(
     """
     from QSMSeparationLib.simulation.lesions import truth_rows
     from QSMSeparationLib.simulation.person import draw_head
-    from QSMSeparationLib.simulation.rasterise import rasterise
+    from QSMSeparationLib.simulation.rasterize import rasterize
     from QSMSeparationLib.simulation.scanner import simulate_scan
 
     with progress.stage("anatomy and lesions") as report:
@@ -40,7 +40,7 @@ def scan_person(
             seed, lesion_count, age_years, labels, lesion_masks, moved, report, realism
         )
     with progress.stage("tissue maps") as report:
-        fine = rasterise(head, protocol.fine_spacing_mm, report)
+        fine = rasterize(head, protocol.fine_spacing_mm, report)
     rows = truth_rows(head.lesions)
     del head
     with progress.stage("field and signal") as report:

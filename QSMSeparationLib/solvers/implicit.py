@@ -82,7 +82,7 @@ class Siren(nn.Module):
         return self.head(x).T
 
     def groups(self, rate: float) -> list[dict[str, object]]:
-        """Return parameters and their learning rates for an optimiser."""
+        """Return parameters and their learning rates for an optimizer."""
         return [{"params": list(self.parameters()), "lr": rate}]
 
 
@@ -151,7 +151,7 @@ class GridEncoded(nn.Module):
         )
 
     def groups(self, rate: float) -> list[dict[str, object]]:
-        """Return parameters and their learning rates for an optimiser."""
+        """Return parameters and their learning rates for an optimizer."""
         layers = [*self.sines.parameters(), *self.head.parameters()]
         return [{"params": list(self.grids), "lr": rate}, {"params": layers, "lr": 0.1 * rate}]
 

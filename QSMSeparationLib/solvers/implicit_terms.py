@@ -24,7 +24,7 @@ HUBER = 2.0
 """Misfits above this many SD count by their size, not their square: voxels beside veins and
 calcifications, whose field within a voxel no map of that resolution explains."""
 _CORNER_PPM = 6e-4
-"""Steps below this are penalised by their square, larger ones by their size."""
+"""Steps below this are penalized by their square, larger ones by their size."""
 
 
 class FieldTerm:
@@ -65,7 +65,7 @@ class FieldTerm:
         self.weight = weight * ~self.held
 
     def known_field(self) -> Tensor:
-        """Return the field on the grid of the scan, held-out voxels replaced by their neighbours."""
+        """Return the field on the grid of the scan, held-out voxels replaced by their neighbors."""
         known = (self.weight > 0).float()
         around = sum_of_27(self.field * known) / sum_of_27(known).clamp(min=1.0)
         return self.window.crop(torch.where(self.held, around, self.field))
@@ -157,10 +157,10 @@ def tv_gradient(
     return found
 
 
-def set_rate(optimiser: torch.optim.Optimizer, done: int, of: int) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, done: int, of: int) -> None:
     """Set the learning rates to their share of the highest: a short rise, then half a cosine."""
     share = min(1.0, (done + 1) / 5) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done / of)))
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = share * group.setdefault("highest", group["lr"])
 
 

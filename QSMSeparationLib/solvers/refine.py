@@ -1,6 +1,6 @@
 """Steps towards the data after a network: local means are restored from R2' and the field.
 
-A network may pull a lesion towards the tissue it expects there. Averaged over a few millimetres
+A network may pull a lesion towards the tissue it expects there. Averaged over a few millimeters
 R2' has hardly any noise: the part of its misfit that survives a Gaussian of 2 mm (some 350
 voxels of 1 mm) is given back to both sources. Of net chi a network errs most in what varies
 slowly, its error falls about as 1/k, while the noise of the field is the same at all k: so the

@@ -16,7 +16,7 @@ from QSMSeparationLib.simulation.anatomy import Anatomy
 from QSMSeparationLib.simulation.drawn_head.anatomy import procedural_anatomy
 from QSMSeparationLib.simulation.label_map.anatomy import anatomy_from_labels
 from QSMSeparationLib.simulation.label_map.vessels import small_veins
-from QSMSeparationLib.simulation.rasterise import brain_mask, draw_vessel, fine_grid, refine_labels
+from QSMSeparationLib.simulation.rasterize import brain_mask, draw_vessel, fine_grid, refine_labels
 from QSMSeparationLib.simulation.split import require_training
 from QSMSeparationLib.simulation.tissues import LABELS
 

@@ -234,9 +234,9 @@ def _cut_hole(picture: Picture, rng: Random) -> None:
     brain = np.argwhere(picture.target >= FIRST_OF_BRAIN)
     if len(brain) == 0:
         return
-    centre, radii = brain[rng.integers(len(brain))], rng.uniform(3, 14, 3)
+    center, radii = brain[rng.integers(len(brain))], rng.uniform(3, 14, 3)
     axes = np.ogrid[tuple(slice(0, n) for n in WINDOW)]
-    distance = sum(((x - c) / r) ** 2 for x, c, r in zip(axes, centre, radii, strict=True))
+    distance = sum(((x - c) / r) ** 2 for x, c, r in zip(axes, center, radii, strict=True))
     hole = (distance < 1) & (picture.target >= FIRST_OF_BRAIN)
     fluid = picture.image[picture.target == _FLUID]
     filling = float(np.median(fluid)) if fluid.size and rng.uniform() < 0.7 else rng.uniform(0, 1)
@@ -251,8 +251,8 @@ def _drop_out(picture: Picture, rng: Random) -> None:
     )
     axes = np.ogrid[tuple(slice(0, n) for n in WINDOW)]
     for _ in range(rng.integers(1, 4) if len(near) else 0):
-        centre, reach = near[rng.integers(len(near))], rng.uniform(3, 10)
-        parts = (((x - c) / reach) ** 2 for x, c in zip(axes, centre, strict=True))
+        center, reach = near[rng.integers(len(near))], rng.uniform(3, 10)
+        parts = (((x - c) / reach) ** 2 for x, c in zip(axes, center, strict=True))
         distance = reduce(np.add, parts)
         picture.image *= 1 - np.exp(-distance.astype(np.float32)) * rng.uniform(0.3, 1.0)
 
@@ -418,8 +418,8 @@ def _box(brain: NDArray[np.bool_], size: list[int], rng: Random) -> Box:
     box = []
     for axis, (side, whole) in enumerate(zip(size, WINDOW, strict=True)):
         where = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
-        centre = float(where[[0, -1]].mean()) if where.size else whole / 2
-        start = round(centre - side / 2 + rng.uniform(-8, 8))
+        center = float(where[[0, -1]].mean()) if where.size else whole / 2
+        start = round(center - side / 2 + rng.uniform(-8, 8))
         start = min(max(start, 0), whole - side)
         box.append(slice(start, start + side))
     return tuple(box)

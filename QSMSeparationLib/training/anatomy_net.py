@@ -74,7 +74,7 @@ def measure(heads: Tensor, generator: torch.Generator, know_dr: bool) -> HeadBat
 def terms(network: nn.Module, batch: HeadBatch, switches: Switches) -> Terms:
     """Return cross entropy, overlap (Dice) of the classes and of the brain, and the side's.
 
-    They are computed on two of the eight voxels of every block, others each time: neighbours
+    They are computed on two of the eight voxels of every block, others each time: neighbors
     say the same, and memory is what the losses of many classes cost.
     """
     target, side = (_of_parts(values, batch.parts) for values in (batch.target, batch.side))

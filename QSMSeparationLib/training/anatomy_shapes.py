@@ -23,7 +23,7 @@ from QSMSeparationLib.io.nifti import read_labels
 from QSMSeparationLib.simulation.anatomy import Anatomy
 from QSMSeparationLib.simulation.drawn_head.anatomy import procedural_anatomy
 from QSMSeparationLib.simulation.label_map.anatomy import anatomy_from_labels
-from QSMSeparationLib.simulation.rasterise import brain_mask
+from QSMSeparationLib.simulation.rasterize import brain_mask
 from QSMSeparationLib.simulation.split import require_training
 from QSMSeparationLib.simulation.tissues import (
     EXTRACEREBRAL_CSF_LABEL,
@@ -183,7 +183,7 @@ def draw_shape(person: NDArray[np.uint8], seed: int) -> dict[str, NDArray[np.uin
 
 
 def _places(
-    rng: np.random.Generator, centre: NDArray[np.float64], shape: tuple[int, ...]
+    rng: np.random.Generator, center: NDArray[np.float64], shape: tuple[int, ...]
 ) -> Tensor:
     """Return where every voxel of the window lies in the person, for ``grid_sample``."""
     angles = np.deg2rad(np.clip(rng.normal(0, 12, 3), -30, 30))
@@ -200,7 +200,7 @@ def _places(
             rng.normal(0, 1, (1, 3, *knots)) * rng.uniform(0, largest_mm), dtype=torch.float32
         )
         places += functional.interpolate(bend, size=_FINE, mode="trilinear")[0]
-    places += torch.tensor(centre, dtype=torch.float32).view(3, 1, 1, 1)
+    places += torch.tensor(center, dtype=torch.float32).view(3, 1, 1, 1)
     half = torch.tensor([(n - 1) / 2 for n in shape]).view(3, 1, 1, 1)
     return ((places - half) / half).flip(0).permute(1, 2, 3, 0)
 

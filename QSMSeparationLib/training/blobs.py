@@ -35,9 +35,9 @@ def draw_blobs(
     if rng.uniform() < 0.2:
         plans += [("strong", tissue)] * int(rng.integers(1, 4))
     for kind, allowed in plans:
-        centre = _random_place(index, allowed, rng)
-        if centre is not None:
-            _draw_blob(kind, centre, index, tissue, fine, drawn, spacing_mm, rng)
+        center = _random_place(index, allowed, rng)
+        if center is not None:
+            _draw_blob(kind, center, index, tissue, fine, drawn, spacing_mm, rng)
     return drawn
 
 
@@ -53,7 +53,7 @@ def _random_place(
 
 def _draw_blob(
     kind: str,
-    centre: NDArray[np.int64],
+    center: NDArray[np.int64],
     index: Tensor,
     tissue: Tensor,
     fine: dict[str, Tensor],
@@ -71,18 +71,18 @@ def _draw_blob(
         grid, axes, lesion_shapes.random_rotation(rng), rng.uniform(0.05, 0.25), rng
     )
     half = depth.shape[0] // 2
-    low = np.maximum(centre - half, 0)
-    high = np.minimum(centre + half + 1, index.shape)
+    low = np.maximum(center - half, 0)
+    high = np.minimum(center + half + 1, index.shape)
     target = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     part = tuple(
         slice(int(a - c + half), int(b - c + half))
-        for a, b, c in zip(low, high, centre, strict=True)
+        for a, b, c in zip(low, high, center, strict=True)
     )
     depth = torch.from_numpy(depth[part])
     within = (depth > 0) & tissue[index[target].int()]
     if not within.any():
         return
-    around = [float(fine[name][tuple(centre)]) for name in ("para", "dia")]
+    around = [float(fine[name][tuple(center)]) for name in ("para", "dia")]
     age = str(rng.choice(list(AGES), p=[a.share for a in AGES.values()]))
     values = _blob_values(kind, around, age, rng)
     rim_mm = rng.uniform(0.8, 2.0) / scale if kind == "lesion" and rng.uniform() < 0.3 else 0.0

@@ -63,7 +63,7 @@ _SPACING_MM, _B0 = (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)
 class Critic(nn.Sequential):
     """The potential psi: patches of net chi over ``NET_PPM`` to one number a patch.
 
-    Strided convolutions without normalisation, as the gradient penalty is one a patch; the
+    Strided convolutions without normalization, as the gradient penalty is one a patch; the
     mean over positions makes it a judge of texture and contrast, not of anatomy.
     """
 
@@ -154,10 +154,10 @@ class UnpairedPool(Pool):
             for patch in batch[half * count : (half + 1) * count]:
                 name = names[rng.integers(len(names))]
                 maps = self._head(name, half == 0)
-                centre = self._centre(name, self._open[name], plan, rng)
+                center = self._center(name, self._open[name], plan, rng)
                 low = [
                     int(np.clip(c - plan.size // 2 + rng.integers(-8, 9), 0, max(0, n - plan.size)))
-                    for c, n in zip(centre, maps.shape[1:], strict=True)
+                    for c, n in zip(center, maps.shape[1:], strict=True)
                 ]
                 cut = maps[(slice(None), *(slice(a, a + plan.size) for a in low))]
                 k, j, i = cut.shape[1:]

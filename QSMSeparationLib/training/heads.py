@@ -126,7 +126,7 @@ def _warp(index: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator)
     knots = [max(4, round(n * spacing_mm / 22)) for n in shape]
     bend = rng.uniform(0, 3.0) * torch.from_numpy(rng.standard_normal((1, 3, *knots))).float()
     bend = functional.interpolate(bend, size=[max(8, n // 6) for n in shape], mode="trilinear")
-    centre = torch.tensor([(n - 1) / 2 for n in index.shape])
+    center = torch.tensor([(n - 1) / 2 for n in index.shape])
     axes = [(torch.arange(n) - (n - 1) / 2) * spacing_mm for n in shape]
     result = torch.zeros(shape, dtype=torch.uint8)
     limits = torch.tensor(index.shape)
@@ -146,7 +146,7 @@ def _warp(index: NDArray[np.uint8], spacing_mm: float, rng: np.random.Generator)
                 + (affine[a, 2] * axes[2])[None]
                 + offset[a]
             )
-            voxel = line.div_(SPACING_MM).add_(centre[a]).round_().long()
+            voxel = line.div_(SPACING_MM).add_(center[a]).round_().long()
             valid &= (voxel >= 0) & (voxel < limits[a])
             where.add_(voxel.clamp_(0, int(limits[a]) - 1), alpha=int(strides[a]))
         result[k] = flat[where] * valid

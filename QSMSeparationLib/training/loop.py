@@ -81,7 +81,7 @@ class _State:
 
     network: nn.Module
     average: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
 
@@ -190,8 +190,8 @@ def _start(
     average = channels_last(recipe.build()).to(device)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
-    return _State(network, average, optimiser)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
+    return _State(network, average, optimizer)
 
 
 def _resume(state: _State, folder: Path, settings: Settings, device: torch.device) -> None:
@@ -208,7 +208,7 @@ def _resume(state: _State, folder: Path, settings: Settings, device: torch.devic
             )
         state.network.load_state_dict(saved["network"])
         state.average.load_state_dict(saved["average"])
-        state.optimiser.load_state_dict(saved["optimiser"])
+        state.optimizer.load_state_dict(saved["optimiser"])
     except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:150]
         raise InputError(f"{file} can't be resumed ({reason}); remove it to start anew") from None
@@ -220,7 +220,7 @@ def _save(state: _State, settings: Settings, recipe: Recipe, folder: Path) -> No
     saved = {
         "network": state.network.state_dict(),
         "average": state.average.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
+        "optimiser": state.optimizer.state_dict(),
         "step": state.step,
         "seconds": state.seconds,
         "seed": settings.seed,
@@ -273,7 +273,7 @@ def _step(
     """Do one step: losses, gradient, weights (the critic's after those), averaged weights."""
     model.train()
     warm = min(1.0, (state.step + 1) / 100)
-    for group in state.optimiser.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = settings.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
     parts = [recipe.terms]
     if recipe.critic_terms is not None and settings.switches.critic:
@@ -281,7 +281,7 @@ def _step(
     found: dict[str, float] = {}
     for part in parts:
         # Parameters without a gradient (of the other part) are left as they are.
-        state.optimiser.zero_grad(set_to_none=True)
+        state.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(
             next(model.parameters()).device.type, torch.bfloat16, enabled=settings.bf16
         ):
@@ -289,7 +289,7 @@ def _step(
         loss = recipes.total(terms, recipe)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        state.optimiser.step()
+        state.optimizer.step()
         found |= {"loss": float(loss.detach())} if part is recipe.terms else {}
         found |= {name: float(value.detach()) for name, value in terms.items()}
     decay = min(settings.ema, (1 + state.step) / (10 + state.step))
@@ -297,7 +297,7 @@ def _step(
         for kept, new in zip(state.average.parameters(), state.network.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
         for kept, new in zip(state.average.buffers(), state.network.buffers(), strict=True):
-            kept.copy_(new)  # statistics of the normalisation are averages already
+            kept.copy_(new)  # statistics of the normalization are averages already
     return found
 
 

@@ -78,7 +78,7 @@ class PatchPlan:
     size : int
         Side in voxels.
     blob_share : float
-        Share of patches that are centred on a lesion or blob.
+        Share of patches that are centered on a lesion or blob.
     """
 
     size: int = 48
@@ -140,10 +140,10 @@ class Pool:
         for patch in batch:
             name = names[rng.integers(len(names))]
             maps = self._open[name]
-            centre = self._centre(name, maps, plan, rng)
+            center = self._center(name, maps, plan, rng)
             low = [
                 int(np.clip(c - plan.size // 2 + rng.integers(-8, 9), 0, max(0, n - plan.size)))
-                for c, n in zip(centre, maps.shape[1:], strict=True)
+                for c, n in zip(center, maps.shape[1:], strict=True)
             ]
             cut = np.asarray(
                 maps[(slice(None), *(slice(a, a + plan.size) for a in low))], dtype=np.float32
@@ -155,10 +155,10 @@ class Pool:
                 patch[channel] += self._mean[name] * (patch[_IMPORTANCE] > 0)
         return turned(batch, rng)
 
-    def _centre(
+    def _center(
         self, name: str, maps: NDArray[np.float16], plan: PatchPlan, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Return a voxel to centre a patch on."""
+        """Return a voxel to center a patch on."""
         if rng.uniform() < plan.blob_share:
             if name not in self._blobs:
                 coarse = np.asarray(maps[_IMPORTANCE, ::2, ::2, ::2])

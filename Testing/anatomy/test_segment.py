@@ -16,7 +16,7 @@ from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.networks.weights import Weights
 from QSMSeparationLib.runtime.errors import InputError
 
-CENTRE_LPS = (5.0, -12.0, 20.0)
+CENTER_LPS = (5.0, -12.0, 20.0)
 RADIUS_MM = 62.0
 
 
@@ -44,17 +44,17 @@ def network(monkeypatch):
 def ball(geometry: Geometry, radius_mm: float = RADIUS_MM, below: float = 1.0) -> Volume:
     """Return a bright ball in the world; ``below``: brightness of its lowest and hindmost part."""
     index = np.stack(np.meshgrid(*[np.arange(n) for n in geometry.shape], indexing="ij"), axis=-1)
-    offset = geometry.world(index) - np.asarray(CENTRE_LPS)
+    offset = geometry.world(index) - np.asarray(CENTER_LPS)
     inside = np.linalg.norm(offset, axis=-1) <= radius_mm
     low = offset[..., 2] < -25
     return Volume(np.where(inside, np.where(low, below, 1.0), 0.0).astype(np.float32), geometry)
 
 
 def around(shape, spacing, direction=None) -> Geometry:
-    """Return a grid whose middle lies at the centre of the ball."""
+    """Return a grid whose middle lies at the center of the ball."""
     direction = np.eye(3) if direction is None else direction
     half = (np.asarray(shape)[::-1] - 1) / 2 * np.asarray(spacing)
-    origin = np.asarray(CENTRE_LPS) - direction @ half
+    origin = np.asarray(CENTER_LPS) - direction @ half
     return Geometry(shape, spacing, tuple(origin), tuple(direction.ravel()))
 
 
@@ -90,7 +90,7 @@ def test_left_is_left_in_the_world(name: str) -> None:
     x = {}
     for side, number in (("left", 2), ("right", 41)):
         x[side] = labels.geometry.world(np.argwhere(labels.array == number))[:, 0].mean()
-    assert x["left"] > CENTRE_LPS[0] + 10 > CENTRE_LPS[0] - 10 > x["right"]
+    assert x["left"] > CENTER_LPS[0] + 10 > CENTER_LPS[0] - 10 > x["right"]
 
 
 def test_labels_fill_the_mask_and_nothing_else() -> None:
@@ -119,7 +119,7 @@ def test_a_long_neck_changes_nothing() -> None:
     tall = around((330, 160, 150), (1.0, 1.0, 1.0))
     image = ball(tall)
     below = image.array.copy()
-    rows = tall.world(np.argwhere(np.ones((330, 1, 1))) * (1, 0, 0))[:, 2] - CENTRE_LPS[2]
+    rows = tall.world(np.argwhere(np.ones((330, 1, 1))) * (1, 0, 0))[:, 2] - CENTER_LPS[2]
     below[rows < -150] = 1.0  # a trunk, as bright as brain and larger
     mask = anatomy_mask(segment(image.like(below)), image.like(below))
     true = image.array > 0

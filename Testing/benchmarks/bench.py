@@ -28,7 +28,7 @@ import pages
 import results
 
 from QSMSeparationLib import __version__
-from QSMSeparationLib.evaluation.lesions import agreement_between, summarise
+from QSMSeparationLib.evaluation.lesions import agreement_between, summarize
 
 Rows = list[dict[str, Any]]
 
@@ -84,7 +84,7 @@ def summaries(rows: Rows, by: Sequence[str]) -> Rows:
         groups.setdefault(tuple(row[key] for key in by), []).append(row)
     return [
         dict(zip(by, names, strict=True))
-        | (summarise(group) if "true_para" in group[0] else means(group))
+        | (summarize(group) if "true_para" in group[0] else means(group))
         for names, group in groups.items()
     ]
 

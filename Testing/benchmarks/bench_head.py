@@ -101,8 +101,8 @@ def draw(found: dict[str, Truth], path: Path) -> None:
     axes[0, 0].legend(fontsize=6)
     truth = next(iter(found.values()))
     maps = truth.maps | {"misfit": misfit_of(truth)[0]}
-    centre = np.argwhere(truth.lesions > 0).mean(axis=0) if truth.lesions.any() else None
-    k, j, _ = np.rint(np.argwhere(truth.mask).mean(axis=0) if centre is None else centre).astype(
+    center = np.argwhere(truth.lesions > 0).mean(axis=0) if truth.lesions.any() else None
+    k, j, _ = np.rint(np.argwhere(truth.mask).mean(axis=0) if center is None else center).astype(
         int
     )
     axes[1, 0].plot((0, 1, 2, 4, 8), SPECTRUM, "k--", label="real field")

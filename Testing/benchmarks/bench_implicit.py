@@ -98,10 +98,10 @@ def _averaged(volume: Tensor, times: int) -> Tensor:
 
 
 def _ball(mask: Tensor, spacing: tuple[float, ...], radius_mm: float = 6.0) -> Tensor:
-    """A ball within the brain, off its centre."""
-    centre = mask.nonzero().float().mean(0) + torch.tensor([18.0, 10.0, 22.0])
+    """A ball within the brain, off its center."""
+    center = mask.nonzero().float().mean(0) + torch.tensor([18.0, 10.0, 22.0])
     grid = torch.meshgrid(*[torch.arange(n) for n in mask.shape], indexing="ij")
-    r2 = sum(((g - c) * s) ** 2 for g, c, s in zip(grid, centre, spacing, strict=True))
+    r2 = sum(((g - c) * s) ** 2 for g, c, s in zip(grid, center, spacing, strict=True))
     return (r2 < radius_mm**2).float() * mask
 
 
@@ -111,15 +111,15 @@ def _random_shapes(mask: Tensor, spacing: tuple[float, ...]) -> Tensor:
     chi = torch.zeros(mask.shape)
     places = mask.nonzero().numpy()
     for number in range(60):
-        centre = places[rng.integers(len(places))]
+        center = places[rng.integers(len(places))]
         half = [max(1.0, v / s) for v, s in zip(rng.uniform(2, 14, 3), spacing, strict=True)]
-        low = [max(0, int(c - h)) for c, h in zip(centre, half, strict=True)]
-        high = [min(n, int(c + h) + 1) for c, h, n in zip(centre, half, mask.shape, strict=True)]
+        low = [max(0, int(c - h)) for c, h in zip(center, half, strict=True)]
+        high = [min(n, int(c + h) + 1) for c, h, n in zip(center, half, mask.shape, strict=True)]
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         inside = torch.ones(chi[box].shape, dtype=torch.bool)
         if number % 2:
             grid = torch.meshgrid(*[torch.arange(s.start, s.stop) for s in box], indexing="ij")
-            inside = sum(((g - c) / h) ** 2 for g, c, h in zip(grid, centre, half, strict=True)) < 1
+            inside = sum(((g - c) / h) ** 2 for g, c, h in zip(grid, center, half, strict=True)) < 1
         chi[box][inside] = float(rng.uniform(-0.1, 0.2))
     return chi * mask
 

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from QSMSeparationLib.data.volume import Geometry, Volume
-from QSMSeparationLib.lesions import LesionReport, analyse_lesions
+from QSMSeparationLib.lesions import LesionReport, analyze_lesions
 from QSMSeparationLib.lesions.agreement import class_agreement, wilson
 from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.lesions.location import from_freesurfer
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.anatomy import Anatomy, Head
 from QSMSeparationLib.simulation.person import draw_head
-from QSMSeparationLib.simulation.rasterise import FineHead, rasterise
+from QSMSeparationLib.simulation.rasterize import FineHead, rasterize
 from QSMSeparationLib.simulation.tissues import PARENCHYMA_LABELS
 
 FINE_MM = 0.5
@@ -75,12 +75,12 @@ def true_maps(fine: FineHead, noise_ppb: float, seed: int) -> tuple[dict, Volume
     return maps, Volume(labels, grid, "lesions"), Volume(mask.astype(np.uint8), grid, "mask")
 
 
-def analyse_head(head: Head, options: argparse.Namespace) -> LesionReport:
-    """Analyse one head."""
-    fine = rasterise(head, FINE_MM)
+def analyze_head(head: Head, options: argparse.Namespace) -> LesionReport:
+    """Analyze one head."""
+    fine = rasterize(head, FINE_MM)
     maps, lesions, mask = true_maps(fine, options.noise_ppb, head.seed)
     tissue = None if options.estimate_tissue else from_freesurfer(head.anatomy.labels)
-    return analyse_lesions(maps, lesions, mask, tissue)
+    return analyze_lesions(maps, lesions, mask, tissue)
 
 
 def draw(seed: int, wanted: int, labels: Volume | None) -> Head:
@@ -111,7 +111,7 @@ def compare(options: argparse.Namespace) -> list[tuple[str, str, str, str, bool]
         labels = None if path is None else from_sitk(sitk.ReadImage(str(path)), path.name)
         head = draw(seed, options.lesions, labels)
         drawn = time.perf_counter()
-        report = analyse_head(head, options)
+        report = analyze_head(head, options)
         truth = {one.id: one for one in head.lesions if one.diameter_mm >= 3}
         for one in report.lesions:
             if one.id not in truth:
@@ -123,13 +123,13 @@ def compare(options: argparse.Namespace) -> list[tuple[str, str, str, str, bool]
             )
         print(
             f"seed {seed}: {len(truth)} lesions, {drawn - start:.0f} s to draw, "
-            f"{time.perf_counter() - drawn:.0f} s to rasterise and analyse",
+            f"{time.perf_counter() - drawn:.0f} s to rasterize and analyze",
             flush=True,
         )
     return rows
 
 
-def summarise(rows: list[tuple[str, str, str, str, bool]]) -> bool:
+def summarize(rows: list[tuple[str, str, str, str, bool]]) -> bool:
     """Print the figures; return whether the bars are met."""
     good = True
     for name, first, second, classes in (
@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--noise-ppb", type=float, default=0.0)
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--estimate-tissue", action="store_true")
-    return 0 if summarise(compare(parser.parse_args())) else 1
+    return 0 if summarize(compare(parser.parse_args())) else 1
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from QSMSeparationLib.io.source import find_scans
 from QSMSeparationLib.runtime.errors import Cancelled
 from QSMSeparationLib.simulation.dataset import write_dataset
 from QSMSeparationLib.simulation.protocol import Protocol
-from QSMSeparationLib.simulation.rasterise import rasterise
+from QSMSeparationLib.simulation.rasterize import rasterize
 from QSMSeparationLib.simulation.scanner import simulate_scan
 
 QUICK = ["--method", "closed-form", "--inversion", "tkd"]
@@ -30,7 +30,7 @@ GRE_ONLY = ["--method", "r2star-qsm", "--inversion", "tkd"]
 def scans(tmp_path_factory):
     """Two subjects: sub-01 with a spin echo, sub-02 without."""
     folder = tmp_path_factory.mktemp("scans")
-    fine = rasterise(small_head(), 1.5)
+    fine = rasterize(small_head(), 1.5)
     for name, train in (("sub-01", tuple(0.015 * n for n in range(1, 7))), ("sub-02", ())):
         protocol = Protocol(voxel_mm=(3.0,) * 3, spin_echo_times_s=train)
         scan, truth = simulate_scan(fine, protocol, name)

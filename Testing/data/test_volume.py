@@ -32,7 +32,7 @@ def tilted(shape, spacing, degrees, origin=(3.0, -7.0, 11.0)) -> Geometry:
 def bump(geometry: Geometry, width_mm: float = 9.0) -> Volume:
     """A smooth bump at a fixed place of the world."""
     index = np.stack(np.meshgrid(*[np.arange(n) for n in geometry.shape], indexing="ij"), -1)
-    offset = geometry.world(index) - (geometry.centre_mm + np.array([4.0, -3.0, 2.0]))
+    offset = geometry.world(index) - (geometry.center_mm + np.array([4.0, -3.0, 2.0]))
     values = np.exp(-0.5 * (offset**2).sum(-1) / width_mm**2)
     return Volume(values.astype(np.float32), geometry)
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from QSMSeparationLib.evaluation.lesions import agreement_between, summarise
+from QSMSeparationLib.evaluation.lesions import agreement_between, summarize
 from QSMSeparationLib.evaluation.metrics import line_through
 
 CLASSES = ("hypo", "iso", "hyper", "rim", "hyper", "iso")
@@ -31,7 +31,7 @@ def rows(slope=1.0, offset=0.0, noise=0.0):
 
 
 def test_slope_and_correlation_are_those_of_the_line():
-    summary = summarise(rows(slope=0.8, offset=5.0))
+    summary = summarize(rows(slope=0.8, offset=5.0))
     assert summary["lesions"] == len(CLASSES)
     for label in ("lesion_para", "lesion_dia"):
         assert summary[f"{label}_slope"] == pytest.approx(0.8)
@@ -40,12 +40,12 @@ def test_slope_and_correlation_are_those_of_the_line():
 
 
 def test_noise_lowers_the_correlation():
-    noisy = summarise(rows(noise=10.0))
+    noisy = summarize(rows(noise=10.0))
     assert noisy["lesion_para_r"] < 0.98
 
 
 def test_classes_are_counted_against_the_truth():
-    summary = summarise(rows())
+    summary = summarize(rows())
     assert summary["class_para_percent"] == 100
     assert summary["class_para_kappa"] == pytest.approx(1.0)
     assert summary["class_dia_percent"] == pytest.approx(100 * 5 / 6)

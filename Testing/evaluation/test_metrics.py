@@ -132,7 +132,7 @@ def test_xsim_of_two_constants():
     window = ndimage.binary_dilation(mask, np.ones((5, 5, 5), bool))
     expected = (2 * 0.02 + 1e-4) / (0.04 + 0.01 + 1e-4)
     scored = metrics.xsim(np.where(window, 0.2, 0), np.where(window, 0.1, 0), window)
-    # Only the centre's window lies wholly inside, so score there: equals the formula at 1 voxel.
+    # Only the center's window lies wholly inside, so score there: equals the formula at 1 voxel.
     alone = metrics.xsim(np.full(mask.shape, 0.2), np.full(mask.shape, 0.1), np.ones_like(mask))
     assert alone == pytest.approx(expected, rel=1e-6)
     assert scored < alone

@@ -21,7 +21,7 @@ the host before the tests are imported (or skips them with the reason), clears t
 every test and fails a test in which an exception was raised in a slot or an observer. Tests written
 as plain ``unittest`` over ``import slicer`` then run here and in Slicer alike.
 
-Slice views are rendered off screen by the real displayable managers (segmentation outlines, colour
+Slice views are rendered off screen by the real displayable managers (segmentation outlines, color
 legends, crosshair), which needs EGL or OSMesa; the fixture ``pictures`` skips where there is none::
 
     manager = slicer.app.layoutManager()
@@ -30,7 +30,7 @@ legends, crosshair), which needs EGL or OSMesa; the fixture ``pictures`` skips w
     manager.savePicture("views.png")               # all views, arranged as in the layout
     panel = slicer.modules.MyModuleWidget.parent.grab()   # the module's panel, a QPixmap
 
-What stays untested: PythonQt's own behaviour (object lifetime, overloads, conversions of enums and
+What stays untested: PythonQt's own behavior (object lifetime, overloads, conversions of enums and
 of int to double), Qt 5, the look of ctk and qMRML widgets and what the stand-ins leave out, the
 application's IO plugins and DICOM, installing extensions and packages, Windows and macOS.
 """

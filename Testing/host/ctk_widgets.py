@@ -286,7 +286,7 @@ class ctkDirectoryButton(QtWidgets.QPushButton):
 
 
 class ctkColorPickerButton(QtWidgets.QPushButton):
-    """A button that shows a colour."""
+    """A button that shows a color."""
 
     colorChanged = Signal(QtGui.QColor)
     color = stored(QtGui.QColor, "color", QtGui.QColor(), notify="colorChanged")

@@ -1,6 +1,6 @@
 """``slicer.packaging`` as far as scripted modules use it: what is there, and asking to install.
 
-Written from the behaviour of Slicer 5.12's ``packaging.py``. Nothing is ever installed: see
+Written from the behavior of Slicer 5.12's ``packaging.py``. Nothing is ever installed: see
 ``dialogs.Dialogs``.
 """
 

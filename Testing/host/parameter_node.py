@@ -1,6 +1,6 @@
 """``slicer.parameterNodeWrapper``: typed parameters in a MRML node, bound to widgets.
 
-Written from the documented behaviour. Kinds of parameter: str, int, float, bool, Path, Enum, a
+Written from the documented behavior. Kinds of parameter: str, int, float, bool, Path, Enum, a
 MRML node (or a union of node classes), and lists and dictionaries of plain values. Values are
 checked when they are set and kept as text in the node, so they survive scene files. Widgets are
 bound by their ``SlicerParameterName``, both ways, and only the pairs of widget class and type that

@@ -1,7 +1,7 @@
 """``slicer.app.layoutManager()``: slice views of the present layout, rendered off screen.
 
 Layout, slice logics, links between views and the displayable managers (segmentation outlines,
-colour legends, crosshair, ...) are Slicer's own. Only the window is missing: each view draws into
+color legends, crosshair, ...) are Slicer's own. Only the window is missing: each view draws into
 an off-screen one, which needs EGL or OSMesa. ``picture()`` arranges the views as the layout does.
 """
 

@@ -30,12 +30,12 @@ def add_volume(name="volume"):
 def test_parameters_fill_the_widgets(demo):
     module, widget = demo
     ui = widget.ui
-    assert (ui.methodComboBox.currentText, ui.colourComboBox.currentText) == ("quick", "Blue")
+    assert (ui.methodComboBox.currentText, ui.colorComboBox.currentText) == ("quick", "Blue")
     assert (ui.weightSlider.value, ui.weightSlider.maximum) == (0.25, 1.0)
     assert (ui.roundsSpinBox.value, ui.roundsSpinBox.minimum) == (3, 1)
     assert ui.keepCheckBox.checked
     assert ui.folderEdit.filters == ui.folderEdit.Dirs | ui.folderEdit.Readable
-    assert widget.parameters.colour is module.Colour.BLUE
+    assert widget.parameters.color is module.Color.BLUE
 
 
 def test_widgets_fill_the_parameters(demo):
@@ -44,14 +44,14 @@ def test_widgets_fill_the_parameters(demo):
     volume = add_volume()
     ui.volumeSelector.setCurrentNode(volume)
     ui.methodComboBox.currentIndex = 1
-    ui.colourComboBox.currentIndex = 0
+    ui.colorComboBox.currentIndex = 0
     ui.weightSlider.value = 0.5
     ui.roundsSpinBox.value = 7
     ui.folderEdit.currentPath = "/data/scan"
     ui.nameEdit.text = "sub-01"
     ui.keepCheckBox.checked = False
     assert parameters.volume is volume
-    assert (parameters.method, parameters.colour) == ("slow", module.Colour.RED)
+    assert (parameters.method, parameters.color) == ("slow", module.Color.RED)
     assert (parameters.weight, parameters.rounds) == (0.5, 7)
     assert parameters.folder == pathlib.Path("/data/scan")
     assert (parameters.name, parameters.keep) == ("sub-01", False)

@@ -119,7 +119,7 @@ def test_jump_moves_all_views(layout_manager, head):
     assert offsets == pytest.approx([6.0, -7.0])
 
 
-def test_colour_legend_is_drawn(layout_manager, head):
+def test_color_legend_is_drawn(layout_manager, head):
     show(layout_manager, head[0])
     view = layout_manager.sliceWidget("One").sliceView()
     view.resize(300, 240)

@@ -37,11 +37,11 @@ def head():
 
 def blobs(shape=(31, 37, 34), spacing=(1.0, 1.0, 1.0), b0=(1.0, 0.0, 0.0), noise_ppm=0.0):
     """Two boxes of +0.1 and -0.05 ppm in a ball, and their field."""
-    centre = (np.indices(shape) - np.array(shape).reshape(3, 1, 1, 1) / 2) * np.array(
+    center = (np.indices(shape) - np.array(shape).reshape(3, 1, 1, 1) / 2) * np.array(
         spacing
     ).reshape(3, 1, 1, 1)
-    mask = (centre**2).sum(0) < 14**2
-    chi = 0.1 * (np.abs(centre - 3).max(0) < 3.5) - 0.05 * (np.abs(centre + 4).max(0) < 3.5)
+    mask = (center**2).sum(0) < 14**2
+    chi = 0.1 * (np.abs(center - 3).max(0) < 3.5) - 0.05 * (np.abs(center + 4).max(0) < 3.5)
     chi = torch.from_numpy(chi.astype(np.float32))
     field = DipoleOperator(shape, spacing, b0, pad=1.0)(chi)
     field = field + noise_ppm * torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -13,7 +13,7 @@ from lesion_phantom import VALUES, WHITE_DIA, phantom
 from scipy import ndimage
 
 from QSMSeparationLib.data.volume import Geometry, Volume, to_sitk
-from QSMSeparationLib.lesions import Thresholds, analyse_lesions, lesion_table
+from QSMSeparationLib.lesions import Thresholds, analyze_lesions, lesion_table
 from QSMSeparationLib.lesions import table as tables
 from QSMSeparationLib.lesions.classify import classify
 from QSMSeparationLib.lesions.compartments import compartments, depth_mm
@@ -24,13 +24,13 @@ from QSMSeparationLib.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def analysed():
+def analyzed():
     maps, seg, mask, white, truth = phantom()
     r2prime = maps["chi_para"].like(
         (114 * (maps["chi_para"].array - maps["chi_dia"].array)).astype(np.float32)
     )
     maps = {**maps, "r2prime": r2prime}
-    return maps, seg, mask, truth, analyse_lesions(maps, seg, mask, white)
+    return maps, seg, mask, truth, analyze_lesions(maps, seg, mask, white)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def analysed():
         ((1.0, 1.2, 2.0), 5.0),
     ],
 )
-def test_balls_of_known_class_are_recognised_on_any_grid(spacing, radius):
+def test_balls_of_known_class_are_recognized_on_any_grid(spacing, radius):
     maps, seg, mask, white, truth = phantom(spacing, radius, repeat=2)
-    report = analyse_lesions(maps, seg, mask, white)
+    report = analyze_lesions(maps, seg, mask, white)
     assert {one.id: (one.para.name, one.dia.name) for one in report.lesions} == truth
 
 
@@ -54,7 +54,7 @@ def test_rims_do_not_depend_on_how_the_scan_was_stored():
     sagittal = (0, 0, 1, 1, 0, 0, 0, 1, 0)
     for direction in (sagittal, (1, 0, 0, 0, c, -s, 0, s, c)):
         maps, seg, mask, white, truth = phantom(direction=direction, repeat=1)
-        report = analyse_lesions(maps, seg, mask, white)
+        report = analyze_lesions(maps, seg, mask, white)
         assert {one.id: one.para.name for one in report.lesions} == {
             number: key[0] for number, key in truth.items()
         }
@@ -76,7 +76,7 @@ def test_an_open_rim_is_measured_as_open():
     }
     white = Volume(np.full(shape, Tissue.WHITE, np.uint8), geometry)
     mask = Volume(np.ones(shape, np.uint8), geometry)
-    one = analyse_lesions(maps, Volume(lesion.astype(np.uint8), geometry), mask, white).lesions[0]
+    one = analyze_lesions(maps, Volume(lesion.astype(np.uint8), geometry), mask, white).lesions[0]
     assert one.rim.coverage == pytest.approx(0.5, abs=0.08)
     assert one.rim.longest_arc_deg == pytest.approx(180, abs=31)
     assert one.para.name != "rim"
@@ -86,16 +86,16 @@ def test_a_vein_beside_a_lesion_makes_no_rim():
     maps, seg, mask, white, truth = phantom(repeat=1, noise=0.5)
     iso = next(n for n, key in truth.items() if key == ("hypo", "hypo"))
     para = maps["chi_para"].array.copy()
-    centre = np.argwhere(seg.array == iso).mean(axis=0).round().astype(int)
-    para[:, centre[1] - 4 : centre[1] - 2, centre[2]] = 0.19
+    center = np.argwhere(seg.array == iso).mean(axis=0).round().astype(int)
+    para[:, center[1] - 4 : center[1] - 2, center[2]] = 0.19
     maps["chi_para"] = maps["chi_para"].like(para)
-    one = analyse_lesions(maps, seg, mask, white).lesions[iso - 1]
+    one = analyze_lesions(maps, seg, mask, white).lesions[iso - 1]
     assert one.para.name == "hypo"
     assert one.vein_share > 0
 
 
-def test_statistics_equal_simpleitk(analysed):
-    maps, seg, _, _, report = analysed
+def test_statistics_equal_simpleitk(analyzed):
+    maps, seg, _, _, report = analyzed
     oracle = sitk.LabelIntensityStatisticsImageFilter()
     oracle.SetComputeFeretDiameter(True)
     oracle.Execute(to_sitk(seg), to_sitk(maps["chi_para"].like(maps["chi_para"].array * 1000)))
@@ -112,7 +112,7 @@ def test_statistics_equal_simpleitk(analysed):
             (one.largest_mm, oracle.GetFeretDiameter(label)),
         ):
             assert value == pytest.approx(wanted, rel=1e-5, abs=1e-5)
-        assert np.allclose(one.centre_mm, oracle.GetCentroid(label), atol=1e-5)
+        assert np.allclose(one.center_mm, oracle.GetCentroid(label), atol=1e-5)
 
 
 def test_compartments_keep_their_distances():
@@ -130,7 +130,7 @@ def test_compartments_keep_their_distances():
     assert r[parts.shell].max() <= 8 + 4 + 1.5
 
 
-def test_depth_is_in_millimetres_and_signed():
+def test_depth_is_in_millimeters_and_signed():
     mask = np.zeros((3, 3, 9), bool)
     mask[:, :, 3:] = True
     depth = depth_mm(np.pad(mask, 20, mode="edge"), (1.0, 1.0, 0.5))[21, 21, 20:29]
@@ -139,7 +139,7 @@ def test_depth_is_in_millimetres_and_signed():
 
 def test_confidence_intervals_hold_the_truth_about_as_often_as_they_say():
     maps, seg, mask, white, truth = phantom(noise=6.0, repeat=8, seed=3)
-    report = analyse_lesions(maps, seg, mask, white)
+    report = analyze_lesions(maps, seg, mask, white)
     hits = []
     for one in report.lesions:
         core = VALUES[truth[one.id]][1]
@@ -148,27 +148,27 @@ def test_confidence_intervals_hold_the_truth_about_as_often_as_they_say():
     assert 0.8 <= np.mean(hits) <= 1.0
 
 
-def test_same_seed_same_table_and_facts_rebuild_the_thresholds(analysed):
-    maps, seg, mask, _, _ = analysed
+def test_same_seed_same_table_and_facts_rebuild_the_thresholds(analyzed):
+    maps, seg, mask, _, _ = analyzed
     chosen = Thresholds(z=2.5, rim_coverage=0.7, seed=5)
     white = Volume(np.full(seg.array.shape, Tissue.WHITE, np.uint8), seg.geometry)
-    first = analyse_lesions(maps, seg, mask, white, chosen)
+    first = analyze_lesions(maps, seg, mask, white, chosen)
     facts = tables.lesion_facts(first, {"method": "closed-form"})
     assert facts["method"] == "closed-form"
     assert tables.thresholds_from_facts(facts) == chosen
-    again = analyse_lesions(maps, seg, mask, white, tables.thresholds_from_facts(facts))
+    again = analyze_lesions(maps, seg, mask, white, tables.thresholds_from_facts(facts))
     assert lesion_table(again) == lesion_table(first)
     columns = lesion_table(first).splitlines()[0].split(",")
     assert tuple(columns[:4]) == ("id", "volume_mm3", "class_para", "class_dia")
     assert len(set(columns)) == len(columns)
 
 
-def test_every_threshold_moves_the_call_it_belongs_to(analysed):
-    maps, seg, mask, _, _ = analysed
+def test_every_threshold_moves_the_call_it_belongs_to(analyzed):
+    maps, seg, mask, _, _ = analyzed
     white = Volume(np.full(seg.array.shape, Tissue.WHITE, np.uint8), seg.geometry)
 
     def classes(**changed):
-        lesions = analyse_lesions(maps, seg, mask, white, Thresholds(**changed)).lesions
+        lesions = analyze_lesions(maps, seg, mask, white, Thresholds(**changed)).lesions
         return [(one.para.name, one.dia.name) for one in lesions]
 
     assert {p for p, _ in classes(para_floor_ppb=500, rim_floor_ppb=500)} == {"iso"}
@@ -195,12 +195,12 @@ def test_a_call_knows_how_far_it_is_from_its_threshold(value, half, wanted, word
     assert made.z == pytest.approx(value / 2)
 
 
-def test_infeasible_voxels_are_those_that_no_sources_explain(analysed):
-    maps, seg, mask, _, report = analysed
+def test_infeasible_voxels_are_those_that_no_sources_explain(analyzed):
+    maps, seg, mask, _, report = analyzed
     assert all(one.infeasible_share == 0 for one in report.lesions)
     low = {**maps, "r2prime": maps["r2prime"].like(np.zeros_like(maps["r2prime"].array))}
     white = Volume(np.full(seg.array.shape, Tissue.WHITE, np.uint8), seg.geometry)
-    assert all(o.infeasible_share > 0.9 for o in analyse_lesions(low, seg, mask, white).lesions)
+    assert all(o.infeasible_share > 0.9 for o in analyze_lesions(low, seg, mask, white).lesions)
 
 
 @settings(max_examples=30, deadline=None)
@@ -227,8 +227,8 @@ def test_labels_are_kept_and_segments_may_overlap():
     assert [(one.name, one.n_voxels) for one in both] == [("A", a.sum()), ("B", b.sum())]
 
 
-def test_another_grid_is_resampled_with_a_note_or_refused(analysed):
-    maps, seg, mask, _, report = analysed
+def test_another_grid_is_resampled_with_a_note_or_refused(analyzed):
+    maps, seg, mask, _, report = analyzed
     white = Volume(np.full(seg.array.shape, Tissue.WHITE, np.uint8), seg.geometry)
     flipped = Volume(
         np.ascontiguousarray(seg.array[:, :, ::-1]),
@@ -239,7 +239,7 @@ def test_another_grid_is_resampled_with_a_note_or_refused(analysed):
         ),
         "flipped.nii.gz",
     )  # fmt: skip
-    same = analyse_lesions(maps, flipped, mask, white)
+    same = analyze_lesions(maps, flipped, mask, white)
     assert [o.volume_mm3 for o in same.lesions] == [o.volume_mm3 for o in report.lesions]
     assert any("flipped.nii.gz" in note and "resampled" in note for note in same.notes)
     away = Volume(seg.array, Geometry(seg.array.shape, origin_mm=(900, 0, 0)), "away.nii.gz")
@@ -255,19 +255,19 @@ def test_what_is_no_segmentation_is_refused(bad):
         split(Volume(array, Geometry(array.shape), "seg"))
 
 
-def test_a_chi_minus_map_of_the_wrong_sign_is_refused(analysed):
-    maps, seg, mask, _, _ = analysed
+def test_a_chi_minus_map_of_the_wrong_sign_is_refused(analyzed):
+    maps, seg, mask, _, _ = analyzed
     wrong = {**maps, "chi_dia": maps["chi_dia"].like(-maps["chi_dia"].array)}
     with pytest.raises(InputError, match="chi- must be negative"):
-        analyse_lesions(wrong, seg, mask)
+        analyze_lesions(wrong, seg, mask)
 
 
-def test_hostile_names_stay_text_in_the_table(analysed):
-    maps, seg, mask, _, _ = analysed
+def test_hostile_names_stay_text_in_the_table(analyzed):
+    maps, seg, mask, _, _ = analyzed
     white = Volume(np.full(seg.array.shape, Tissue.WHITE, np.uint8), seg.geometry)
     names = ['=HYPERLINK("http://x")', 'a,"b"\nid = 9']
     segments = [Volume(seg.array == n, seg.geometry, name) for n, name in enumerate(names, 1)]
-    report = analyse_lesions(maps, segments, mask, white)
+    report = analyze_lesions(maps, segments, mask, white)
     facts = tables.lesion_facts(report, {"input": "x\n# threshold.z = 0"})
     assert facts["threshold.z"] == "1.65"
     assert "\n" not in facts["input"]
@@ -289,7 +289,7 @@ def test_places_are_told_from_a_tissue_map():
     maps = {"chi_para": Volume(para, geometry), "chi_dia": Volume(-2 * para, geometry)}
     mask = Volume(np.ones(shape, np.uint8), geometry)
     tissue = from_freesurfer(Volume(labels, geometry))
-    report = analyse_lesions(maps, Volume(seg, geometry), mask, tissue)
+    report = analyze_lesions(maps, Volume(seg, geometry), mask, tissue)
     found = {one.place.location: one for one in report.lesions}
     assert set(found) == set(corners)
     assert found["periventricular"].place.to_ventricle_mm == 0
@@ -311,7 +311,7 @@ def test_infratentorial_lesions_name_the_part_they_lie_in(number: int, part: str
     maps = {"chi_para": Volume(para, geometry), "chi_dia": Volume(-2 * para, geometry)}
     mask = Volume(np.ones(shape, np.uint8), geometry)
     tissue = from_freesurfer(Volume(labels, geometry))
-    [lesion] = analyse_lesions(maps, Volume(seg, geometry), mask, tissue).lesions
+    [lesion] = analyze_lesions(maps, Volume(seg, geometry), mask, tissue).lesions
     assert lesion.place.location == "infratentorial"
     assert lesion.place.part == part
 
@@ -327,7 +327,7 @@ def test_reference_is_cerebral_white_matter_alone():
     maps = {"chi_para": Volume(para, geometry), "chi_dia": Volume(-para, geometry)}
     mask = Volume(np.ones(shape, np.uint8), geometry)
     tissue = from_freesurfer(Volume(labels, geometry))
-    report = analyse_lesions(maps, Volume(seg, geometry), mask, tissue)
+    report = analyze_lesions(maps, Volume(seg, geometry), mask, tissue)
     assert report.nawm.para_ppb == pytest.approx(16.0, abs=0.1)
 
 
@@ -346,6 +346,6 @@ def test_flat_and_single_voxel_lesions_are_measured():
 def test_two_hundred_lesions_take_seconds():
     maps, seg, mask, white, _ = phantom(repeat=34, radius=3.0)
     start = time.process_time()
-    report = analyse_lesions(maps, seg, mask, white)
+    report = analyze_lesions(maps, seg, mask, white)
     assert len(report.lesions) == 204
     assert time.process_time() - start < 10

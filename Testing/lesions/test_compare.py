@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lesion_phantom import phantom
 
 from QSMSeparationLib.data.volume import Geometry, Volume
-from QSMSeparationLib.lesions import Thresholds, analyse_lesions
+from QSMSeparationLib.lesions import Thresholds, analyze_lesions
 from QSMSeparationLib.lesions.agreement import (
     bland_altman,
     class_agreement,
@@ -105,14 +105,14 @@ def two():
 
 def test_a_result_agrees_with_itself_and_a_scaled_one_shows_its_scale(two):
     maps, other, seg, mask, white, truth = two
-    first = analyse_lesions(maps, seg, mask, white)
+    first = analyze_lesions(maps, seg, mask, white)
     same = compare_results(first, first)
     assert same.para.share.value == same.dia.share.value == 1
     assert same.para.kappa.value == pytest.approx(1)
     assert all(d == 0 for pair in same.pairs for d in pair.difference_ppb.values())
     scaled = compare_results(
         first,
-        analyse_lesions(other, seg, mask, white),
+        analyze_lesions(other, seg, mask, white),
         {"chi_dia": (maps["chi_dia"], other["chi_dia"])},
         mask,
     )
@@ -128,8 +128,8 @@ def test_a_result_agrees_with_itself_and_a_scaled_one_shows_its_scale(two):
 
 def test_different_thresholds_are_named(two):
     maps, _, seg, mask, white, _ = two
-    first = analyse_lesions(maps, seg, mask, white)
-    second = analyse_lesions(maps, seg, mask, white, Thresholds(z=4))
+    first = analyze_lesions(maps, seg, mask, white)
+    second = analyze_lesions(maps, seg, mask, white, Thresholds(z=4))
     assert any("thresholds" in note for note in compare_results(first, second).notes)
 
 
@@ -143,8 +143,8 @@ def test_visits_find_new_gone_and_changed_lesions(two):
     dia[seg.array == 5] -= 0.030
     later["chi_dia"] = maps["chi_dia"].like(dia)
     made = compare_visits(
-        analyse_lesions(maps, seg.like(first_seg), mask, white),
-        analyse_lesions(later, seg.like(second_seg), mask, white),
+        analyze_lesions(maps, seg.like(first_seg), mask, white),
+        analyze_lesions(later, seg.like(second_seg), mask, white),
         {"chi_dia": 6.0},
     )
     assert made.only_first == (2,)

@@ -142,7 +142,7 @@ def zoom(widget: Any, width_mm: float) -> None:
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         width, height, depth = node.GetFieldOfView()
         node.SetFieldOfView(width_mm, height * width_mm / width, depth)
-        node.JumpSliceByCentering(*layouts.centre_of(row))
+        node.JumpSliceByCentering(*layouts.center_of(row))
 
 
 def panel_picture(widget: Any) -> Any:

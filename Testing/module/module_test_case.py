@@ -157,13 +157,13 @@ class ModuleTestCase(unittest.TestCase):
 
     # A run
 
-    def use_worker(self, behaviour: str) -> None:
+    def use_worker(self, behavior: str) -> None:
         """Let a fake worker take the place of the command line."""
         written = self.folder / "written"
-        if behaviour in ("result", "flood"):
+        if behavior in ("result", "flood"):
             write_small_result(written)
         paths = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-        variables = {"FAKE_WORKER": behaviour, "FAKE_RESULT": str(written), "PYTHONPATH": paths}
+        variables = {"FAKE_WORKER": behavior, "FAKE_RESULT": str(written), "PYTHONPATH": paths}
         for patch in (
             mock.patch.dict(os.environ, variables),
             mock.patch.object(worker, "MODULE", "fake_worker"),

@@ -12,7 +12,7 @@ import qt
 import slicer
 from module_test_case import ModuleTestCase, wait_for
 from QSMSeparationPanel import results
-from small_result import CENTRES, GEOMETRY, REPORT, write_small_result
+from small_result import CENTERS, GEOMETRY, REPORT, write_small_result
 
 from QSMSeparationLib.lesions.classes import class_rgb
 from QSMSeparationLib.mrml import colors, layouts
@@ -91,7 +91,7 @@ class ResultsTest(ModuleTestCase):
     def test_choosing_a_row_moves_all_views_to_that_lesion(self):
         self.ui.fadeButton.click()
         self.choose(2)
-        x, y, z = GEOMETRY.world(np.array(CENTRES[2], dtype=float))
+        x, y, z = GEOMETRY.world(np.array(CENTERS[2], dtype=float))
         for tag in ("QSMAxial", "QSMCoronal", "QSMSagittal"):
             to_ras = slicer.util.arrayFromVTKMatrix(
                 self.manager.sliceWidget(tag).mrmlSliceNode().GetSliceToRAS()
@@ -103,7 +103,7 @@ class ResultsTest(ModuleTestCase):
         self.ui.rowButton.click()
         self.choose(2)
         self.ui.fourButton.click()
-        x, y, z = GEOMETRY.world(np.array(CENTRES[2], dtype=float))
+        x, y, z = GEOMETRY.world(np.array(CENTERS[2], dtype=float))
         node = self.manager.sliceWidget("QSMFourth").mrmlSliceNode()
         to_ras = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
         distance = (np.array((-x, -y, z)) - to_ras[:3, 3]) @ to_ras[:3, 2]
@@ -114,7 +114,7 @@ class ResultsTest(ModuleTestCase):
         self.choose(1)
         self.assertEqual(self.ui.reviewLabel.text, "Lesion 1")
 
-    def test_review_is_kept_beside_the_computed_class_and_colours_the_outline(self):
+    def test_review_is_kept_beside_the_computed_class_and_colors_the_outline(self):
         ui = self.ui
         self.assertFalse(ui.reviewFrame.enabled)
         self.choose(2)

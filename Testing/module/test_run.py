@@ -33,9 +33,9 @@ def is_running(pid: int) -> bool:
 
 
 class RunTest(ModuleTestCase):
-    def begin(self, behaviour: str, lesions: bool = True) -> None:
+    def begin(self, behavior: str, lesions: bool = True) -> None:
         self.choose_maps(lesions)
-        self.use_worker(behaviour)
+        self.use_worker(behavior)
         self.before = self.node_ids()
         self.press_separate()
 
@@ -46,9 +46,9 @@ class RunTest(ModuleTestCase):
         self.assertTrue(self.ui.applyButton.enabled, "one can try again")
         self.assertFalse(self.ui.cancelButton.enabled)
 
-    def failure(self, behaviour: str) -> str:
+    def failure(self, behavior: str) -> str:
         """Run a worker that fails; returns what the user is told."""
-        self.begin(behaviour)
+        self.begin(behavior)
         self.wait_for_end()
         self.assert_nothing_left()
         self.assertEqual(len(self.errors), 1)

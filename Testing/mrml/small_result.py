@@ -13,23 +13,23 @@ from QSMSeparationLib.io.outputs import Outputs
 
 _TILT = (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)
 GEOMETRY = Geometry((24, 28, 26), (1.5, 1.3, 2.0), (4.25, -5.5, 6.125), _TILT)
-CENTRES = {1: (12, 10, 8), 2: (10, 18, 15), 5: (14, 12, 18)}  # k, j, i
+CENTERS = {1: (12, 10, 8), 2: (10, 18, 15), 5: (14, 12, 18)}  # k, j, i
 CLASSES = {1: ("rim", "hypo"), 2: ("hyper", "iso"), 5: ("iso", "hypo")}
 REPORT = '<html><body>a report with "quotes" &amp; χ</body></html>\n'
 
 
-def ball(centre: tuple[int, ...], radius: float) -> np.ndarray:
+def ball(center: tuple[int, ...], radius: float) -> np.ndarray:
     """Return voxels within a radius."""
     grid = np.meshgrid(*[np.arange(n) for n in GEOMETRY.shape], indexing="ij")
-    return sum((a - c) ** 2 for a, c in zip(grid, centre, strict=True)) <= radius**2
+    return sum((a - c) ** 2 for a, c in zip(grid, center, strict=True)) <= radius**2
 
 
 def small_result(b0_tesla: float = 3.0, **facts: str) -> Result:
     """Return maps with all that a sidecar says."""
     mask = ball((12, 14, 13), 10)
     noise = np.random.default_rng(3).normal(0, 0.002, GEOMETRY.shape)
-    para = (0.02 * mask + 0.06 * ball(CENTRES[1], 2) + np.abs(noise) * mask).astype(np.float32)
-    dia = (-0.03 * mask + 0.02 * ball(CENTRES[2], 2)).astype(np.float32)
+    para = (0.02 * mask + 0.06 * ball(CENTERS[1], 2) + np.abs(noise) * mask).astype(np.float32)
+    dia = (-0.03 * mask + 0.02 * ball(CENTERS[2], 2)).astype(np.float32)
     result = Result(GEOMETRY, mask)
     result.maps = {"net": para + dia, "chi_para": para, "chi_dia": dia}
     result.maps["r2star"] = (114 * (para - dia) + 14 * mask).astype(np.float32)
@@ -49,8 +49,8 @@ def small_result(b0_tesla: float = 3.0, **facts: str) -> Result:
 def lesion_labels() -> np.ndarray:
     """Return three balls with the labels 1, 2 and 5."""
     labels = np.zeros(GEOMETRY.shape, np.int16)
-    for number, centre in CENTRES.items():
-        labels[ball(centre, 2)] = number
+    for number, center in CENTERS.items():
+        labels[ball(center, 2)] = number
     return labels
 
 
@@ -61,8 +61,8 @@ def lesion_csv() -> str:
     )
     header += "centre_z_lps_mm,n_voxels,para_core_mean_ppb"
     lines = [header]
-    for number, centre in CENTRES.items():
-        x, y, z = GEOMETRY.world(np.array(centre, dtype=float))
+    for number, center in CENTERS.items():
+        x, y, z = GEOMETRY.world(np.array(center, dtype=float))
         para, dia = CLASSES[number]
         value = "" if number == 5 else "36.25"
         lines.append(

@@ -21,11 +21,11 @@ from QSMSeparationLib.mrml.load import find_results, load_result
 class AnatomyTest(SceneTestCase):
     def anatomy(self):
         """Write a result with three structures and load it."""
-        folder = self.folder / "labelled"
+        folder = self.folder / "labeled"
         write_small_result(folder)
         self.labels = np.zeros(GEOMETRY.shape, np.int16)
-        for number, centre in ((12, (12, 10, 8)), (51, (10, 18, 15)), (16, (14, 12, 18))):
-            self.labels[ball(centre, 2)] = number
+        for number, center in ((12, (12, 10, 8)), (51, (10, 18, 15)), (16, (14, 12, 18))):
+            self.labels[ball(center, 2)] = number
         write_volume(Volume(self.labels, GEOMETRY), folder / f"sub-01_{ANATOMY}.nii.gz")
         return load_result(find_results(folder)[0], self.scene).node(marks.ANATOMY)
 

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import slicer
 from scene_test_case import SceneTestCase
-from small_result import CENTRES, GEOMETRY
+from small_result import CENTERS, GEOMETRY
 
 from QSMSeparationLib.lesions.classes import CLASSES, class_rgb
 from QSMSeparationLib.mrml import layouts, windows
@@ -29,7 +29,7 @@ def background(tag: str) -> str:
 
 
 def legends() -> list:
-    """Return all colour legends that are shown."""
+    """Return all color legends that are shown."""
     nodes = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
     return [node for node in nodes if node.GetVisibility()]
 
@@ -114,8 +114,8 @@ class LayoutsTest(SceneTestCase):
     def test_going_to_a_lesion_puts_its_slice_into_every_view(self):
         layouts.show(self.manager, self.run_, "fade")
         row = rows_of(self.run_.node("lesion_table"))[1]
-        ras = layouts.centre_of(row)
-        x, y, z = GEOMETRY.world(np.array(CENTRES[2], dtype=float))
+        ras = layouts.center_of(row)
+        x, y, z = GEOMETRY.world(np.array(CENTERS[2], dtype=float))
         np.testing.assert_allclose(ras, (-x, -y, z), atol=1e-3)
         layouts.go_to(self.scene, ras)
         for tag in ("QSMAxial", "QSMCoronal", "QSMSagittal"):
@@ -128,15 +128,15 @@ class LayoutsTest(SceneTestCase):
         row = rows_of(self.run_.node("lesion_table"))[0]
         row |= {"rim_x_lps_mm": "1", "rim_y_lps_mm": "2", "rim_z_lps_mm": "3"}
         self.assertEqual(row["class_para"], "rim")
-        self.assertEqual(layouts.centre_of(row), (-1.0, -2.0, 3.0))
-        self.assertNotEqual(layouts.centre_of(row | {"class_para": "iso"}), (-1.0, -2.0, 3.0))
+        self.assertEqual(layouts.center_of(row), (-1.0, -2.0, 3.0))
+        self.assertNotEqual(layouts.center_of(row | {"class_para": "iso"}), (-1.0, -2.0, 3.0))
 
     def test_a_lesion_outside_a_zoomed_view_is_brought_into_it(self):
         layouts.show(self.manager, self.run_, "row")
         node = self.manager.sliceWidget("QSMNet").mrmlSliceNode()
         x, y, z = node.GetFieldOfView()
         node.SetFieldOfView(x / 8, y / 8, z)
-        ras = layouts.centre_of(rows_of(self.run_.node("lesion_table"))[1])
+        ras = layouts.center_of(rows_of(self.run_.node("lesion_table"))[1])
         layouts.go_to(self.scene, ras)
         self.assertTrue(layouts._is_well_inside(node, ras))
 

@@ -52,9 +52,9 @@ class LesionsTest(SceneTestCase):
     def test_segments_of_their_own_grid_lie_where_they_were_drawn(self):
         alone = labels_of(self.lesions)
         k, j, i = np.argwhere(alone.array == 1).mean(axis=0)
-        centre = alone.geometry.world(np.array([k, j, i]))
+        center = alone.geometry.world(np.array([k, j, i]))
         expected = GEOMETRY.world(np.argwhere(lesion_labels() == 1).mean(axis=0))
-        np.testing.assert_allclose(centre, expected, atol=1e-3)
+        np.testing.assert_allclose(center, expected, atol=1e-3)
 
     def test_lesions_are_outlines_only(self):
         display = self.outlines.GetDisplayNode()

@@ -1,4 +1,4 @@
-"""Files of a run become volumes with names, units, colours, windows and provenance."""
+"""Files of a run become volumes with names, units, colors, windows and provenance."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_lesion_outlines_are_drawn_in_every_view(run, manager):
     layouts.show(manager, run, "four")
     drawn(manager, TAGS)  # the views are made when first drawn
     layouts.show(manager, run, "four")
-    layouts.go_to(slicer.mrmlScene, layouts.centre_of(rows_of(run.node("lesion_table"))[0]))
+    layouts.go_to(slicer.mrmlScene, layouts.center_of(rows_of(run.node("lesion_table"))[0]))
     pictures = drawn(manager, TAGS)
     show_outlines(run.node("lesions"), False)
     without = drawn(manager, TAGS)

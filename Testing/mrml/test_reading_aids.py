@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 import slicer
 from scene_test_case import SceneTestCase
-from small_result import CENTRES, GEOMETRY, lesion_labels
+from small_result import CENTERS, GEOMETRY, lesion_labels
 
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.lesions.classes import CLASSES
@@ -83,17 +83,17 @@ class SectorsTest(SceneTestCase):
     def setUp(self):
         super().setUp()
         self.run_, _ = self.loaded()
-        x, y, z = GEOMETRY.world(np.array(CENTRES[1], dtype=float))
+        x, y, z = GEOMETRY.world(np.array(CENTERS[1], dtype=float))
         self.row = {"id": "1", "rim_sectors": "s" + "+" * 7 + "---" + ".."}
         self.row |= {"rim_x_lps_mm": str(x), "rim_y_lps_mm": str(y), "rim_z_lps_mm": str(z)}
 
     def test_dots_lie_around_the_lesion_on_its_slice(self):
         labels = Volume(lesion_labels(), GEOMETRY)
-        middle = GEOMETRY.world(np.array(CENTRES[1], dtype=float))
+        middle = GEOMETRY.world(np.array(CENTERS[1], dtype=float))
         points = sector_points(labels, 1, "+" * SLICE_SECTORS, tuple(middle))
         index = GEOMETRY.index(points)
         axis = slice_axis(GEOMETRY.b0_kji)
-        np.testing.assert_allclose(index[:, axis], CENTRES[1][axis], atol=1e-6)
+        np.testing.assert_allclose(index[:, axis], CENTERS[1][axis], atol=1e-6)
         distance = np.linalg.norm(points - middle, axis=1)
         self.assertGreater(distance.min(), 2.5)
         self.assertLess(distance.max(), 12)

@@ -8,7 +8,7 @@ import unittest
 import numpy as np
 import slicer
 from scene_test_case import SceneTestCase
-from small_result import CENTRES, GEOMETRY
+from small_result import CENTERS, GEOMETRY
 
 from QSMSeparationLib.mrml import layouts, marks
 from QSMSeparationLib.mrml.lesions import outlines_of
@@ -84,7 +84,7 @@ class VisitsTableTest(SceneTestCase):
         self.later.node("lesions").ApplyTransformMatrix(matrix)
         rows = {row["status"]: row for row in visit_rows(self.earlier, self.later)}
         for status, number, moved_mm in (("gone", 5, 0.0), ("both", 2, 0.0), ("new", 1, 7.0)):
-            x, y, z = GEOMETRY.world(np.array(CENTRES[number], dtype=float))
+            x, y, z = GEOMETRY.world(np.array(CENTERS[number], dtype=float))
             place = place_of(self.earlier, self.later, rows[status])
             np.testing.assert_allclose(place, (moved_mm - x, -y, z), atol=0.1)
 

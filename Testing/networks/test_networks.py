@@ -28,7 +28,7 @@ NETWORKS = sorted({name for row in catalogue.methods() for name in row.networks}
 
 
 def blob(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> torch.Tensor:
-    """A smooth off-centre ellipsoid."""
+    """A smooth off-center ellipsoid."""
     axes = [
         ((torch.arange(n) - 0.45 * n) * s).view([-1 if a == b else 1 for b in range(3)])
         for a, (n, s) in enumerate(zip(shape, spacing, strict=True))
@@ -68,7 +68,7 @@ def test_shipped_networks_keep_the_shape_and_fit_the_budget(name):
     assert 2 * sum(p.numel() for p in network.parameters()) < 10e6
 
 
-def test_folding_is_undone_by_unfolding_and_keeps_neighbours_together():
+def test_folding_is_undone_by_unfolding_and_keeps_neighbors_together():
     volume = torch.arange(2 * 8 * 6 * 4, dtype=torch.float32).view(1, 2, 8, 6, 4)
     together = folded(volume, 2)
     assert torch.equal(unfolded(together, 2), volume)

@@ -102,7 +102,7 @@ def classic(values, kind_words, times_s, grid, series, **tags) -> list[Dataset]:
     return datasets
 
 
-def quantise(phase_rad) -> np.ndarray:
+def quantize(phase_rad) -> np.ndarray:
     """The 12-bit integers of a phase: -pi is 0, pi is 4096."""
     return np.clip(np.rint((phase_rad + np.pi) / STEP), 0, 4095)
 
@@ -113,7 +113,7 @@ def siemens(magnitude, phase, times_s, grid, rescaled=True, first=2, **tags) -> 
     scale = {"RescaleSlope": 2, "RescaleIntercept": -4096} if rescaled else {}
     return [
         *classic(magnitude, ["M", "ND"], times_s, grid, first, **tags),
-        *classic(quantise(phase), ["P", "ND"], times_s, grid, first + 1, bits=12, **scale, **tags),
+        *classic(quantize(phase), ["P", "ND"], times_s, grid, first + 1, bits=12, **scale, **tags),
     ]
 
 
@@ -159,7 +159,7 @@ def enhanced(magnitude, phase, times_s, grid) -> list[Dataset]:
     dataset.Manufacturer = "Siemens Healthineers"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
     frames, planes = [], []
-    for component, values in (("PHASE", quantise(phase)), ("MAGNITUDE", magnitude)):
+    for component, values in (("PHASE", quantize(phase)), ("MAGNITUDE", magnitude)):
         for e, time in enumerate(times_s):
             for k in range(values.shape[1]):
                 frames.append(_frame_groups(component, time, grid, k))

@@ -11,7 +11,7 @@ from scipy import ndimage
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.physics.dipole import DipoleOperator
 
-# Centre (x, y, z) and semi-axes in mm of the right-hand nuclei, and net susceptibility in ppm.
+# Center (x, y, z) and semi-axes in mm of the right-hand nuclei, and net susceptibility in ppm.
 NUCLEI = {
     "caudate": ((13, -16, 12), (5, 14, 8), 0.040),
     "putamen": ((25, -4, 4), (5, 15, 9), 0.067),
@@ -81,17 +81,17 @@ def _draw(shape, step, rng):
     chi += np.where(depth > 5.5, tracts, 0.3 * tracts)
     labels = np.zeros(shape, np.int16)
     for side in (-1, 1):
-        for centre, radii in (((9, -8, 18), (4, 20, 6)), ((22, 26, 4), (4, 12, 5))):
-            chi[_ball(centre, radii, side, x, y, z, rng)] = 0.019  # ventricles
+        for center, radii in (((9, -8, 18), (4, 20, 6)), ((22, 26, 4), (4, 12, 5))):
+            chi[_ball(center, radii, side, x, y, z, rng)] = 0.019  # ventricles
         chi[_ball((11, 12, 6), (9, 14, 8), side, x, y, z, rng)] = rng.normal(0.002, 0.002)
-        for number, (centre, radii, value) in enumerate(NUCLEI.values(), 1):
-            inside = _ball(centre, radii, side, x, y, z, rng)
+        for number, (center, radii, value) in enumerate(NUCLEI.values(), 1):
+            inside = _ball(center, radii, side, x, y, z, rng)
             chi[inside] = value * rng.normal(1, 0.08) + tracts[inside]
             labels[inside] = number
     for _ in range(8):  # lesions: a core, half of them with a rim
-        centre, radius = rng.uniform((-35, -45, 5), (35, 45, 35)), rng.uniform(2.5, 6)
+        center, radius = rng.uniform((-35, -45, 5), (35, 45, 35)), rng.uniform(2.5, 6)
         core, rim = rng.uniform(-0.01, 0.03), rng.choice([0.0, 0.04])
-        distance = np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+        distance = np.sqrt((x - center[0]) ** 2 + (y - center[1]) ** 2 + (z - center[2]) ** 2)
         chi[distance < radius] = core + rim
         chi[distance < radius - 1.5] = core
     _add_veins(chi, labels, step, rng)
@@ -99,9 +99,9 @@ def _draw(shape, step, rng):
     return chi, brain, labels
 
 
-def _ball(centre, radii, side, x, y, z, rng):
-    centre = (np.array(centre) + rng.normal(0, 1, 3)) * (side, 1, 1)
-    scaled = zip((x, y, z), centre, radii, strict=True)
+def _ball(center, radii, side, x, y, z, rng):
+    center = (np.array(center) + rng.normal(0, 1, 3)) * (side, 1, 1)
+    scaled = zip((x, y, z), center, radii, strict=True)
     return sum(((axis - c) / r) ** 2 for axis, c, r in scaled) < 1
 
 
@@ -136,9 +136,9 @@ def _add_veins(chi, labels, step, rng):
             heading += rng.normal(0, 0.15, 3)
             heading /= np.linalg.norm(heading)
             point = point + 0.5 * heading
-            centre = point / step + (shape - 1) / 2
-            voxels = np.round(centre).astype(int) + box
-            inside = (((voxels - centre) * step) ** 2).sum(1) <= radius**2
+            center = point / step + (shape - 1) / 2
+            voxels = np.round(center).astype(int) + box
+            inside = (((voxels - center) * step) ** 2).sum(1) <= radius**2
             voxels = voxels[inside & np.all((voxels >= 0) & (voxels < shape), axis=1)]
             chi[tuple(voxels.T)] = value
             labels[tuple(voxels.T)] = 0

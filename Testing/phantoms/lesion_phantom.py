@@ -16,7 +16,7 @@ VALUES = {  # core chi+, core |chi-|, rim chi+ in ppb
 }
 
 
-def draw_ball(shape, centre, radius, rim, spacing):
+def draw_ball(shape, center, radius, rim, spacing):
     """Voxel shares of core and rim of a ball, by 3x supersampling."""
     fine = (np.arange(3) - 1) / 3
     total = np.zeros((2, *shape), np.float32)
@@ -26,7 +26,7 @@ def draw_ball(shape, centre, radius, rim, spacing):
             for di in fine:
                 k, j, i = (
                     ((a + d - c) * s) ** 2
-                    for a, d, c, s in zip(axes, (dk, dj, di), centre, spacing, strict=True)
+                    for a, d, c, s in zip(axes, (dk, dj, di), center, spacing, strict=True)
                 )
                 r = np.sqrt(k[:, None, None] + j[None, :, None] + i[None, None, :])
                 total[0] += r < radius - rim
@@ -49,8 +49,8 @@ def phantom(spacing=(1.0, 1.0, 1.0), radius=4.0, noise=1.5, direction=None, seed
             number += 1
             corner = [k * pitch[0], (n % 3) * pitch[1], (n // 3) * pitch[2]]
             box = tuple(slice(c, c + p) for c, p in zip(corner, pitch, strict=True))
-            centre = [p / 2 + rng.uniform(-0.5, 0.5) for p in pitch]
-            core, rim = draw_ball(tuple(pitch), centre, radius, 1.5, spacing)
+            center = [p / 2 + rng.uniform(-0.5, 0.5) for p in pitch]
+            core, rim = draw_ball(tuple(pitch), center, radius, 1.5, spacing)
             core_para, core_dia, rim_para = VALUES[key]
             white = 1 - core - rim
             para[box] = white * WHITE_PARA + core * core_para + rim * rim_para

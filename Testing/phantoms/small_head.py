@@ -15,7 +15,7 @@ _SHELLS = (  # tissue, semi-axes (x, y, z) in mm around the origin
     ("cortex", (54, 66, 54)),
     ("white matter", (47, 59, 47)),
 )
-_BLOBS = (  # tissue or label, centre, semi-axes; drawn on both sides
+_BLOBS = (  # tissue or label, center, semi-axes; drawn on both sides
     (4, (8, -2, 12), (5, 18, 7)),
     ("putamen", (26, -4, 2), (6, 14, 9)),
     ("globus pallidus", (17, 0, 0), (5, 9, 6)),
@@ -34,8 +34,8 @@ def small_anatomy(spacing_mm: float = 2.0) -> Anatomy:
     )
     labels = np.zeros(shape, np.int16)
 
-    def draw(number: int, centre: tuple, axes: tuple) -> None:
-        u = [(c - m) / a for c, m, a in zip((x, y, z), centre, axes, strict=True)]
+    def draw(number: int, center: tuple, axes: tuple) -> None:
+        u = [(c - m) / a for c, m, a in zip((x, y, z), center, axes, strict=True)]
         labels[u[0] ** 2 + u[1] ** 2 + u[2] ** 2 <= 1] = number
 
     for name, axes in _SHELLS:

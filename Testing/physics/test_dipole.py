@@ -20,20 +20,20 @@ unit_vectors = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: math.hypot(*v
 
 
 def grid_mm(shape, spacing):
-    """Positions in mm against the centre of the grid, (3, k, j, i)."""
+    """Positions in mm against the center of the grid, (3, k, j, i)."""
     view = np.array(spacing).reshape(3, 1, 1, 1)
     return (np.indices(shape) - (np.array(shape).reshape(3, 1, 1, 1) - 1) / 2) * view
 
 
 def partial_volume(shape, spacing, inside, parts=3):
     """Share of each voxel that lies in an object, from parts^3 points a voxel."""
-    centre, share = grid_mm(shape, spacing), np.zeros(shape)
+    center, share = grid_mm(shape, spacing), np.zeros(shape)
     offsets = (np.arange(parts) + 0.5) / parts - 0.5
     for dk in offsets:
         for dj in offsets:
             for di in offsets:
                 shift = np.array([dk, dj, di]) * spacing
-                share += inside(centre + shift.reshape(3, 1, 1, 1))
+                share += inside(center + shift.reshape(3, 1, 1, 1))
     return torch.from_numpy((share / parts**3).astype(np.float32))
 
 

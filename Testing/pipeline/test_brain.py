@@ -90,7 +90,7 @@ def test_masks_that_disagree_are_told(network) -> None:
     assert "look at the mask" in check.advice
 
 
-def test_given_mask_is_used_and_labelled(network) -> None:
+def test_given_mask_is_used_and_labeled(network) -> None:
     given = sum((x - 29.5) ** 2 for x in np.ogrid[:60, :60, :60]) < 20**2
     result = found(scan_of_a_ball(given), "anatomy")
     assert np.array_equal(result.mask.numpy(), given)

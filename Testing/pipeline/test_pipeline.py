@@ -22,7 +22,7 @@ from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.simulation.dataset import write_dataset
 from QSMSeparationLib.simulation.protocol import Protocol
-from QSMSeparationLib.simulation.rasterise import rasterise
+from QSMSeparationLib.simulation.rasterize import rasterize
 from QSMSeparationLib.simulation.scanner import simulate_scan
 
 PROTOCOL = Protocol(voxel_mm=(2.0,) * 3, spin_echo_times_s=tuple(0.015 * n for n in range(1, 7)))
@@ -34,13 +34,13 @@ CLOSED = Options(method="closed-form")
 def case(tmp_path_factory):
     """A scan with truth as a dataset in scanner integers, and two lesions to measure."""
     folder = tmp_path_factory.mktemp("scan")
-    scan, truth = simulate_scan(rasterise(small_head(), 1.0), PROTOCOL)
+    scan, truth = simulate_scan(rasterize(small_head(), 1.0), PROTOCOL)
     with Outputs(folder / "bids") as outputs:
         write_dataset(scan, truth, [], outputs, phase_unit="integer")
     k, j, i = np.indices(truth.mask.shape)
-    centres = np.argwhere(truth.labels == 2)[[2000, -3000]]
+    centers = np.argwhere(truth.labels == 2)[[2000, -3000]]
     lesions = np.zeros(truth.mask.shape, np.uint8)
-    for number, c in enumerate(centres, start=1):
+    for number, c in enumerate(centers, start=1):
         lesions[(k - c[0]) ** 2 + (j - c[1]) ** 2 + (i - c[2]) ** 2 <= 9] = number
     write_volume(Volume(lesions, truth.geometry), folder / "lesions.nii.gz")
     mask = Volume(truth.mask.astype(np.uint8), truth.geometry, "true mask")

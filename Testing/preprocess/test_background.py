@@ -26,8 +26,8 @@ def positions(shape, spacing) -> list[torch.Tensor]:
     return list(torch.meshgrid(*axes, indexing="ij"))
 
 
-def ellipsoid(x, centre, radii) -> torch.Tensor:
-    return sum(((a - c) / r) ** 2 for a, c, r in zip(x, centre, radii, strict=True)) < 1
+def ellipsoid(x, center, radii) -> torch.Tensor:
+    return sum(((a - c) / r) ** 2 for a, c, r in zip(x, center, radii, strict=True)) < 1
 
 
 def halve(fine: torch.Tensor) -> torch.Tensor:
@@ -44,10 +44,10 @@ def head():
     inner = 0.01 * brain.float()
     generator = torch.Generator().manual_seed(5)
     for _ in range(12):
-        centre = (torch.rand(3, generator=generator) - 0.5) * torch.tensor([36.0, 44, 38])
+        center = (torch.rand(3, generator=generator) - 0.5) * torch.tensor([36.0, 44, 38])
         size = 3 + 6 * torch.rand(3, generator=generator)
         value = 0.16 * torch.rand(1, generator=generator).item() - 0.06
-        inner += value * ellipsoid(x, centre.tolist(), size.tolist())
+        inner += value * ellipsoid(x, center.tolist(), size.tolist())
     inner *= brain
     air = ellipsoid(x, (-41, -12, 5), (7, 12, 10)) & ~brain
     outer = 9.4 * air.float() - 2.0 * (ellipsoid(x, (4, 0, 0), (42, 46, 42)) & ~brain & ~air)
@@ -82,7 +82,7 @@ def compare(found: torch.Tensor, truth: torch.Tensor, where: torch.Tensor) -> tu
     return float((a - b).norm() / b.norm()), float((a * b).sum() / a.norm() / b.norm())
 
 
-def neighbour_share(mask: torch.Tensor) -> torch.Tensor:
+def neighbor_share(mask: torch.Tensor) -> torch.Tensor:
     padded = torch.nn.functional.pad(mask.float()[None, None], (1,) * 6)
     return torch.nn.functional.avg_pool3d(padded, 3, stride=1)[0, 0]
 
@@ -116,7 +116,7 @@ def test_a_harmonic_field_is_removed(head, method):
 def test_a_local_field_is_kept(head, method, error):
     result = removed(head["local"], head["mask"], method)
     # Beside the outermost layer, which a head of 7 cm at 2 mm has a seventh of its voxels in.
-    where = result.mask & (neighbour_share(head["mask"]) >= 0.8)
+    where = result.mask & (neighbor_share(head["mask"]) >= 0.8)
     nrmse, correlation = compare(result.local_field, head["local"], where)
     assert nrmse < error
     assert correlation > 0.8
@@ -195,7 +195,7 @@ def test_the_inner_field_is_that_of_sources_in_the_mask_about_their_mean(lobes):
 def test_rates_do_not_count_where_the_echoes_disagree(lobes):
     """A vessel's field dephases the voxels about it: they look full of iron, and are not."""
     mask, local = lobes["mask"], lobes["local"]
-    rim = mask & (neighbour_share(mask) < 1) & (torch.arange(SHAPE[0])[:, None, None] % 4 == 0)
+    rim = mask & (neighbor_share(mask) < 1) & (torch.arange(SHAPE[0])[:, None, None] % 4 == 0)
     spoiled = torch.where(rim, 80.0, lobes["rate"])
     weight = torch.where(rim, 0.4, mask.float())
     errors = []

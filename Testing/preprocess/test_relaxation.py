@@ -220,14 +220,14 @@ def test_r2prime_is_the_difference_and_counts_what_it_clips():
 
 
 def blob_image(grid: Geometry, matrix: np.ndarray, shift: np.ndarray, invert: bool) -> Volume:
-    """An off-centre head with ventricles and dots, seen after x -> matrix x + shift."""
+    """An off-center head with ventricles and dots, seen after x -> matrix x + shift."""
     index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
     x = (grid.world(index) - shift) @ matrix
     value = np.where((x / [50, 62, 45]) ** 2 @ np.ones(3) < 1, 1.0, 0.0)
     rng = np.random.default_rng(3)
     for _ in range(14):
-        centre, size = rng.uniform(-28, 28, 3), rng.uniform(5, 13, 3)
-        inside = ((x - centre) / size) ** 2 @ np.ones(3) < 1
+        center, size = rng.uniform(-28, 28, 3), rng.uniform(5, 13, 3)
+        inside = ((x - center) / size) ** 2 @ np.ones(3) < 1
         value = np.where(inside, rng.uniform(0.3, 0.9), value)
     if invert:
         value = np.where(value > 0, 1.4 - value, 0.0)

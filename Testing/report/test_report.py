@@ -15,7 +15,7 @@ from lesion_phantom import phantom
 from QSMSeparationLib.data.check import Check
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.volume import Geometry, Volume
-from QSMSeparationLib.lesions import analyse_lesions
+from QSMSeparationLib.lesions import analyze_lesions
 from QSMSeparationLib.lesions.classes import CLASSES, class_words
 from QSMSeparationLib.report.data import ReportData
 from QSMSeparationLib.report.images import MOST_VALUES, make_scene
@@ -42,7 +42,7 @@ def report_data(**changed):
     given = {
         "maps": maps,
         "mask": mask,
-        "lesions": analyse_lesions(maps, seg, mask, white),
+        "lesions": analyze_lesions(maps, seg, mask, white),
         "checks": (
             Check("Echo times", "pass", 5, "echoes", "pass from 3"),
             Check("Phase sign", "warn", 0.4, "confidence", "pass from 0.6", "look at the veins"),
@@ -172,7 +172,7 @@ def test_left_is_left_however_the_scan_was_stored(direction):
     """A bright block in the patient's left, posterior, superior corner is shown there."""
     geometry = Geometry((20, 24, 28), (1, 1, 1), (0, 0, 0), direction)
     points = geometry.world(np.stack(np.indices(geometry.shape), axis=-1))
-    middle = geometry.centre_mm
+    middle = geometry.center_mm
     block = ((points - middle) > 3).all(axis=-1)
     array = np.where(block, 0.1, 0.0).astype(np.float32)
     volume = Volume(array, geometry)
@@ -194,8 +194,8 @@ def test_lesions_are_found_where_they_are_drawn(page):
     assert all(labels[tuple(one["at"])] == int(n) for n, one in scene["lesions"].items())
 
 
-def test_a_brain_of_one_millimetre_stays_below_fifteen_megabytes():
-    """1.5 litres of pure noise, the worst that can be compressed."""
+def test_a_brain_of_one_millimeter_stays_below_fifteen_megabytes():
+    """1.5 liters of pure noise, the worst that can be compressed."""
     shape = (140, 170, 140)
     k, j, i = (np.indices(shape) - (np.array(shape) / 2)[:, None, None, None]) / 70
     inside = (k**2 + (j / 1.2) ** 2 + i**2) < 1

@@ -1,4 +1,4 @@
-"""The procedural head is a plausible person: volumes, places, neighbours, vessels."""
+"""The procedural head is a plausible person: volumes, places, neighbors, vessels."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_left_is_towards_positive_x(head: Anatomy) -> None:
             assert sign * sums[number] / count[number] > 2, (tissue, side)
 
 
-def test_neighbours(head: Anatomy) -> None:
+def test_neighbors(head: Anatomy) -> None:
     for side in SIDES:
 
         def part(tissue: str, side: str = side) -> np.ndarray:

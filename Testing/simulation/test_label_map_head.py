@@ -50,8 +50,8 @@ def test_frame_is_found_again_from_nuclei_it_placed():
     z, y, x = np.meshgrid(*[np.arange(101.0) - 50] * 3, indexing="ij")
     for name, place in _LANDMARKS.items():
         for side, sign in (("left", 1), ("right", -1)):
-            centre = known.world(np.array(place) * (sign, 1, 1))
-            near = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < 6
+            center = known.world(np.array(place) * (sign, 1, 1))
+            near = (x - center[0]) ** 2 + (y - center[1]) ** 2 + (z - center[2]) ** 2 < 6
             array[near] = label_of(name, side)
     found = fit_frame(Volume(array, grid))
     assert found.scale == pytest.approx(1.08, abs=0.01)
@@ -78,8 +78,8 @@ def anatomy(source):
     return anatomy_from_labels(source, seed=9)
 
 
-def centre(anatomy, tissue, side):
-    """Centre (left, posterior, superior) of a structure."""
+def center(anatomy, tissue, side):
+    """Center (left, posterior, superior) of a structure."""
     found = np.argwhere(anatomy.labels.array == label_of(tissue, side))
     assert len(found), (tissue, side)
     return anatomy.labels.geometry.world(found.mean(axis=0))
@@ -89,7 +89,7 @@ def volume(anatomy, tissue, side):
     return int((anatomy.labels.array == label_of(tissue, side)).sum())
 
 
-def test_grid_is_upright_and_centred(anatomy):
+def test_grid_is_upright_and_centered(anatomy):
     grid = anatomy.labels.geometry
     assert anatomy.labels.array.dtype == np.int16
     assert np.allclose(grid.direction_matrix, np.eye(3))
@@ -121,7 +121,7 @@ def test_midbrain_nuclei(anatomy, side):
     """Red nucleus medial and behind, nigra in front and lateral of it, subthalamic above."""
     sign = 1 if side == "left" else -1
     red, nigra, subthalamic, thalamus, pallidum, peduncle = (
-        centre(anatomy, name, side)
+        center(anatomy, name, side)
         for name in (
             "red nucleus",
             "substantia nigra",
@@ -148,7 +148,7 @@ def test_midbrain_nuclei(anatomy, side):
 def test_dentate_and_pulvinar(anatomy, side):
     sign = 1 if side == "left" else -1
     dentate, pulvinar, thalamus = (
-        centre(anatomy, name, side) for name in ("dentate nucleus", "pulvinar", "thalamus")
+        center(anatomy, name, side) for name in ("dentate nucleus", "pulvinar", "thalamus")
     )
     fourth = anatomy.labels.geometry.world(np.argwhere(anatomy.labels.array == 15).mean(axis=0))
     assert 8 < sign * (dentate[0] - fourth[0]) < 22
@@ -162,24 +162,24 @@ def test_dentate_and_pulvinar(anatomy, side):
 @pytest.mark.parametrize("side", SIDES)
 def test_internal_capsule_lies_between_the_nuclei(anatomy, side):
     sign = 1 if side == "left" else -1
-    anterior = centre(anatomy, "anterior internal capsule", side)
-    posterior = centre(anatomy, "posterior internal capsule", side)
-    behind = centre(anatomy, "retrolenticular capsule", side)
+    anterior = center(anatomy, "anterior internal capsule", side)
+    posterior = center(anatomy, "posterior internal capsule", side)
+    behind = center(anatomy, "retrolenticular capsule", side)
     assert anterior[1] < posterior[1] < behind[1]
-    lateral = sign * centre(anatomy, "putamen", side)[0]
-    assert sign * centre(anatomy, "caudate", side)[0] < sign * anterior[0] < lateral
-    assert sign * centre(anatomy, "thalamus", side)[0] < sign * posterior[0] < lateral
+    lateral = sign * center(anatomy, "putamen", side)[0]
+    assert sign * center(anatomy, "caudate", side)[0] < sign * anterior[0] < lateral
+    assert sign * center(anatomy, "thalamus", side)[0] < sign * posterior[0] < lateral
 
 
 def test_callosum_runs_from_genu_to_splenium(anatomy):
     genu, body, splenium = (
-        centre(anatomy, f"corpus callosum {part}", "left") for part in ("genu", "body", "splenium")
+        center(anatomy, f"corpus callosum {part}", "left") for part in ("genu", "body", "splenium")
     )
     assert genu[1] < body[1] < splenium[1]
     assert body[2] > genu[2]
     assert body[2] > splenium[2]
     assert max(abs(part[0]) for part in (genu, body, splenium)) < 4
-    assert body[2] > centre(anatomy, "thalamus", "left")[2] + 8
+    assert body[2] > center(anatomy, "thalamus", "left")[2] + 8
 
 
 def test_every_tract_exists_on_both_sides_in_similar_size(anatomy):

@@ -95,7 +95,7 @@ def test_fibers_climb_towards_the_cortex():
     assert side.mean() > 0.75
 
 
-def test_neighbours_point_alike():
+def test_neighbors_point_alike():
     found = fiber_directions(tracts(), 1.0, np.random.default_rng(2))
     a, b = found[:, 9:31, 9:31, 9:30], found[:, 9:31, 9:31, 10:31]
     assert float((a * b).sum(dim=0).abs().mean()) > 0.9

@@ -12,7 +12,7 @@ from small_head import small_head
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.protocol import Protocol
-from QSMSeparationLib.simulation.rasterise import rasterise
+from QSMSeparationLib.simulation.rasterize import rasterize
 from QSMSeparationLib.simulation.realism import PARTS, Realism
 from QSMSeparationLib.simulation.relaxation import draw_relaxivities
 from QSMSeparationLib.simulation.scanner import simulate_scan
@@ -34,7 +34,7 @@ def scanned(realism: Realism, protocol: Protocol = PROTOCOL):
     head = replace(small_head(), realism=realism)
     if "relaxivity" in realism:
         head = replace(head, relaxivities=draw_relaxivities(1, 0))
-    return simulate_scan(rasterise(head, 1.5), protocol, realism=realism)
+    return simulate_scan(rasterize(head, 1.5), protocol, realism=realism)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from QSMSeparationLib.simulation.anatomy import Anatomy, Head, Vessel
 from QSMSeparationLib.simulation.coil import shim_
 from QSMSeparationLib.simulation.field import free_space_field
 from QSMSeparationLib.simulation.protocol import Protocol
-from QSMSeparationLib.simulation.rasterise import rasterise, refine_labels
+from QSMSeparationLib.simulation.rasterize import rasterize, refine_labels
 from QSMSeparationLib.simulation.sampling import divided_slab, sample
 from QSMSeparationLib.simulation.scanner import simulate_scan
 from QSMSeparationLib.simulation.tissues import LABELS, TISSUES, draw_tissues, label_of
@@ -28,7 +28,7 @@ QUIET = Protocol(voxel_mm=(3.0, 3.0, 3.0), snr=float("inf"), spin_echo_times_s=(
 
 @pytest.fixture(scope="module")
 def fine():
-    return rasterise(small_head(), 1.5)
+    return rasterize(small_head(), 1.5)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def scanned(fine):
 
 
 def interior(truth, depth: int = 2) -> np.ndarray:
-    """Voxels whose neighbourhood is one tissue, so that no partial volume blurs the physics."""
+    """Voxels whose neighborhood is one tissue, so that no partial volume blurs the physics."""
     same = ndimage.maximum_filter(truth.labels, 2 * depth + 1) == ndimage.minimum_filter(
         truth.labels, 2 * depth + 1
     )
@@ -147,7 +147,7 @@ def test_a_head_turned_by_20_degrees_with_its_b0_has_the_same_field(fine):
     chi = ndimage.gaussian_filter((fine.chi_para_ppm + fine.chi_dia_ppm).numpy(), 0.7)
     c, s = np.cos(np.radians(20)), np.sin(np.radians(20))
     turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-    origin = grid.centre_mm - turn @ ((np.array(grid.shape[::-1]) - 1) / 2 * grid.spacing_mm)
+    origin = grid.center_mm - turn @ ((np.array(grid.shape[::-1]) - 1) / 2 * grid.spacing_mm)
     tilted = Geometry(grid.shape, grid.spacing_mm, tuple(origin), tuple(turn.ravel()))
 
     def field(volume: Volume) -> Volume:
@@ -207,8 +207,8 @@ def test_net_truth_is_the_sum_and_has_its_signs(scanned):
     assert np.array_equal(truth.maps["net"], para + dia)
 
 
-def test_divided_voxels_average_to_their_centre():
-    """The mean position of a voxel's parts is the voxel's centre, tilted and anisotropic too."""
+def test_divided_voxels_average_to_their_center():
+    """The mean position of a voxel's parts is the voxel's center, tilted and anisotropic too."""
     grid = Geometry((6, 5, 4), (1.0, 2.0, 3.0), (5, 6, 7), (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8))
     part = divided_slab(grid, 2, 4, (3, 2, 4))
     index = np.stack(np.meshgrid(np.arange(3), np.arange(2), np.arange(4), indexing="ij"), -1)
@@ -243,7 +243,7 @@ def test_a_vein_is_drawn_in_brain_but_not_in_bone():
     points = np.stack([np.arange(-70, 70, 0.5), np.zeros(280), np.zeros(280)], axis=1)
     vessel = Vessel(points, np.full(280, 1.5))
     head = Head(Anatomy(anatomy.labels, (vessel,)), draw_tissues(1))
-    fine = rasterise(head, 1.0)
+    fine = rasterize(head, 1.0)
     vein = np.argwhere(fine.labels.numpy() == label_of("vein"))
     reach = np.abs(fine.geometry.world(vein.astype(float))[:, 0]).max()
     assert 54 < reach < 62  # ends in the CSF below the skull

@@ -89,7 +89,7 @@ def test_depth_is_a_distance_with_margin(drawn):
         inside = depth > 0
         outer = -ndimage.distance_transform_edt(~inside, sampling=0.5)
         inner = ndimage.distance_transform_edt(inside, sampling=0.5)
-        # A binary transform measures from voxel centres: up to a voxel (0.87 mm) more.
+        # A binary transform measures from voxel centers: up to a voxel (0.87 mm) more.
         excess = np.where(inside, inner, -outer) - np.abs(depth)
         assert excess.min() > -0.3
         assert excess.max() < 0.9
@@ -224,11 +224,11 @@ def test_table_agrees_with_the_lesions(drawn):
         assert row["diameter_mm"] == pytest.approx(
             (6 * row["volume_mm3"] / np.pi) ** (1 / 3), abs=0.01
         )
-        centre = np.array([row[f"centre_{axis}_mm"] for axis in "xyz"])
-        # World axes, LPS: the deepest point lies near the centre of mass.
+        center = np.array([row[f"centre_{axis}_mm"] for axis in "xyz"])
+        # World axes, LPS: the deepest point lies near the center of mass.
         deepest = np.unravel_index(lesion.inside_mm.array.argmax(), lesion.inside_mm.array.shape)
         peak = lesion.inside_mm.geometry.world(np.array(deepest))
-        assert np.linalg.norm(centre - peak) < lesion.diameter_mm
+        assert np.linalg.norm(center - peak) < lesion.diameter_mm
         assert row["core_dia_ppb"] <= 0 <= row["core_para_ppb"]
 
 

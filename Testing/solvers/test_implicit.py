@@ -33,8 +33,8 @@ def phantom(
     place = [(g - n / 2) * s for g, n, s in zip(grid, shape, spacing, strict=True)]
     mask = torch.from_numpy(sum(p**2 for p in place) < 13.5**2)
 
-    def box(centre, half):
-        return torch.from_numpy(np.abs(np.stack(place) - centre).max(0) < half).float()
+    def box(center, half):
+        return torch.from_numpy(np.abs(np.stack(place) - center).max(0) < half).float()
 
     para = 0.015 + 0.10 * box(4, 3.6) + 0.03 * box(-1, 2.1)
     dia = 0.03 - 0.02 * box(4, 3.6) + 0.05 * box(-5, 3.1)

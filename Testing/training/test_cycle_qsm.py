@@ -104,15 +104,15 @@ def test_the_critic_learns_which_maps_are_true(pool):
     """After some steps it holds true maps above smooth ones, with a slope of about 1."""
     torch.manual_seed(0)
     networks, recipe = training.CycleNetworks(), recipes.find("cycle-qsm")
-    optimiser = torch.optim.Adam(networks.critic.parameters(), 2e-3)
+    optimizer = torch.optim.Adam(networks.critic.parameters(), 2e-3)
     true = torch.randn(2, 1, 16, 16, 16)
     smooth = torch.nn.functional.avg_pool3d(true, 5, 1, 2)
     for _ in range(60):
         networks.made = (true, smooth)
         terms = training.critic_terms(networks, None, Switches())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         recipes.total(terms, recipe).backward()
-        optimiser.step()
+        optimizer.step()
     assert float(terms["critic"].detach()) < -0.2
     assert float(terms["penalty"].detach()) < 0.3
 

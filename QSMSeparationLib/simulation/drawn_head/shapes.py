@@ -1,6 +1,6 @@
 """Shapes, noise and the person's own coordinates, from which a procedural head is built.
 
-Everything is written in *atlas coordinates*: millimetres of a standard brain, x to the
+Everything is written in *atlas coordinates*: millimeters of a standard brain, x to the
 right, y anterior, z superior, the anterior commissure at 0 (near MNI space). A person's
 :class:`Space` says for every voxel where it lies in the atlas; scale and a smooth warp
 make it another person. Shapes are signed distances, negative inside; those of ellipsoids
@@ -25,7 +25,7 @@ Array = NDArray[np.floating]
 Point = Triple
 SHAPE_KJI = (230, 240, 200)
 ORIGIN_MM = (-99.5, -125.0, -132.0)
-_ATLAS_CENTRE = (0.0, -18.0, 10.0)
+_ATLAS_CENTER = (0.0, -18.0, 10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Space:
         sign = (-1.0, -1.0, 1.0)
         self._axes = [
             sign[a] * (ORIGIN_MM[a] + np.arange(SHAPE_KJI[2 - a])) / self.scale[a]
-            + _ATLAS_CENTRE[a]
+            + _ATLAS_CENTER[a]
             for a in range(3)
         ]
         self.coordinates = tuple(self._warped(rng, axis) for axis in range(3))
@@ -128,7 +128,7 @@ class Space:
         """World positions (n, 3) in mm, LPS, of atlas coordinates (n, 3)."""
         to_lps = np.array([-1.0, -1.0, 1.0]) * self.scale
         atlas = np.asarray(atlas_mm, dtype=np.float64)
-        world = (atlas - _ATLAS_CENTRE) * to_lps
+        world = (atlas - _ATLAS_CENTER) * to_lps
         for _ in range(3):  # the warp is gentle: a fixed point in few steps
             here = np.stack([self.sample(c, world) for c in self.coordinates], axis=1)
             world = world + (atlas - here) * to_lps
@@ -154,9 +154,9 @@ class Space:
         return View(sign * x if side == "left" else x, y, z, self.labels[k, j, i], (k, j, i))
 
 
-def ellipsoid(view: View, centre: Point, radii: Point, yaw_deg: float = 0.0) -> Array:
+def ellipsoid(view: View, center: Point, radii: Point, yaw_deg: float = 0.0) -> Array:
     """Signed distance to an ellipsoid; ``yaw`` turns its long axis outwards behind."""
-    dx, dy, dz = view.x - centre[0], view.y - centre[1], view.z - centre[2]
+    dx, dy, dz = view.x - center[0], view.y - center[1], view.z - center[2]
     if yaw_deg:
         c, s = np.float32(np.cos(np.radians(yaw_deg))), np.float32(np.sin(np.radians(yaw_deg)))
         dx, dy = c * dx + s * dy, c * dy - s * dx
@@ -168,12 +168,12 @@ def ellipsoid(view: View, centre: Point, radii: Point, yaw_deg: float = 0.0) -> 
     return (norm * (norm - 1) / np.maximum(slope, 1e-6)).astype(np.float32)
 
 
-def blob(view: View, centre: Point, radii: Point, yaw_deg: float = 0.0) -> Array:
+def blob(view: View, center: Point, radii: Point, yaw_deg: float = 0.0) -> Array:
     """An ellipsoid whose distance is cut off at 8 mm: quick in a large box."""
     reach = np.full(3, max(radii)) if yaw_deg else np.asarray(radii)
-    box = view.near(np.asarray(centre) - reach, np.asarray(centre) + reach)
+    box = view.near(np.asarray(center) - reach, np.asarray(center) + reach)
     distance = np.full(view.x.shape, 8, np.float32)
-    distance[box] = np.minimum(ellipsoid(view.crop(box), centre, radii, yaw_deg), 8)
+    distance[box] = np.minimum(ellipsoid(view.crop(box), center, radii, yaw_deg), 8)
     return distance
 
 

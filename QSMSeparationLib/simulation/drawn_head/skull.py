@@ -239,8 +239,8 @@ def _paint_air(
     view.paint(np.minimum(airway, mouth), AIR_SINUS_LABEL, where.copy())
 
 
-def _sinus(view: View, centre: Point, radii: Point, grow: float, where: NDArray[np.bool_]) -> None:
-    shape = blob(view, centre, tuple(r * float(grow) for r in radii))
+def _sinus(view: View, center: Point, radii: Point, grow: float, where: NDArray[np.bool_]) -> None:
+    shape = blob(view, center, tuple(r * float(grow) for r in radii))
     view.paint(shape - 1.5, label_of("cortical bone"), where.copy())
     view.paint(shape, label_of("mucosa"), where.copy())
     view.paint(shape + 1.2, AIR_SINUS_LABEL, where.copy())

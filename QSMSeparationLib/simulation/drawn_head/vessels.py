@@ -80,7 +80,7 @@ def _within_head(space: Space, vessel: Vessel) -> Vessel:
 
 
 def _vessel(points: Points, radius: Points, tissue: str) -> Vessel:
-    """A vessel with its points at most half a millimetre apart."""
+    """A vessel with its points at most half a millimeter apart."""
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     at = np.linspace(0, length[-1], max(int(np.ceil(length[-1] / 0.45)), 1) + 1)
     even = np.stack([np.interp(at, length, points[:, axis]) for axis in range(3)], axis=1)
@@ -98,10 +98,10 @@ def _named(
     return _vessel(space.to_world(curve[:, :3]), curve[:, 3], tissue)
 
 
-def _wall(space: Space, shells: Shells, centre: Points, ways: Points, inset_mm: float) -> Points:
-    """Points on the inside of the skull in the given directions from a centre."""
+def _wall(space: Space, shells: Shells, center: Points, ways: Points, inset_mm: float) -> Points:
+    """Points on the inside of the skull in the given directions from a center."""
     steps = np.arange(25, 120, 0.5)
-    rays = centre + steps[None, :, None] * ways[:, None, :]
+    rays = center + steps[None, :, None] * ways[:, None, :]
     world = space.to_world(rays.reshape(-1, 3))
     cranium = space.sample(shells.cranium_mm, world).reshape(len(ways), -1)
     first = np.argmax(cranium > -inset_mm, axis=1)

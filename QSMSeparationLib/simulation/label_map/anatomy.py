@@ -1,7 +1,7 @@
 """Anatomy of a digital head from a whole-head label map (SynthSeg numbering).
 
 The map is stored upright, rid of stray voxels, cropped, and its world moved to the
-brain's centre. Structures that such maps lack are added by
+brain's center. Structures that such maps lack are added by
 :mod:`QSMSeparationLib.simulation.label_map.structures`, veins by
 :mod:`QSMSeparationLib.simulation.label_map.vessels`.
 """
@@ -97,7 +97,7 @@ def _upright(labels: Volume) -> Volume:
 
 
 def _without_specks(array: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Clear labelled voxels that do not hang together with the head."""
+    """Clear labeled voxels that do not hang together with the head."""
     parts, count = ndimage.label(array > 0)
     if count == 0:
         return array.copy()
@@ -106,7 +106,7 @@ def _without_specks(array: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 def _framed(array: NDArray[np.int16], geometry: Geometry) -> tuple[NDArray[np.int16], Geometry]:
-    """Crop to the head, give it a neck of equal length, put the origin at the brain's centre.
+    """Crop to the head, give it a neck of equal length, put the origin at the brain's center.
 
     The neck ends 60 mm below the brain: a longer one is cut, a shorter one goes on as
     its last whole slice, so that the air below it stays far from the brain.
@@ -130,8 +130,8 @@ def _framed(array: NDArray[np.int16], geometry: Geometry) -> tuple[NDArray[np.in
         slice(max(0, a), min(b, n)) for a, b, n in zip(start, stop, array.shape, strict=True)
     )
     framed = np.pad(array[box], pad)
-    centre = geometry.world(np.array([(b.start + b.stop - 1) / 2 for b in brain]))
-    origin = geometry.world(start - np.array([extra, 0, 0])) - centre
+    center = geometry.world(np.array([(b.start + b.stop - 1) / 2 for b in brain]))
+    origin = geometry.world(start - np.array([extra, 0, 0])) - center
     return framed, Geometry(framed.shape, origin_mm=tuple(origin))
 
 

@@ -1,9 +1,9 @@
 """Structures that whole-head label maps lack, added relative to those they have.
 
-Midbrain nuclei are ellipsoids with the centres and covariances which these nuclei have
+Midbrain nuclei are ellipsoids with the centers and covariances which these nuclei have
 in the CIT168 atlas (Pauli et al., Sci Data 2018, CC BY 4.0); tracts are regions of
 white matter in the same space (MNI), or lie between nuclei of the map. A similarity
-transform, fitted to the centres of the person's own deep nuclei, takes one space to the
+transform, fitted to the centers of the person's own deep nuclei, takes one space to the
 other.
 """
 
@@ -33,7 +33,7 @@ _LANDMARKS: dict[str, Triple] = {
     "globus pallidus": (18.5, 2.0, -1.8),
     "thalamus": (11.0, 18.5, 7.0),
 }
-"""Centres on the left in mm (left, posterior, superior), MNI; all but the thalamus CIT168."""
+"""Centers on the left in mm (left, posterior, superior), MNI; all but the thalamus CIT168."""
 
 REQUIRED = frozenset(
     label_of(name, side)
@@ -47,7 +47,7 @@ _NUCLEI: dict[str, tuple[Triple, tuple[float, ...]]] = {
     "red nucleus": ((5.1, 19.3, -9.4), (3.4, 5.6, 5.1, 0.4, 0.4, -1.6)),
     "subthalamic nucleus": ((11.0, 12.3, -7.7), (5.3, 6.4, 3.0, 4.0, 3.0, 1.5)),
 }
-"""Centre in mm and covariance (xx, yy, zz, xy, xz, yz) in mm^2 on the left, CIT168."""
+"""Center in mm and covariance (xx, yy, zz, xy, xz, yz) in mm^2 on the left, CIT168."""
 
 _PEDUNCLE = (((17.5, 13, -3), 3.5), ((14.5, 16.5, -12), 4.6), ((9, 20, -23), 4.2))
 """Course of the cerebral peduncle on the left: points and radii in mm."""
@@ -60,7 +60,7 @@ _TRACTS: tuple[tuple[str, Triple, Triple], ...] = (
     ("optic radiation", (31, 60, 6), (7, 25, 8)),
     ("sagittal stratum", (39, 28, -10), (5, 20, 7)),
 )
-"""Regions of white matter on the left: centre and semi-axes in mm; the later ones win."""
+"""Regions of white matter on the left: center and semi-axes in mm; the later ones win."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class Frame:
 
 
 def fit_frame(volume: Volume) -> Frame:
-    """Fit MNI space to the centres of a person's deep nuclei (Umeyama 1991)."""
+    """Fit MNI space to the centers of a person's deep nuclei (Umeyama 1991)."""
     source, target = [], []
     for name, (x, y, z) in _LANDMARKS.items():
         for side, sign in (("left", 1.0), ("right", -1.0)):
@@ -160,10 +160,10 @@ def _grown(mask: Mask, by: int) -> Box:
     )
 
 
-def _square_radius(mni: list[Array], centre: np.ndarray, covariance: np.ndarray) -> Array:
-    """Squared distance from a centre in units of the ellipsoid with this covariance; 1 on it."""
+def _square_radius(mni: list[Array], center: np.ndarray, covariance: np.ndarray) -> Array:
+    """Squared distance from a center in units of the ellipsoid with this covariance; 1 on it."""
     inverse = np.linalg.inv(5.0 * covariance).astype(np.float32)  # a solid's radius is sqrt(5) SD
-    offset = [x - np.float32(c) for x, c in zip(mni, centre, strict=True)]
+    offset = [x - np.float32(c) for x, c in zip(mni, center, strict=True)]
     pairs = itertools.product(range(3), repeat=2)
     return functools.reduce(np.add, (inverse[a, b] * offset[a] * offset[b] for a, b in pairs))
 
@@ -171,8 +171,8 @@ def _square_radius(mni: list[Array], centre: np.ndarray, covariance: np.ndarray)
 def _add_regions(array: NDArray, mni: list[Array], side: str, rng: np.random.Generator) -> None:
     """Tracts that are regions of the hemisphere's white matter."""
     white = array == label_of("white matter", side)
-    for name, centre, semi_axes in _TRACTS:
-        place = np.asarray(centre) + rng.normal(0, 0.7, 3)
+    for name, center, semi_axes in _TRACTS:
+        place = np.asarray(center) + rng.normal(0, 0.7, 3)
         axes = np.asarray(semi_axes) * rng.normal(1, 0.05)
         inside = _square_radius(mni, place, np.diag(axes**2 / 5)) < 1
         array[inside & white] = label_of(name, side)
@@ -267,10 +267,10 @@ def _add_midbrain(
     for (a, ra), (b, rb) in pairwise(_PEDUNCLE):
         depth = np.minimum(depth, _capsule_distance(mni, np.array(a), np.array(b), ra, rb))
     part[(depth < 0) & home] = label_of("cerebral peduncle", side)
-    for name, (centre, c) in _NUCLEI.items():
+    for name, (center, c) in _NUCLEI.items():
         covariance = np.array([[c[0], c[3], c[4]], [c[3], c[1], c[5]], [c[4], c[5], c[2]]])
         covariance = covariance * rng.uniform(0.85, 1.15)
-        place = np.asarray(centre) + rng.normal(0, 0.3, 3)
+        place = np.asarray(center) + rng.normal(0, 0.3, 3)
         part[(_square_radius(mni, place, covariance) < 1) & tissue] = label_of(name, side)
 
 
@@ -278,7 +278,7 @@ def _best_shift(mni: list[Array], home: Mask) -> Triple:
     """Shift (mm, MNI) by which the midbrain nuclei lie deepest in ventral DC and brain stem."""
     depth = ndimage.distance_transform_edt(home) - ndimage.distance_transform_edt(~home)
     depth = np.clip(depth, -3, 3)
-    points = np.array([*(centre for centre, _ in _NUCLEI.values()), _PEDUNCLE[1][0]])
+    points = np.array([*(center for center, _ in _NUCLEI.values()), _PEDUNCLE[1][0]])
     grid = np.stack([np.broadcast_to(c, home.shape) for c in mni], axis=-1)
     steps = np.stack([(grid[1, 0, 0] - grid[0, 0, 0]), (grid[0, 1, 0] - grid[0, 0, 0]),
                       (grid[0, 0, 1] - grid[0, 0, 0])], axis=1)  # fmt: skip
@@ -339,9 +339,9 @@ def _add_dentate(volume: Volume, side: str, rng: np.random.Generator) -> None:
     lateral = np.abs(x - middle[2])
     worth = depth - ((lateral - 14) / 16) ** 2 - ((y - middle[1] - 8) / 22) ** 2
     worth -= ((z - middle[0]) / 22) ** 2
-    centre = np.unravel_index(int(np.argmax(worth)), worth.shape)
-    sign = 1.0 if x[centre] > middle[2] else -1.0
-    u, v, w = sign * (x - x[centre]), y - y[centre], z - z[centre]
+    center = np.unravel_index(int(np.argmax(worth)), worth.shape)
+    sign = 1.0 if x[center] > middle[2] else -1.0
+    u, v, w = sign * (x - x[center]), y - y[center], z - z[center]
     # Long axis backwards and outwards by 25 degrees; the hilum opens forwards and inwards.
     turn = np.radians(25)
     long, short = np.cos(turn) * v + np.sin(turn) * u, np.cos(turn) * u - np.sin(turn) * v

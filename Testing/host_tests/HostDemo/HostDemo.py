@@ -25,7 +25,7 @@ class HostDemo(ScriptedLoadableModule):
         parent.categories = ["Testing"]
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = 1
     BLUE = 2
 
@@ -38,7 +38,7 @@ class HostDemoParameterNode:
     volume: vtkMRMLScalarVolumeNode
     lesions: vtkMRMLSegmentationNode
     method: Annotated[str, Choice(["quick", "slow"])] = "quick"
-    colour: Colour = Colour.BLUE
+    color: Color = Color.BLUE
     weight: Annotated[float, WithinRange(0, 1)] = 0.25
     rounds: Annotated[int, WithinRange(1, 9)] = 3
     folder: pathlib.Path

@@ -49,7 +49,7 @@ _VESSEL_RADIUS_STEP_MM = 0.1
 _SLAB = 64
 
 
-def rasterise(head: Head, spacing_mm: float, report: Report = silent) -> FineHead:
+def rasterize(head: Head, spacing_mm: float, report: Report = silent) -> FineHead:
     """Draw a head on an upright grid of ``spacing_mm``."""
     anatomy = head.anatomy
     grid = fine_grid(anatomy.labels.geometry, spacing_mm)
@@ -232,12 +232,12 @@ def draw_vessel(labels: Tensor, vessel: Vessel, grid: Geometry) -> None:
     number = label_of(vessel.tissue)
     allowed = torch.zeros(max(LABELS) + 1, dtype=torch.bool)
     allowed[list(PARENCHYMA_LABELS + VENTRICLE_LABELS + (EXTRACEREBRAL_CSF_LABEL,))] = True
-    centres = np.rint(grid.index(vessel.points_mm)).astype(np.int64)
+    centers = np.rint(grid.index(vessel.points_mm)).astype(np.int64)
     steps = np.maximum(1, np.rint(vessel.radius_mm / _VESSEL_RADIUS_STEP_MM)).astype(int)
     flat = labels.view(-1)
     for step in np.unique(steps):
         offsets = _ball(step * _VESSEL_RADIUS_STEP_MM / grid.spacing_mm[0])
-        voxels = (centres[steps == step][:, None, :] + offsets[None]).reshape(-1, 3)
+        voxels = (centers[steps == step][:, None, :] + offsets[None]).reshape(-1, 3)
         inside = np.all((voxels >= 0) & (voxels < np.asarray(grid.shape)), axis=1)
         index = torch.from_numpy(np.ravel_multi_index(voxels[inside].T, grid.shape))
         index = index[allowed[flat[index].long()]]
@@ -294,7 +294,7 @@ def _interpolate_box(
     values: NDArray[np.float32], box: Box, coarse: Geometry, grid: Geometry
 ) -> tuple[Box, Tensor]:
     """Interpolate a box of a coarse upright grid; returns the fine box and its values."""
-    # Half a coarse voxel beyond the outermost centres: the extent of the box's voxels.
+    # Half a coarse voxel beyond the outermost centers: the extent of the box's voxels.
     low = grid.index(coarse.world(np.array([s.start - 0.5 for s in box])))
     high = grid.index(coarse.world(np.array([s.stop - 0.5 for s in box])))
     start = np.clip(np.ceil(low - 1e-6).astype(int), 0, grid.shape)
@@ -335,7 +335,7 @@ def _slab(grid: Geometry, start: int, count: int) -> Geometry:
 
 
 def _ball(radius: float) -> NDArray[np.int64]:
-    """Offsets (n, 3) of the voxels whose centre lies within ``radius`` voxels."""
+    """Offsets (n, 3) of the voxels whose center lies within ``radius`` voxels."""
     reach = math.ceil(radius)
     axis = np.arange(-reach, reach + 1)
     offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
