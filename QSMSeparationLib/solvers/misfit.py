@@ -46,8 +46,8 @@ _LEAST_TAPER = 0.1
 """Share of the mask that must be left by it, or the border stays sharp."""
 
 _LEAKED = 0.008
-"""Share of the sources' power that the border of the brain spreads onto the cone: measured on
-heads without misfit (seeds 900 and 901, label map 15)."""
+"""Share of the sources' power that the border of the brain spreads onto the cone: measured on label
+map 15 without misfit, looked at on seed 900 with it."""
 
 _LEAST_WAVES = 200
 """In a shell, for a line."""
