@@ -10,6 +10,7 @@ import torch
 
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.data.method import Method
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.scan import Scan, SpinEcho
 from QSMSeparationLib.data.volume import Volume
@@ -17,11 +18,12 @@ from QSMSeparationLib.physics.constants import hz_per_ppm, relaxivity
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import referenced
 from QSMSeparationLib.pipeline import provenance
-from QSMSeparationLib.pipeline.brain import find_brain
+from QSMSeparationLib.pipeline.brain import Brain, find_brain
 from QSMSeparationLib.pipeline.options import Options
-from QSMSeparationLib.pipeline.run_method import choose_methods, separate_maps
+from QSMSeparationLib.pipeline.run_method import Sources, choose_methods, separate_maps
 from QSMSeparationLib.preprocess import checks
 from QSMSeparationLib.preprocess.background import BackgroundResult, remove_background
+from QSMSeparationLib.preprocess.checks import Check
 from QSMSeparationLib.preprocess.field_map import FieldEstimate, estimate_field
 from QSMSeparationLib.preprocess.r2 import fit_r2
 from QSMSeparationLib.preprocess.r2prime import r2prime_from, register_to
@@ -55,6 +57,17 @@ class Relaxation:
         return {name: rate * mask for name, rate in rates.items() if rate is not None}
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Stages of a scan before inversion and separation."""
+
+    brain: Brain
+    field: FieldEstimate
+    rates: Relaxation
+    background: BackgroundResult
+    maps: Maps
+
+
 def reconstruct(
     scan: Scan, options: Options | None = None, progress: Progress | None = None
 ) -> Result:
@@ -72,66 +85,71 @@ def reconstruct(
     options, progress = options or Options(), progress or Progress()
     options = replace(options, b0_tesla=scan.b0_tesla)
     require_reconstructable(scan)
-    background_method = catalogue.find(options.background, "background")
-    _refuse_early(scan, options, background_method)
-    magnitude = torch.from_numpy(scan.magnitude).to(choose_device(options.device))
-    found = find_brain(scan, magnitude, options.mask_method, progress)
-    brain = found.mask
-    field = total_field(scan, magnitude, brain, progress)
-    rates = relaxation(scan, magnitude, brain, field, progress)
-    with progress.stage("background field") as report:
-        background = remove_background(
-            _field_maps(scan, brain, field),
-            background_method,
-            options.parameters_for(background_method),
-            [rate for rate in (rates.r2star, rates.r2prime) if rate is not None],
-            Context(report),
-        )
-    maps = local_maps(scan, options, magnitude, field, background, rates)
-    sources = separate_maps(maps, options.without(background_method), progress)
+    method = catalogue.find(options.background, "background")
+    _refuse_early(scan, options, method)
+    parameters = options.parameters_for(method)
+    done = prepare(scan, options, method, progress)
+    sources = separate_maps(done.maps, options.without(method), progress)
     with progress.stage("data checks"):
-        residual = residual_field(maps, sources.net)
-        done = data_checks(
-            scan,
-            maps,
-            field,
-            brain,
-            residual,
-            rates.noise_sd,
-            sources.net,
-            sources.facts["FieldMisfit_ppb"],
-        )
+        residual = residual_field(done.maps, sources.net)
+        checked = data_checks(scan, done, residual, sources)
     facts = provenance.merged(
-        provenance.facts_of_maps(maps, options),
+        provenance.facts_of_maps(done.maps, options),
         {"EchoTimes_s": list(scan.echo_times_s)},
-        found.facts,
-        rates.facts,
-        provenance.facts_of_method(background_method, options.parameters_for(background_method)),
+        done.brain.facts,
+        done.rates.facts,
+        provenance.facts_of_method(method, parameters),
         sources.facts,
         {"SecondsPerStage": dict(progress.seconds)},
     )
-    measured = {"local_field": background.local_field, **rates.within(maps.mask)}
+    return _assembled(scan, done, sources, residual, checked, facts)
+
+
+def prepare(scan: Scan, options: Options, background: Method, progress: Progress) -> Prepared:
+    """Bring a scan to the maps that inversion and separation work on."""
+    magnitude = torch.from_numpy(scan.magnitude).to(choose_device(options.device))
+    brain = find_brain(scan, magnitude, options.mask_method, progress)
+    field = total_field(scan, magnitude, brain.mask, progress)
+    rates = relaxation(scan, magnitude, brain.mask, field, progress)
+    with progress.stage("background field") as report:
+        removed = remove_background(
+            _field_maps(scan, brain.mask, field),
+            background,
+            options.parameters_for(background),
+            [rate for rate in (rates.r2star, rates.r2prime) if rate is not None],
+            Context(report),
+        )
+    maps = local_maps(scan, options, magnitude, field, removed, rates)
+    return Prepared(brain, field, rates, removed, maps)
+
+
+def _assembled(
+    scan: Scan,
+    done: Prepared,
+    sources: Sources,
+    residual: torch.Tensor,
+    checked: list[Check],
+    facts: dict[str, Any],
+) -> Result:
+    """Put the maps, facts, notes and checks of all stages together."""
+    brain, field, rates, background = done.brain, done.field, done.rates, done.background
+    mask = done.maps.mask
+    measured = {"local_field": background.local_field, **rates.within(mask)}
     between = {
         "local_field_in_mask": background.local_field_in_mask,
         "total_field": field.total_field_ppm,
         "trust": field.reliability,
     }
+    said = (scan, brain, field, rates, background, sources)
     return Result(
         scan.geometry,
-        maps.mask.cpu().numpy(),
+        mask.cpu().numpy(),
         maps=_arrays(measured) | sources.maps() | _arrays({"residual": residual}),
         intermediate=_arrays(between) | sources.intermediate(),
         facts=facts,
-        notes=[
-            *scan.notes,
-            *found.notes,
-            *field.notes,
-            *rates.notes,
-            *background.notes,
-            *sources.notes,
-        ],
-        checks=[*done, *found.checks],
-        anatomy=None if found.labels is None else found.labels * maps.mask.cpu().numpy(),
+        notes=[note for stage in said for note in stage.notes],
+        checks=[*checked, *brain.checks],
+        anatomy=None if brain.labels is None else brain.labels * mask.cpu().numpy(),
     )
 
 
@@ -148,7 +166,7 @@ def require_reconstructable(scan: Scan) -> None:
         )
 
 
-def _refuse_early(scan: Scan, options: Options, background: catalogue.Method) -> None:
+def _refuse_early(scan: Scan, options: Options, background: Method) -> None:
     """Refuse methods and parameters that can't be used before anything is computed."""
     available = {"local_field", "net", "r2star"} | ({"r2prime"} if scan.spin_echo else set())
     chosen = choose_methods(frozenset(available), options, invert=True)
@@ -294,30 +312,25 @@ def residual_field(maps: Maps, net_ppm: torch.Tensor) -> torch.Tensor:
 
 
 def data_checks(
-    scan: Scan,
-    maps: Maps,
-    field: FieldEstimate,
-    brain: torch.Tensor,
-    residual_ppm: torch.Tensor,
-    noise_sd: float,
-    net_ppm: torch.Tensor,
-    misfit_ppb: float,
-) -> list[checks.Check]:
+    scan: Scan, done: Prepared, residual_ppm: torch.Tensor, sources: Sources
+) -> list[Check]:
     """Check what a reader of the maps would want to know of the data."""
+    maps, field, brain = done.maps, done.field, done.brain.mask
     turn_ppm = 1 / (float(np.diff(scan.echo_times_s).min()) * hz_per_ppm(scan.b0_tesla))
+    first = torch.from_numpy(scan.magnitude[0]).to(brain.device)
     (r2star,) = maps.need("r2star")
-    done = [
+    found = [
         checks.check_phase_sign(field.sign),
-        checks.check_snr(torch.from_numpy(scan.magnitude[0]).to(brain.device), noise_sd, brain),
+        checks.check_snr(first, done.rates.noise_sd, brain),
         checks.check_mask_volume(brain, scan.geometry.voxel_volume_mm3),
         checks.check_mask_kept(maps.mask, brain),
         checks.check_wraps(field.total_field_ppm, maps.mask, turn_ppm),
         checks.check_echo_consistency(field.reliability, brain),
         checks.check_r2star(r2star, maps.mask, scan.b0_tesla),
         checks.check_residual_field(residual_ppm, maps.mask),
-        checks.check_field_misfit(misfit_ppb),
+        checks.check_field_misfit(sources.facts["FieldMisfit_ppb"]),
     ]
     if maps.r2prime is not None:
         relaxivities = maps.dr_para, maps.dr_dia
-        done.append(checks.check_feasible(maps.r2prime, net_ppm, maps.mask, *relaxivities))
-    return done
+        found.append(checks.check_feasible(maps.r2prime, sources.net, maps.mask, *relaxivities))
+    return found
