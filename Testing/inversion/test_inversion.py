@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
+from ball import ball_with_boxes
 from catalogued import method
 from ellipsoid_head import ellipsoid_head
 
@@ -15,7 +15,6 @@ from QSMSeparationLib.catalogue import methods
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.evaluation import metrics
 from QSMSeparationLib.inversion.tv import _Admm
-from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.runtime.errors import Cancelled, InputError
 from QSMSeparationLib.solvers.noise import field_noise_ppm
 from QSMSeparationLib.solvers.window import Window
@@ -35,18 +34,10 @@ def head():
     return ellipsoid_head(seed=1, shape=(64, 86, 72))
 
 
-def blobs(shape=(31, 37, 34), spacing=(1.0, 1.0, 1.0), b0=(1.0, 0.0, 0.0), noise_ppm=0.0):
+def blobs(**scan):
     """Two boxes of +0.1 and -0.05 ppm in a ball, and their field."""
-    center = (np.indices(shape) - np.array(shape).reshape(3, 1, 1, 1) / 2) * np.array(
-        spacing
-    ).reshape(3, 1, 1, 1)
-    mask = (center**2).sum(0) < 14**2
-    chi = 0.1 * (np.abs(center - 3).max(0) < 3.5) - 0.05 * (np.abs(center + 4).max(0) < 3.5)
-    chi = torch.from_numpy(chi.astype(np.float32))
-    field = DipoleOperator(shape, spacing, b0, pad=1.0)(chi)
-    field = field + noise_ppm * torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    maps = Maps(torch.from_numpy(mask), spacing, b0, local_field=field * torch.from_numpy(mask))
-    return maps, chi.numpy()
+    maps, para, dia = ball_with_boxes(14, [(0.1, 3, 3.5)], [(0.05, -4, 3.5)], **scan)
+    return replace(maps, r2prime=None), (para - dia).numpy()
 
 
 def error(maps, chi_ppm, truth):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-import torch
+from ball import EVERYWHERE, ball_with_boxes
 
 from QSMSeparationLib.cli.parser import main
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.nifti import write_volume
-from QSMSeparationLib.physics.dipole import DipoleOperator
 
 GEOMETRY = Geometry((24, 28, 26), (1.5, 1.5, 2.0), (4, 5, 6), (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8))
 
@@ -39,30 +37,26 @@ def facts_of(path: Path) -> dict:
 
 
 def write_ball(folder: Path) -> Path:
-    """Write maps of a ball of tissue with an iron and a myelin inclusion, on a tilted grid."""
-    k, j, i = np.meshgrid(*[np.arange(n) for n in GEOMETRY.shape], indexing="ij")
-
-    def ball(center, radius):
-        return sum((a - c) ** 2 for a, c in zip((k, j, i), center, strict=True)) <= radius**2
-
-    mask = ball((12, 14, 13), 10)
-    para = 0.02 * mask + 0.10 * ball((12, 12, 10), 3)
-    dia = -0.02 * mask - 0.05 * ball((12, 17, 16), 3)
-    chi = torch.from_numpy((para + dia).astype(np.float32))
-    field = DipoleOperator(GEOMETRY.shape, GEOMETRY.spacing_kji, GEOMETRY.b0_kji, pad=1.0)(
-        chi
-    ).numpy()
+    """Write maps of a ball of tissue with a box of iron and one of myelin, on a tilted grid."""
+    ball, para, dia = ball_with_boxes(
+        18.0,
+        [(0.02, 0, EVERYWHERE), (0.10, 5, 3.5)],
+        [(0.02, 0, EVERYWHERE), (0.05, -5, 3.5)],
+        GEOMETRY.shape,
+        GEOMETRY.spacing_kji,
+        GEOMETRY.b0_kji,
+    )
+    mask = ball.mask.float()
     maps = {
-        "mask": mask.astype(np.uint8),
-        "field": field * mask,
-        "qsm": chi.numpy() * mask,
-        "r2prime": 114.0 * (para - dia),
-        "r2star": (114.0 * (para - dia) + 14.0) * mask,
+        "mask": ball.mask.byte(),
+        "field": ball.local_field,
+        "qsm": para - dia,
+        "r2prime": ball.r2prime,
+        "r2star": ball.r2prime + 14.0 * mask,
         "r2": 14.0 * mask,
         "para": para,
-        "dia": dia,
+        "dia": -dia,
     }
-    for name, array in maps.items():
-        array = array if name == "mask" else array.astype(np.float32)
-        write_volume(Volume(array, GEOMETRY), folder / f"{name}.nii.gz")
+    for name, values in maps.items():
+        write_volume(Volume(values.numpy(), GEOMETRY), folder / f"{name}.nii.gz")
     return folder

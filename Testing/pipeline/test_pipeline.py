@@ -115,7 +115,7 @@ def test_a_check_that_fails_says_its_number_and_what_to_do(case):
     )
     [check] = [check for check in found.checks if check.name == "brain mask volume"]
     assert check.status == "fail"
-    assert check.value == pytest.approx(small.sum() * 8e-6, rel=0.01)  # litres of 2 mm voxels
+    assert check.value == pytest.approx(small.sum() * 8e-6, rel=0.01)  # liters in 2 mm voxels
     assert "look at the brain mask" in check.advice
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
+from ball import EVERYWHERE, ball_with_boxes
 from catalogued import method as run_method
 
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.evaluation import metrics
 from QSMSeparationLib.inversion import inr_qsm as module
 from QSMSeparationLib.inversion.inr_qsm import Patchwise, fit_patches
-from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.runtime.errors import Cancelled, InputError
 from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded, Siren
 from QSMSeparationLib.solvers.implicit_terms import FieldTerm, Stopper, flat_tissue, tv_gradient
@@ -25,26 +24,11 @@ inr_qsm, l2, tkd, closed_form, inr_sep = (
 )
 
 
-def phantom(
-    shape=(30, 36, 33), spacing=(1.0, 1.0, 1.0), b0=(1.0, 0.0, 0.0), noise_ppm=0.001, rate_hz=1.5
-):
+def phantom(shape=(30, 36, 33), noise_ppm=0.001, rate_hz=1.5, **scan):
     """A ball with boxes of both sources, its field and R2' with noise; returns maps and truth."""
-    grid = np.indices(shape).astype(np.float32)
-    place = [(g - n / 2) * s for g, n, s in zip(grid, shape, spacing, strict=True)]
-    mask = torch.from_numpy(sum(p**2 for p in place) < 13.5**2)
-
-    def box(center, half):
-        return torch.from_numpy(np.abs(np.stack(place) - center).max(0) < half).float()
-
-    para = 0.015 + 0.10 * box(4, 3.6) + 0.03 * box(-1, 2.1)
-    dia = 0.03 - 0.02 * box(4, 3.6) + 0.05 * box(-5, 3.1)
-    para, dia = para * mask, dia * mask
-    random = torch.Generator().manual_seed(0)
-    field = DipoleOperator(shape, spacing, b0, pad=1.0)(para - dia)
-    field = (field + noise_ppm * torch.randn(shape, generator=random)) * mask
-    rate = (114 * (para + dia) + rate_hz * torch.randn(shape, generator=random)) * mask
-    maps = Maps(mask, spacing, b0, local_field=field, r2prime=rate.clamp(min=0))
-    return maps, para, dia
+    para = [(0.015, 0, EVERYWHERE), (0.10, 4, 3.6), (0.03, -1, 2.1)]
+    dia = [(0.03, 0, EVERYWHERE), (-0.02, 4, 3.6), (0.05, -5, 3.1)]
+    return ball_with_boxes(13.5, para, dia, shape, noise_ppm=noise_ppm, rate_hz=rate_hz, **scan)
 
 
 def error(maps, chi_ppm, para, dia):
