@@ -37,6 +37,7 @@ def blob(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> to
 
 
 def maps_of(shape=(40, 36, 32), spacing=(1.0, 1.0, 1.0), b0=(1.0, 0.0, 0.0)) -> Maps:
+    """Maps without edges, as resampling blurs those: the ball of boxes has many."""
     net = 0.05 * blob(shape, spacing)
     return Maps(
         torch.ones(shape, dtype=torch.bool),

@@ -85,7 +85,7 @@ def test_the_network_is_used_unless_another_method_is_asked_for(case, result):
     inner = ndimage.binary_erosion(result.mask & truth.mask, iterations=4)
     for name, least in (("chi_para", 0.8), ("chi_dia", 0.5)):
         assert correlation(found.maps[name], truth.maps[name], inner) > least, name
-        assert scale(found.maps[name], truth.maps[name], inner) == pytest.approx(1, abs=0.2), name
+        assert scale(found.maps[name], truth.maps[name], inner) == pytest.approx(1, abs=0.25), name
 
 
 def test_relaxation_rates_are_those_of_the_tissue(case, result):

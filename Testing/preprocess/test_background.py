@@ -36,7 +36,10 @@ def halve(fine: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def head():
-    """A tilted head with nuclei and an air cavity below it, made on a grid twice as fine."""
+    """A tilted head with nuclei and an air cavity below it, made on a grid twice as fine.
+
+    A head of its own, as the fields of what lies inside and outside of it are needed apart.
+    """
     shape = tuple(2 * n for n in SHAPE)
     spacing = tuple(s / 2 for s in SPACING)
     x = positions(shape, spacing)

@@ -28,7 +28,10 @@ def ramp(shape, slopes):
 
 @cache
 def head(b0=UPRIGHT, fine=2, n=(52, 56, 48)):
-    """A head with skull, air cavity, iron nuclei and veins, on a grid finer than the scan's."""
+    """A head with skull, air cavity, iron nuclei and veins, on a grid finer than the scan's.
+
+    A head of its own: air makes the steep fields, and thin veins the dephasing, that are at issue.
+    """
     shape = tuple(fine * m for m in n)
     _, (k, j, i) = ramp(shape, (0, 0, 0))
     radius = np.sqrt((k / 0.80) ** 2 + (j / 0.85) ** 2 + (i / 0.80) ** 2)

@@ -27,6 +27,8 @@ def dice(a, b):
 def head(spacing=ISO, fluid=FLUID[0], snr=80.0, odd=""):
     """Return echoes, brain (with ventricles and sulci), and scalp with eyes, of a drawn head.
 
+    A head of its own: shared ones have no eyes, nerves, neck and marrow for a mask to leave out.
+
     ``odd``: "ventricles" (wide, open to the outside by a dark slit), "muscle" (as brain, joined to it),
     "fat" (it decays as brain, and so does the bone below it) or "marrow" (as brain, right behind it
     but for 1.6 mm of bone).

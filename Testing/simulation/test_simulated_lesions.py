@@ -21,7 +21,10 @@ COUNT = 20
 
 
 def onion() -> Anatomy:
-    """Concentric ellipsoids: CSF, cortex, white matter, lateral ventricle; a brain stem below."""
+    """Concentric ellipsoids: CSF, cortex, white matter, lateral ventricle; a brain stem below.
+
+    A head of its own: at 1 mm and with a stem, so that lesions find every place they may have.
+    """
     shape = (118, 120, 104)
     grid = Geometry(shape, origin_mm=(-51.5, -59.5, -69.5))
     z, y, x = np.meshgrid(
@@ -190,24 +193,11 @@ def test_values_keep_their_class(anatomy):
                 assert lesion.rim_para_ppb == lesion.core_para_ppb
 
 
-def test_every_class_is_common_enough():
-    # Shares of the joint table; each head follows them within one lesion a pair.
-    total = sum(module.CLASS_SHARES.values())
-    assert total == pytest.approx(1)
-    para, dia = Counter(), Counter()
-    for (p, d), share in module.CLASS_SHARES.items():
-        para[p] += share
-        dia[d] += share
-    assert min(para.values()) * 300 >= 25
-    assert min(dia.values()) * 300 >= 25
-
-
-def test_drawn_classes_follow_the_shares(drawn):
-    para = Counter(lesion.class_para for lesion in drawn)
-    dia = Counter(lesion.class_dia for lesion in drawn)
-    assert set(para) == {"hypo", "iso", "hyper", "rim"}
-    assert set(dia) == {"hypo", "iso", "hyper"}
-    assert dia["hypo"] >= 0.4 * COUNT
+def test_drawn_classes_follow_the_shares_within_one_lesion_a_pair(drawn):
+    counts = Counter((lesion.class_para, lesion.class_dia) for lesion in drawn)
+    assert sum(counts.values()) == COUNT
+    for pair, share in module.CLASS_SHARES.items():
+        assert abs(counts[pair] - share * COUNT) < 1, pair
 
 
 def test_same_seed_same_lesions_other_seed_others(anatomy, person):
