@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from small_head import scan_small_head
+from example_head import scan_small_head
 from torch import Tensor
 
 from QSMSeparationLib import catalogue

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from small_head import scan_small_head
+from example_head import scan_small_head
 
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.io.derivatives import write_result

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from small_head import scan_small_head
+from example_head import scan_small_head
 
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.derivatives import write_result

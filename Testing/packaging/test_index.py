@@ -27,6 +27,7 @@ SAMPLE = "QSM separation digital head with MS lesions"
 SLICER_WORDS = {
     "Data",
     "Extensions Manager",
+    "General Registration (BRAINS)",
     "PyTorch",
     "QSMSeparation",
     "Resample Scalar/Vector/DWI Volume",
