@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
+from ball import ball_with_boxes
 
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.derivatives import write_result
@@ -19,21 +19,13 @@ SHAPE = (24, 26, 28)
 BOX = "Estimated, not measured"
 
 
-def ball():
-    grid = np.indices(SHAPE) - (np.array(SHAPE) / 2)[:, None, None, None]
-    return (grid**2).sum(axis=0) < 10**2
-
-
 def given(**rates_hz):
-    inside = ball()
-    rng = np.random.default_rng(0)
-    maps = {name: rng.normal(0, 0.02, SHAPE) for name in ("net", "local_field")}
-    maps |= {name: rate + rng.normal(0, 0.5, SHAPE) for name, rate in rates_hz.items()}
-    volumes = {
-        name: Volume((array * inside).astype(np.float32), Geometry(SHAPE), name)
-        for name, array in maps.items()
-    }
-    return volumes, Volume(inside.astype(np.uint8), Geometry(SHAPE), "mask")
+    ball, para, dia = ball_with_boxes(10.0, [(0.1, 2, 2.5)], [(0.05, -3, 2.5)], SHAPE)
+    maps = {"net": para - dia, "local_field": ball.local_field}
+    maps |= {name: rate * ball.mask for name, rate in rates_hz.items()}
+    maps["r2star"] += ball.r2prime
+    volumes = {name: Volume(one.numpy(), Geometry(SHAPE), name) for name, one in maps.items()}
+    return volumes, Volume(ball.mask.byte().numpy(), Geometry(SHAPE), "mask")
 
 
 @pytest.fixture
