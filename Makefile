@@ -32,7 +32,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pyright --level error --pythonpath $(BIN)/python
 	$(BIN)/codespell .
-	$(BIN)/codespell --builtin en-GB_to_en-US --ignore-words-list catalogue,grey *.md docs/*.md examples/*.md
+	$(BIN)/codespell --builtin en-GB_to_en-US --ignore-words-list catalogue,grey,regularisation *.md docs/*.md examples/*.md
 
 # Hours. Heads from label maps are made where LABEL_MAPS names their folder.
 bench: $(STAMP)

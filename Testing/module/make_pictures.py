@@ -20,8 +20,6 @@ sys.path.insert(0, str(ROOT / "Testing"))
 import host  # noqa: E402
 
 HEAD = ("--voxel", "1", "--spin-echo", "--seed", "1")
-LESION = 4
-"""A lesion with a rim."""
 ZOOM_MM = 60.0
 PANEL_WIDTH = 470
 CACHE = "/home/reader/.cache/Slicer/"
@@ -95,7 +93,7 @@ def draw_results(widget: Any, folder: Path) -> None:
     manager.resizeViews(460, 420)
     ui.rowButton.click()
     manager.picture()  # views follow the scene from their first picture on
-    choose(widget, LESION)
+    choose(widget, clearest_rim(widget))
     ui.rowButton.click()
     manager.savePicture(folder / "slicer-row.png")
 
@@ -123,6 +121,16 @@ def draw_results(widget: Any, folder: Path) -> None:
     painter.drawPixmap(panel.width(), 0, views)
     painter.end()
     picture.save(str(folder / "slicer-window.png"))
+
+
+def clearest_rim(widget: Any) -> int:
+    """Return the number of the largest lesion among those whose rim is surest."""
+    sure = ("clear", "probable", "borderline")
+    rows = [row for row in widget._controls.results._rows if row["class_para"] == "rim"]
+    best = min(
+        rows, key=lambda row: (sure.index(row["confidence_para"]), -float(row["volume_mm3"]))
+    )
+    return int(best["id"])
 
 
 def choose(widget: Any, lesion: int) -> None:
