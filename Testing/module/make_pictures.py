@@ -121,6 +121,15 @@ def draw_results(widget: Any, folder: Path) -> None:
     painter.drawPixmap(panel.width(), 0, views)
     painter.end()
     picture.save(str(folder / "slicer-window.png"))
+    reduce_colors(folder / "slicer-window.png")
+
+
+def reduce_colors(file: Path) -> None:
+    """Store a picture with 256 colors: greys and a few more, a third of the bytes."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def clearest_rim(widget: Any) -> int:
