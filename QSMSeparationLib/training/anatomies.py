@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,9 +60,38 @@ def refine(anatomy: Anatomy, name: str) -> FineAnatomy:
 
 
 def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> list[Path]:
-    """Refine every person once; returns the files, which later calls find again.
+    """Refine every person once; returns the files, which later calls find again."""
+
+    def refined(anatomy: Anatomy, name: str) -> NDArray[np.uint8]:
+        veins = small_veins(anatomy.labels, seed_of(name))
+        return refine(replace(anatomy, vessels=anatomy.vessels + veins), name).index
+
+    return prepare_people(folder, label_maps, seeds, "", refined)
+
+
+def prepare_people(
+    folder: Path,
+    label_maps: Sequence[Path],
+    seeds: Sequence[int],
+    ending: str,
+    prepared: Callable[[Anatomy, str], NDArray[np.uint8]],
+) -> list[Path]:
+    """Store every person once as ``prepared`` gives them; returns the files.
 
     People who are for figures or for settings are refused (see ``simulation.split``).
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; files that are there are kept.
+    label_maps : sequence of Path
+        People with a label map.
+    seeds : sequence of int
+        Drawn people.
+    ending : str
+        End of the files' names, before ``.npy``.
+    prepared : callable
+        Takes an anatomy and the person's name.
     """
     require_training(label_maps, seeds)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +99,7 @@ def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> l
     people += [(f"seed{seed}", seed) for seed in seeds]
     files = []
     for name, source in people:
-        file = folder / f"{name}.npy"
+        file = folder / f"{name}{ending}.npy"
         files.append(file)
         if file.exists():
             continue
@@ -78,10 +107,8 @@ def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> l
             anatomy = anatomy_from_labels(read_labels(source), seed=seed_of(name))
         else:
             anatomy = procedural_anatomy(source)
-        veins = small_veins(anatomy.labels, seed_of(name))
-        anatomy = replace(anatomy, vessels=anatomy.vessels + veins)
         partial = file.with_suffix(".part.npy")
-        np.save(partial, refine(anatomy, name).index)
+        np.save(partial, prepared(anatomy, name))
         partial.rename(file)
     return files
 

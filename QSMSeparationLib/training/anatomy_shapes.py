@@ -8,9 +8,9 @@ in :mod:`QSMSeparationLib.training.anatomy_images`: one shape serves many images
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -19,18 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.data.structures import INDEX
-from QSMSeparationLib.io.nifti import read_labels
 from QSMSeparationLib.simulation.anatomy import Anatomy
-from QSMSeparationLib.simulation.drawn_head.anatomy import procedural_anatomy
-from QSMSeparationLib.simulation.label_map.anatomy import anatomy_from_labels
 from QSMSeparationLib.simulation.rasterize import brain_mask
-from QSMSeparationLib.simulation.split import require_training
 from QSMSeparationLib.simulation.tissues import (
     EXTRACEREBRAL_CSF_LABEL,
     LABELS,
     VENTRICLE_LABELS,
 )
-from QSMSeparationLib.training.anatomies import seed_of
+from QSMSeparationLib.training.anatomies import prepare_people
+from QSMSeparationLib.training.slots import fill_slots
 
 WINDOW = (96, 112, 96)
 """Voxels of 2 mm along (S, P, L): a head without its neck."""
@@ -132,24 +129,11 @@ def _side_of(number: int) -> int:
 
 def prepare(folder: Path, label_maps: Sequence[Path], seeds: Sequence[int]) -> list[Path]:
     """Store every person once as indices; returns the files, which later calls find again."""
-    require_training(label_maps, seeds)
-    folder.mkdir(parents=True, exist_ok=True)
-    people = [(path.name.split(".")[0], path) for path in label_maps]
-    people += [(f"seed{seed}", seed) for seed in seeds]
-    files = []
-    for name, source in people:
-        file = folder / f"{name}-indices.npy"
-        files.append(file)
-        if file.exists():
-            continue
-        if isinstance(source, Path):
-            anatomy = anatomy_from_labels(read_labels(source), seed=seed_of(name))
-        else:
-            anatomy = procedural_anatomy(source)
-        partial = file.with_suffix(".part.npy")
-        np.save(partial, np.stack(tissue_indices(anatomy)))
-        partial.rename(file)
-    return files
+
+    def indices(anatomy: Anatomy, name: str) -> NDArray[np.uint8]:
+        return np.stack(tissue_indices(anatomy))
+
+    return prepare_people(folder, label_maps, seeds, "-indices", indices)
 
 
 def draw_shape(person: NDArray[np.uint8], seed: int) -> dict[str, NDArray[np.uint8]]:
@@ -258,38 +242,10 @@ def fill(
     folder: Path, people: Sequence[Path], seed: int, numbers: Sequence[int], slots: int
 ) -> None:
     """Draw the shapes of ``numbers`` that are not in the pool yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        target = folder / f"slot{number % slots:03d}-shape{number:05d}.npz"
-        if target.exists():
-            continue
+
+    def write(number: int, file: BinaryIO) -> None:
         person = np.load(people[number % len(people)], mmap_mode="r", allow_pickle=False)
-        partial = target.with_suffix(".part")
-        with partial.open("wb") as file:
-            shape = draw_shape(np.asarray(person), seed + number)
-            np.savez(file, allow_pickle=False, **shape)
-        partial.rename(target)
-        for old in folder.glob(f"slot{number % slots:03d}-shape*.npz"):
-            if old != target and int(old.stem.split("-shape")[1]) < number:
-                old.unlink()
+        shape = draw_shape(np.asarray(person), seed + number)
+        np.savez(file, allow_pickle=False, **shape)
 
-
-def start_workers(
-    folder: Path, people: Sequence[Path], seed: int, slots: int, shapes: int, workers: int
-) -> list[multiprocessing.Process]:
-    """Start processes that draw ``shapes`` shapes between them, then end."""
-    context = multiprocessing.get_context("spawn")
-    started = []
-    for worker in range(workers):
-        numbers = range(worker, shapes, workers)
-        process = context.Process(
-            target=_work, args=(folder, list(people), seed, numbers, slots), daemon=True
-        )
-        process.start()
-        started.append(process)
-    return started
-
-
-def _work(folder: Path, people: list[Path], seed: int, numbers: range, slots: int) -> None:
-    torch.set_num_threads(1)
-    fill(folder, people, seed, numbers, slots)
+    fill_slots(folder, "shape", ".npz", numbers, slots, write)

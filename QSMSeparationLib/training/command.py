@@ -13,6 +13,7 @@ from QSMSeparationLib.runtime.device import choose_device, describe_device
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.training import loop, recipes
+from QSMSeparationLib.training.slots import start_workers
 from QSMSeparationLib.training.switches import Switches
 
 FIRST_PERSON = 1001
@@ -67,8 +68,9 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
             people = recipe.prepare(plan.pool / "people", plan.label_maps, seeds)
         if not people:
             raise InputError("there is nobody to train on; give --label-maps or --people")
-        workers = recipe.start_workers(
-            plan.pool, people, _HEAD_SEED, _SLOTS, plan.heads, min(plan.workers, plan.heads)
+        count = min(plan.workers, plan.heads)
+        workers = start_workers(
+            recipe.fill, plan.pool, people, _HEAD_SEED, _SLOTS, plan.heads, count
         )
     try:
         with progress.stage("first heads"):

@@ -8,12 +8,11 @@ the same heads whoever made them.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import anatomies
 from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
+from QSMSeparationLib.training.slots import fill_slots
 
 _NET_CHANNELS = (CHANNELS.index("net_tv"), CHANNELS.index("net_l2"))
 _IMPORTANCE = CHANNELS.index("importance")
@@ -32,41 +32,13 @@ def fill(
     folder: Path, people: Sequence[Path], seed: int, numbers: Sequence[int], slots: int
 ) -> None:
     """Draw the heads of ``numbers`` that are not in the pool yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        target = folder / f"slot{number % slots:03d}-head{number:05d}.npy"
-        if target.exists():
-            continue
+
+    def write(number: int, file: BinaryIO) -> None:
         person = anatomies.load(people[number % len(people)])
         head = draw_training_head(person, seed + number)
-        partial = target.with_suffix(".part")
-        with partial.open("wb") as file:
-            np.save(file, head.maps.numpy().astype(np.float16))
-        partial.rename(target)
-        for old in folder.glob(f"slot{number % slots:03d}-head*.npy"):
-            if old != target and int(old.stem.split("-head")[1]) < number:
-                old.unlink()
+        np.save(file, head.maps.numpy().astype(np.float16))
 
-
-def start_workers(
-    folder: Path, people: Sequence[Path], seed: int, slots: int, heads: int, workers: int
-) -> list[multiprocessing.Process]:
-    """Start processes that draw ``heads`` heads between them, then end."""
-    context = multiprocessing.get_context("spawn")
-    started = []
-    for worker in range(workers):
-        numbers = range(worker, heads, workers)
-        process = context.Process(
-            target=_work, args=(folder, list(people), seed, numbers, slots), daemon=True
-        )
-        process.start()
-        started.append(process)
-    return started
-
-
-def _work(folder: Path, people: list[Path], seed: int, numbers: range, slots: int) -> None:
-    torch.set_num_threads(1)
-    fill(folder, people, seed, numbers, slots)
+    fill_slots(folder, "head", ".npy", numbers, slots, write)
 
 
 @dataclass(frozen=True)

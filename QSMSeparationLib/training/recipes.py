@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,9 @@ from QSMSeparationLib.training import (
     losses,
 )
 from QSMSeparationLib.training.anatomy_images import ShapePool
-from QSMSeparationLib.training.pool import PatchSource, Pool, start_workers
+from QSMSeparationLib.training.pool import PatchSource, Pool, fill
 from QSMSeparationLib.training.scan_noise import Batch, measure, measure_usual
+from QSMSeparationLib.training.slots import Fill
 from QSMSeparationLib.training.switches import Switches, Terms
 
 
@@ -65,8 +65,8 @@ class Recipe:
     critic_terms : callable, optional
         Terms of a second network that is trained against the first one: a descent of its own
         after each step.
-    prepare, start_workers : callable
-        Store the people; start the processes that fill the pool with their heads.
+    prepare, fill : callable
+        Store the people; fill the pool with their heads.
     size : tuple, optional
         Architecture and its parameters; those of the shipped weights without.
     """
@@ -84,7 +84,7 @@ class Recipe:
     measure: Callable[[Tensor, torch.Generator, bool], Any] = measure
     critic_terms: Callable[[Any, Any, Switches], Terms] | None = None
     prepare: Callable[..., list[Path]] = anatomies.prepare
-    start_workers: Callable[..., list[Process]] = start_workers
+    fill: Fill = fill
     size: tuple[str, dict[str, Any]] | None = None
 
     def build(self) -> nn.Module:
@@ -166,7 +166,7 @@ RECIPES: dict[str, Recipe] = {
             pool=ShapePool,
             measure=anatomy_net.measure,
             prepare=anatomy_shapes.prepare,
-            start_workers=anatomy_shapes.start_workers,
+            fill=anatomy_shapes.fill,
             size=anatomy_net.SIZE,
         ),
     )
