@@ -9,7 +9,8 @@ A method is a function ``method(maps, context, **parameters)`` of
 
 - ``background``: total field to (local field in ppm, mask in which it holds)
 - ``inversion``: local field to net chi in ppm
-- ``separation``: local field, net chi, R2' or R2* to (chi+ >= 0, chi- <= 0) in ppm
+- ``separation``: local field, net chi, R2' or R2* to (chi+ >= 0, chi- <= 0) in ppm, or to a
+  :class:`~QSMSeparationLib.data.separated.Separated`, which holds their SDs too
 
 It returns 0 outside the mask, and its defaults stand here alone.
 """

@@ -97,6 +97,34 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How the errors of a method relate to the SDs that it gives, as held-out heads have it.
+
+    Errors of neighbors are alike, so the error of a mean over n voxels is not that of a voxel over
+    the root of n. The SD of a mean is the mean of the SDs times ``max(floor, n ** -power)``.
+
+    Parameters
+    ----------
+    para, dia, r2prime : float
+        Factors on the SDs of voxels: of chi+, |chi-| and R2'.
+    floor : float
+        Least share of a voxel's SD that is left in the mean over a large region.
+    power : float
+        How fast the SD of a mean falls with the number of its voxels: 0.5 for white noise.
+    """
+
+    para: float = 1.0
+    dia: float = 1.0
+    r2prime: float = 1.0
+    floor: float = 1.0
+    power: float = 0.0
+
+    def share_of_mean(self, voxels: float) -> float:
+        """Return the SD of the mean over so many voxels, over the mean of their SDs."""
+        return max(self.floor, max(voxels, 1.0) ** -self.power)
+
+
+@dataclass(frozen=True)
 class Method:
     """One row of the catalogue.
 
@@ -128,6 +156,8 @@ class Method:
         Whether it works with an estimate of R2' in place of a measured one.
     b0_tesla : tuple of float, optional
         Lowest and highest field strength at which it may be used; None for any.
+    calibration : Calibration
+        Of the SDs that a separation gives; measured by ``Testing/benchmarks/bench_uncertainty.py``.
     """
 
     name: str
@@ -143,6 +173,7 @@ class Method:
     refits_net: bool = False
     estimates_r2prime: bool = False
     b0_tesla: tuple[float, float] | None = None
+    calibration: Calibration = Calibration()
 
     def load(self) -> Callable[..., Any]:
         """Import and return the method's function."""

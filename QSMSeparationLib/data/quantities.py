@@ -191,12 +191,18 @@ _ROWS = (
         window=(-100, 100), wide=(-150, 150), narrow=(-50, 50), code=_CHI,
     ),
     Quantity(
-        "sd_para", "ppm", "stat-sd_desc-paramagnetic_Chimap", "SD of χ+", "SD of chi+",
-        "standard deviation of chi+", shown_unit="ppb", scale=_PPM_TO_PPB, window=(0, 30),
+        "chi_para_sd", "ppm", "stat-sd_desc-paramagnetic_Chimap", "SD of χ+", "SD of chi+",
+        "standard deviation of the error of chi+", shown_unit="ppb", scale=_PPM_TO_PPB,
+        window=(0, 30), span=(0, 60),
     ),
     Quantity(
-        "sd_dia", "ppm", "stat-sd_desc-diamagnetic_Chimap", "SD of χ−", "SD of chi-",
-        "standard deviation of chi-", shown_unit="ppb", scale=_PPM_TO_PPB, window=(0, 30),
+        "chi_dia_sd", "ppm", "stat-sd_desc-diamagnetic_Chimap", "SD of |χ−|", "SD of abs chi-",
+        "standard deviation of the error of chi-", shown_unit="ppb", scale=_PPM_TO_PPB,
+        window=(0, 30), span=(0, 60),
+    ),
+    Quantity(
+        "r2prime_sd", "Hz", "stat-sd_R2primemap", "SD of R2′", "SD of R2'",
+        "standard deviation of the error of R2'", window=(0, 5), grows_with_b0=True,
     ),
     Quantity(
         "local_field", "ppm", "desc-local_fieldmap", "local field", "local field",
@@ -253,6 +259,9 @@ IN_REPORT: tuple[str, ...] = tuple(name for name, row in MAPS.items() if row.spa
 
 SOURCES: tuple[str, ...] = ("chi_para", "chi_dia", "net")
 """The susceptibility maps that lesions are classified and compared by."""
+
+SD_OF: dict[str, str] = {"chi_para": "chi_para_sd", "chi_dia": "chi_dia_sd"}
+"""The map of the SD of a source, by the source."""
 
 IN_LESIONS: tuple[str, ...] = (
     *SOURCES,

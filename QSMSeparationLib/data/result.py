@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ class Result:
     maps : dict of str to ndarray
         float32 by name (see :mod:`QSMSeparationLib.data.quantities`):
         ``net``, ``chi_para``, ``chi_dia``, ``local_field`` in ppm, ``r2star``, ``r2``,
-        ``r2prime`` in Hz, ...
+        ``r2prime`` in Hz, the SDs ``chi_para_sd``, ``chi_dia_sd``, ``r2prime_sd``, ...
     intermediate : dict of str to ndarray
         Maps that are written only when asked for.
     facts : dict
@@ -57,6 +58,11 @@ class Result:
     def r2prime_map_estimated(self) -> bool:
         """Whether the R2' map itself is an estimate."""
         return _is_estimate(self.facts.get("R2primeOrigin"))
+
+    def measured(self, names: Iterable[str]) -> dict[str, Volume]:
+        """Return those of some maps that there are and that were measured; chi always counts."""
+        left_out = {"r2prime"} if self.r2prime_map_estimated else set()
+        return {n: self.volume(n) for n in names if n in self.maps and n not in left_out}
 
     def volume(self, name: str) -> Volume:
         """Return one map, intermediate or not, with its geometry."""

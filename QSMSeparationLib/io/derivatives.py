@@ -13,6 +13,9 @@ from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io.label_maps import write_labels
 from QSMSeparationLib.io.outputs import Outputs
 
+RESULT_MARKER = f"_{QUANTITIES['chi_para'].bids}.nii.gz"
+"""How the name of the file ends by which a result is known: its map of chi+."""
+
 SIGN_CONVENTION = "chi+ >= 0 and chi- <= 0 are both signed; chi+ + chi- = net chi"
 
 
@@ -30,6 +33,14 @@ def anat_prefix(name: str) -> str:
 def file_name(prefix: str, map_name: str) -> str:
     """Return the name of a map's file without its extension."""
     return f"{prefix}_{QUANTITIES[map_name].bids}"
+
+
+def result_prefix(file: str) -> str | None:
+    """Return the start of a result's file names where a file is its map of chi+, else None."""
+    if not file.endswith(RESULT_MARKER):
+        return None
+    prefix = file.removesuffix(RESULT_MARKER)
+    return None if prefix.endswith("_stat-sd") else prefix  # the SD of chi+ ends alike
 
 
 def planned_names(prefix: str, map_names: list[str]) -> list[str]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES
+from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES, SD_OF
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.structures import ANATOMY
 from QSMSeparationLib.data.volume import Volume
+from QSMSeparationLib.io.derivatives import RESULT_MARKER, result_prefix
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -25,19 +26,21 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
     lesions : Volume or None
         The lesion labels, where they were written.
     """
-    suffix = f"_{QUANTITIES['chi_para'].bids}.nii.gz"
-    found = sorted(folder.rglob(f"*{suffix}")) if folder.is_dir() else []
+    candidates = sorted(folder.rglob(f"*{RESULT_MARKER}")) if folder.is_dir() else []
+    found = [path for path in candidates if result_prefix(path.name)]
     if len(found) != 1:
         count = "no result" if not found else f"{len(found)} results"
-        raise InputError(f"{folder} holds {count} (*{suffix}); give the folder of one subject")
-    stem = str(found[0]).removesuffix(suffix)
+        raise InputError(
+            f"{folder} holds {count} (*{RESULT_MARKER}); give the folder of one subject"
+        )
+    stem = str(found[0]).removesuffix(RESULT_MARKER)
     mask = read_labels(f"{stem}_{QUANTITIES['mask'].bids}.nii.gz")
     result = Result(
         mask.geometry,
         mask.array > 0,
         facts=_facts(Path(f"{stem}_{QUANTITIES['chi_para'].bids}.json")),
     )
-    for name in IN_LESIONS:
+    for name in (*IN_LESIONS, *SD_OF.values(), "r2prime_sd"):
         path = Path(f"{stem}_{QUANTITIES[name].bids}.nii.gz")
         if path.is_file():
             volume = read_map(path)

@@ -15,7 +15,7 @@ import slicer
 from QSMSeparationLib.data.quantities import MAPS, QUANTITIES
 from QSMSeparationLib.data.structures import ANATOMY
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import SIGN_CONVENTION
+from QSMSeparationLib.io.derivatives import RESULT_MARKER, SIGN_CONVENTION, result_prefix
 from QSMSeparationLib.io.nifti import read_labels, read_volume
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.anatomy import add_anatomy
@@ -27,7 +27,6 @@ from QSMSeparationLib.mrml.volumes import add_mask, add_volume
 from QSMSeparationLib.mrml.waiting import in_a_thread
 from QSMSeparationLib.runtime.errors import InputError
 
-_MARKER = f"_{MAPS['chi_para'].bids}.nii.gz"
 Steps = Generator[str, None, Run]
 _MOST_ENTRIES = 200_000
 """So many files and folders are looked through for results: a whole disk is no result."""
@@ -88,13 +87,13 @@ def search_results(path: Path) -> Generator[str, None, list[ResultFiles]]:
             raise InputError(f"{path} holds too much to look through; choose the folder of a run")
         yield folder
     if not found:
-        raise InputError(f"{path} holds no result (*{_MARKER}); choose the folder of a run")
+        raise InputError(f"{path} holds no result (*{RESULT_MARKER}); choose the folder of a run")
     return found
 
 
 def _results_among(folder: Path, names: list[str]) -> list[ResultFiles]:
-    marked = sorted(name for name in names if name.endswith(_MARKER))
-    return [ResultFiles(folder, name.removesuffix(_MARKER)) for name in marked]
+    prefixes = sorted(prefix for name in names if (prefix := result_prefix(name)))
+    return [ResultFiles(folder, prefix) for prefix in prefixes]
 
 
 def _result_of(file: Path) -> ResultFiles:
@@ -106,7 +105,7 @@ def _result_of(file: Path) -> ResultFiles:
     if len(found) == 1:
         return found[0]
     what = "belongs to no result" if not found else f"may be of {len(found)} results"
-    raise InputError(f"{file.name} {what}; choose one of the maps (*{_MARKER})")
+    raise InputError(f"{file.name} {what}; choose one of the maps (*{RESULT_MARKER})")
 
 
 def load_result(

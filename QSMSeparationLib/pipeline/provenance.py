@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from QSMSeparationLib import __version__
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.data.method import Method, Value
+from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.runtime.device import describe_device
@@ -47,6 +49,13 @@ def facts_of_method(method: Method, parameters: dict[str, Value]) -> dict[str, A
         f"{stage}Parameters": parameters,
         f"{stage}Citation": method.citation,
     }
+
+
+def facts_of_errors(separated: Separated, method: Method) -> dict[str, Any]:
+    """Return what the SDs of a separation rest on; nothing where it gives none."""
+    if not separated.has_sd:
+        return {}
+    return {"SDCalibration": asdict(method.calibration)}
 
 
 def weight_hashes(method: Method, context: Context) -> dict[str, Any]:

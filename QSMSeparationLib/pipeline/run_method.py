@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.data.method import Method
+from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.physics.feasible import infeasible
 from QSMSeparationLib.physics.two_sources import referenced
 from QSMSeparationLib.pipeline.options import Options
@@ -20,6 +21,7 @@ from QSMSeparationLib.pipeline.provenance import (
     R2PRIME_ESTIMATED,
     REFERENCE_ABSOLUTE,
     REFERENCE_MEAN,
+    facts_of_errors,
     facts_of_method,
     merged,
     weight_hashes,
@@ -49,8 +51,10 @@ class Sources:
 
     Parameters
     ----------
-    chi_para, chi_dia, net : Tensor
-        chi+ >= 0, chi- <= 0 and net chi.
+    separated : Separated
+        Both sources, and their SDs and R2' where the method estimates them.
+    net : Tensor
+        Net chi.
     net_inversion : Tensor or None
         Net chi of the inversion, where the separation gives its own.
     facts : dict
@@ -59,8 +63,7 @@ class Sources:
         For the user.
     """
 
-    chi_para: torch.Tensor
-    chi_dia: torch.Tensor
+    separated: Separated
     net: torch.Tensor
     net_inversion: torch.Tensor | None
     facts: dict[str, Any]
@@ -68,7 +71,7 @@ class Sources:
 
     def maps(self) -> dict[str, NDArray[np.float32]]:
         """Return the maps of a result, by name."""
-        tensors = {"chi_para": self.chi_para, "chi_dia": self.chi_dia, "net": self.net}
+        tensors = self.separated.maps() | {"net": self.net}
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
     def intermediate(self) -> dict[str, NDArray[np.float32]]:
@@ -104,35 +107,60 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
     options.refuse_unknown(*chosen)
     method = chosen[-1]
     inverted = invert_maps(maps, options, progress) if invert else _given_net(maps)
-    net = inverted.net
-    maps = replace(maps, net=net)
+    maps = replace(maps, net=inverted.net)
     parameters = options.parameters_for(method)
     notes: list[str] = []
     with least_memory(), progress.stage(f"separation: {method.name}") as report:
         context = Context(report, notes.append, weights=_user_weights(method, options.weights))
         hashes = weight_hashes(method, context)
-        chi_para, chi_dia = method.run(maps, context, **parameters)
-    facts = merged(inverted.facts, facts_of_method(method, parameters), hashes)
+        separated = Separated.of(method.run(maps, context, **parameters))
+    separated = _kept(separated.calibrated(method.calibration), maps, method)
+    about, said = _about_r2prime(maps, separated, method)
+    facts = merged(
+        inverted.facts,
+        facts_of_method(method, parameters),
+        hashes,
+        facts_of_errors(separated, method),
+        about,
+    )
+    if method.refits_net:
+        facts["Reference"] = REFERENCE_ABSOLUTE
+    return Sources(
+        separated,
+        separated.chi_para + separated.chi_dia if method.refits_net else inverted.net,
+        inverted.net if method.refits_net else None,
+        facts,
+        (*inverted.notes, *notes, *said),
+    )
+
+
+def _kept(separated: Separated, maps: Maps, method: Method) -> Separated:
+    """Return what a separation gave without an estimate of R2' beside a measured one."""
+    if maps.r2prime is None or not method.estimates_r2prime:
+        return separated
+    return replace(separated, r2prime=None, r2prime_sd=None)
+
+
+def _about_r2prime(
+    maps: Maps, separated: Separated, method: Method
+) -> tuple[dict[str, Any], list[str]]:
+    """Return facts and notes on where R2' came from and how it fits net chi."""
+    facts: dict[str, Any] = {}
+    notes: list[str] = []
     if method.estimates_r2prime:
         facts["SeparationR2prime"] = R2PRIME_ESTIMATED
         notes.append(f"{method.name}: R2' is estimated from R2*, not measured")
-    if method.refits_net:
-        facts["Reference"] = REFERENCE_ABSOLUTE
+    if separated.r2prime is not None:
+        facts["R2primeOrigin"] = R2PRIME_ESTIMATED
     if maps.r2prime is not None:
+        (net,) = maps.need("net")
         short = infeasible(net, maps.r2prime, maps.dr_para, maps.dr_dia) & maps.mask
         share = float(short.sum() / maps.mask.sum())
         facts["InfeasibleShare"] = round(share, 4)
         notes.append(
             f"{100 * share:.1f} % of the mask has R2' below what its net susceptibility alone causes"
         )
-    return Sources(
-        chi_para,
-        chi_dia,
-        chi_para + chi_dia if method.refits_net else inverted.net,
-        inverted.net if method.refits_net else None,
-        facts,
-        (*inverted.notes, *notes),
-    )
+    return facts, notes
 
 
 def choose_methods(available: frozenset[str], options: Options, invert: bool) -> tuple[Method, ...]:

@@ -75,7 +75,7 @@ def analyze(
     """Measure the lesions of a result; None without a segmentation."""
     if lesions is None:
         return None
-    maps = {name: result.volume(name) for name in IN_LESIONS if name in result.maps}
+    maps = result.measured(IN_LESIONS)
     mask = Volume(result.mask.astype(np.uint8), result.geometry, "mask")
     if tissue is None and result.anatomy is not None:
         tissue = from_freesurfer(Volume(result.anatomy, result.geometry, "anatomy-net"))
@@ -99,7 +99,7 @@ def measure(
     without = ~result.mask
     if lesions is not None:
         without = without | (lesions.labels.array > 0)
-    maps = {name: result.volume(name) for name in IN_LESIONS if name in result.maps}
+    maps = result.measured(IN_LESIONS)
     with progress.stage("regions"):
         if given is not None:
             labels, names = given
