@@ -101,9 +101,12 @@ class Pool:
             self._blobs.pop(gone, None)
         for name in names:
             if name not in self._open:
-                maps = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+                try:
+                    maps = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+                except FileNotFoundError:  # a worker has just replaced it
+                    continue
                 self._open[name], self._mean[name] = maps, _mean_net_ppm(maps)
-        return names
+        return sorted(self._open)
 
     def patches(self, count: int, plan: PatchPlan, rng: np.random.Generator) -> Tensor:
         """Cut ``count`` patches, flipped and turned about B0: (count, channels, s, s, s)."""

@@ -33,7 +33,7 @@ from QSMSeparationLib.training import (
     cycle_qsm,
     losses,
 )
-from QSMSeparationLib.training.anatomy_images import ShapePool
+from QSMSeparationLib.training.anatomy_pool import ShapePool
 from QSMSeparationLib.training.pool import PatchSource, Pool, fill
 from QSMSeparationLib.training.scan_noise import Batch, measure, measure_usual
 from QSMSeparationLib.training.slots import Fill

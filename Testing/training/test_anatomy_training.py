@@ -10,7 +10,13 @@ from QSMSeparationLib.data.structures import FIRST_OF_BRAIN, INDEX, OUTPUTS
 from QSMSeparationLib.networks.unet import UNet
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.tissues import TISSUES
-from QSMSeparationLib.training import anatomy_images, anatomy_net, anatomy_shapes, recipes
+from QSMSeparationLib.training import (
+    anatomy_images,
+    anatomy_net,
+    anatomy_pool,
+    anatomy_shapes,
+    recipes,
+)
 from QSMSeparationLib.training.anatomy_shapes import CLASS_OF_INDEX, TISSUE_NAMES, WINDOW
 from QSMSeparationLib.training.switches import Switches
 
@@ -116,12 +122,22 @@ def test_extracted_brain_stays_whole(shape) -> None:
 
 def test_pool_gives_boxes_that_the_network_takes(tmp_path, shape) -> None:
     with pytest.raises(InputError, match="fill the pool"):
-        anatomy_images.ShapePool(tmp_path, wait_s=0.0)
+        anatomy_pool.ShapePool(tmp_path, wait_s=0.0)
     np.savez(tmp_path / "slot000-shape00000.npz", **shape)
-    pool = anatomy_images.ShapePool(tmp_path)
+    pool = anatomy_pool.ShapePool(tmp_path)
     first = pool.patches(1, None, np.random.default_rng(3))
     assert torch.equal(first, pool.patches(1, None, np.random.default_rng(3)))
     assert all(n % 16 == 0 for n in first.shape[2:])
+
+
+def test_shape_that_a_worker_replaced_is_not_missed(tmp_path, shape) -> None:
+    np.savez(tmp_path / "slot000-shape00000.npz", **shape)
+    pool = anatomy_pool.ShapePool(tmp_path)
+    (tmp_path / "slot000-shape00000.npz").rename(tmp_path / "slot000-shape00080.npz")
+    assert pool.patches(1, None, np.random.default_rng(3)).any()
+    (tmp_path / "slot000-shape00080.npz").unlink()
+    with pytest.raises(InputError, match="gone"):
+        pool.patches(1, None, np.random.default_rng(3))
 
 
 def test_people_of_the_figures_are_refused(tmp_path) -> None:

@@ -20,7 +20,7 @@ from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import loop, losses, recipes
-from QSMSeparationLib.training.anatomy_images import ShapePool
+from QSMSeparationLib.training.anatomy_pool import ShapePool
 from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
 from QSMSeparationLib.training.pool import PatchPlan, Pool, fill
 from QSMSeparationLib.training.scan_noise import measure
