@@ -19,7 +19,7 @@ from QSMSeparationLib.networks.tiles import infer, note_fallback
 from QSMSeparationLib.networks.weights import load_weights
 from QSMSeparationLib.physics.two_sources import guided_closed_form, prepare_inputs
 from QSMSeparationLib.runtime.context import Context
-from QSMSeparationLib.separation.guided import closed_form_guided
+from QSMSeparationLib.separation.guided import guided_pair
 from QSMSeparationLib.solvers.refine import refine
 
 
@@ -58,7 +58,7 @@ def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> tup
     if grid.resampled:
         # Only the change is interpolated: the start is as sharp as the scan.
         change = grid.from_network(sources.sub_(start))
-        para, dia = closed_form_guided(maps, context)
+        para, dia = guided_pair(maps)
         sources = torch.stack([para, -dia]).nan_to_num_().add_(change)
     else:
         sources = grid.from_network(sources)

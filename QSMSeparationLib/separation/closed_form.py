@@ -11,15 +11,15 @@ is 0, so that chi+ + chi- = chi in every voxel.
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.physics.two_sources import solve_two_sources
 from QSMSeparationLib.runtime.context import Context
+from QSMSeparationLib.separation.propagation import with_propagated_errors
 
 
-def closed_form(maps: Maps, context: Context) -> tuple[Tensor, Tensor]:
-    """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2'.
+def closed_form(maps: Maps, context: Context) -> Separated:
+    """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2', with their SDs.
 
     Parameters
     ----------
@@ -29,4 +29,5 @@ def closed_form(maps: Maps, context: Context) -> tuple[Tensor, Tensor]:
         Progress.
     """
     net, r2prime = maps.need("net", "r2prime")
-    return solve_two_sources(net, r2prime, maps.dr_para, maps.dr_dia, maps.mask)
+    sources = solve_two_sources(net, r2prime, maps.dr_para, maps.dr_dia, maps.mask)
+    return with_propagated_errors(maps, sources)

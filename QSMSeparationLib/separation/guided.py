@@ -11,12 +11,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.physics.two_sources import guided_closed_form, prepare_inputs
 from QSMSeparationLib.runtime.context import Context
+from QSMSeparationLib.separation.propagation import NOISE_LEFT, with_propagated_errors
 
 
-def closed_form_guided(maps: Maps, context: Context) -> tuple[Tensor, Tensor]:
-    """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2'.
+def closed_form_guided(maps: Maps, context: Context) -> Separated:
+    """Return chi+ >= 0 and chi- <= 0 in ppm from net chi and R2', with their SDs.
 
     Parameters
     ----------
@@ -25,6 +27,11 @@ def closed_form_guided(maps: Maps, context: Context) -> tuple[Tensor, Tensor]:
     context : Context
         Progress.
     """
+    return with_propagated_errors(maps, guided_pair(maps), NOISE_LEFT)
+
+
+def guided_pair(maps: Maps) -> tuple[Tensor, Tensor]:
+    """Return chi+ >= 0 and chi- <= 0 in ppm alone: where other methods start."""
     net, rate, mask = prepare_inputs(maps)
     para, dia = guided_closed_form(net, rate, maps.dr_asymmetry, mask)[0]
     return para, -dia

@@ -21,7 +21,7 @@ from torch import Tensor
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.networks.inputs import NET_PPM
 from QSMSeparationLib.runtime.context import Context
-from QSMSeparationLib.separation.guided import closed_form_guided
+from QSMSeparationLib.separation.guided import guided_pair
 from QSMSeparationLib.solvers.implicit import CoordinateMaps, GridEncoded
 from QSMSeparationLib.solvers.implicit_terms import (
     HUBER,
@@ -74,7 +74,7 @@ def inr_sep(
     report(0, iterations)
     window = Window(maps)
     field, rate = FieldTerm(maps, window), _RateTerm(maps, r2prime, window)
-    raw = torch.stack([_unbound(window.embed(s.abs())) for s in closed_form_guided(maps, context)])
+    raw = torch.stack([_unbound(window.embed(s.abs())) for s in guided_pair(maps)])
     inside = window.embed(maps.mask.float())
     guides = [window.embed(net_ppm), *edge_guides(maps, window)]
     flat = flat_tissue(window, guides, *_EDGES)

@@ -50,19 +50,11 @@ def lesions(b0_tesla: float = 3.0, dr: tuple[float, float] = (114.0, 114.0), los
 
 
 def errors_ppb(name: str, maps: Maps, para: np.ndarray, dia: np.ndarray) -> tuple[float, float]:
-    """Root mean squared errors of both sources; neighbors are not lesions of one kind."""
+    """Root mean squared errors of both sources."""
     found = [1000 * source.numpy().ravel() for source in method(name)(maps)]
     return tuple(
         float(np.sqrt(np.mean((a - b) ** 2))) for a, b in zip(found, (para, -dia), strict=True)
     )
-
-
-@pytest.fixture(autouse=True)
-def without_the_guided_filter(monkeypatch):
-    """The lesions here are single voxels in random order: nothing may be smoothed."""
-    from QSMSeparationLib.separation import r2star_joint
-
-    monkeypatch.setattr(r2star_joint, "guided", lambda volume, guide, mask: volume)
 
 
 @pytest.mark.parametrize("loss", [0.5, 1.0, 1.5])
@@ -73,12 +65,68 @@ def test_sources_are_nearer_than_those_of_a_fixed_share_of_r2star(b0_tesla, loss
     assert sum(joint) < 0.97 * sum(share)
 
 
-def test_contrast_of_lesions_is_kept():
+def test_contrast_of_lesions_is_kept(monkeypatch):
+    from QSMSeparationLib.separation import r2star_joint
+
+    # Every voxel is a lesion of its own: what differs between neighbors is no noise here.
+    monkeypatch.setattr(r2star_joint, "white_noise_sd", lambda volume, mask: 0.0)
     maps, para, dia = lesions()
     found = method("r2star-joint")(maps)
     for source, truth in zip(found, (para, -dia), strict=True):
         slope = np.polyfit(truth, 1000 * source.numpy().ravel(), 1)[0]
         assert 0.8 < slope < 1.1
+
+
+def held(found, para, dia, times: float) -> tuple[float, float]:
+    """Shares of both sources that lie within so many SD of the estimate."""
+    pairs = ((found.chi_para, found.chi_para_sd, para), (-found.chi_dia, found.chi_dia_sd, dia))
+    return tuple(
+        float(
+            (
+                np.abs(1000 * value.numpy().ravel() - truth) < 1000 * times * sd.numpy().ravel()
+            ).mean()
+        )
+        for value, sd, truth in pairs
+    )
+
+
+def test_sds_hold_what_they_say_where_r2_follows_the_prior():
+    maps, para, dia = lesions()
+    found = method("r2star-joint")(maps)
+    for times, low, high in ((1, 0.6, 0.9), (2, 0.92, 1.0)):
+        for share in held(found, para, dia, times):
+            assert low < share < high
+
+
+def test_sds_grow_with_the_noise_of_r2star():
+    maps, _, _ = lesions()
+    noise = 6 * torch.randn(maps.r2star.shape, generator=torch.Generator().manual_seed(0))
+    quiet, loud = (
+        method("r2star-joint")(Maps(**(vars(maps) | {"r2star": rate})))
+        for rate in (maps.r2star.mean().expand(maps.r2star.shape), maps.r2star + noise)
+    )
+    assert loud.chi_para_sd.median() > 1.2 * quiet.chi_para_sd.median()
+
+
+def test_measurements_far_from_the_prior_are_told_and_unsure():
+    maps, _, _ = lesions()
+    odd = maps.r2star.clone()
+    odd[0] += 60  # more R2* than any tissue with such a net chi
+    usual, unusual = (
+        method("r2star-joint")(Maps(**(vars(maps) | {"r2star": rate})))
+        for rate in (maps.r2star, odd)
+    )
+    assert usual.unusual.float().mean() < 0.02
+    assert unusual.unusual[0].float().mean() > 0.9
+    assert unusual.chi_para_sd[0].median() > 1.5 * usual.chi_para_sd[0].median()
+
+
+def test_estimated_r2prime_is_that_of_both_sources():
+    maps, _, _ = lesions(dr=(150.0, 80.0))
+    found = method("r2star-joint")(maps)
+    wanted = 150 * found.chi_para - 80 * found.chi_dia
+    assert torch.allclose(found.r2prime, wanted)
+    assert (found.r2prime_sd > 0).all()
 
 
 def test_net_chi_is_kept_and_signs_are_right():
