@@ -63,7 +63,8 @@ def test_level_0_has_the_sources_and_fields_of_before(plain, name):
     _, truth = plain
     values = 1000 * truth.maps[name][truth.mask].astype(np.float64)
     found = (values.mean(), values.std(), values[::997].sum())
-    assert found == pytest.approx(BEFORE[name], abs=1e-3)
+    # Fields of thousands of ppb in single precision: FFTs differ in the last bit between CPUs.
+    assert found == pytest.approx(BEFORE[name], rel=1e-4, abs=1e-3)
 
 
 def test_without_realism_the_local_field_is_that_of_its_sources(plain):

@@ -203,12 +203,12 @@ def test_inr_sep_beats_the_closed_form_on_the_same_inputs():
     inside = maps.mask.numpy()
     scores = {}
     for name, method in (("closed", closed_form), ("inr", inr_sep)):
-        found = method(maps)
-        assert found[0].min() >= 0
-        assert found[1].max() <= 0
+        found_para, found_dia = method(maps)
+        assert found_para.min() >= 0
+        assert found_dia.max() <= 0
         scores[name] = [
             metrics.nrmse(f.numpy(), t.numpy(), inside)
-            for f, t in zip(found, (para, -dia), strict=True)
+            for f, t in zip((found_para, found_dia), (para, -dia), strict=True)
         ]
     assert scores["inr"][0] < 0.8 * scores["closed"][0]
     assert scores["inr"][1] < 0.8 * scores["closed"][1]
