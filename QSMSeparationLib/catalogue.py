@@ -20,7 +20,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
-from QSMSeparationLib.data.method import Method, Parameter
+from QSMSeparationLib.data.method import Calibration, Method, Parameter
 from QSMSeparationLib.physics.constants import R2PRIME_ESTIMATE_B0_T
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -176,6 +176,7 @@ _SEPARATION: tuple[Method, ...] = (
         equation="chi+ = (R2' + Dr- chi) / (Dr+ + Dr-), chi- = chi - chi+",
         when="With a spin echo, where nothing learned is wanted.",
         citation="Relaxivity model of Shin et al., NeuroImage 2021;240:118371, solved voxel by voxel",
+        calibration=Calibration(1.21, 1.67, floor=0.65, power=0.22, contrast=0.53),
     ),
     Method(
         name="closed-form-guided",
@@ -187,6 +188,7 @@ _SEPARATION: tuple[Method, ...] = (
         when="With a noisy R2'; what the networks start from.",
         citation="Closed form; guided filter: He et al., IEEE Trans PAMI 2013;35:1397",
         refits_net=True,
+        calibration=Calibration(1.58, 1.48, contrast=0.39),
     ),
     Method(
         name="r2star-qsm",
@@ -213,6 +215,7 @@ _SEPARATION: tuple[Method, ...] = (
         citation="Own; R2 of tissue: van Gelderen and Duyn; prior of lesions: see physics/tissue_prior.py",
         refits_net=True,
         estimates_r2prime=True,
+        calibration=Calibration(1.33, 1.22, 1.28, floor=0.9, power=0.1, contrast=0.56),
     ),
     Method(
         name="chi-separation",

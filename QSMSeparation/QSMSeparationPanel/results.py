@@ -11,6 +11,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from QSMSeparationLib.data.quantities import SD_OF
 from QSMSeparationLib.lesions.classes import CLASSES as CLASS_ROWS
 from QSMSeparationLib.lesions.classes import class_words
 from QSMSeparationLib.mrml import colors, layouts, marks, windows
@@ -84,6 +85,7 @@ class ResultControls:
         ui.fadeComboBox.connect("currentIndexChanged(int)", lambda *_unused: self._fade())
         ui.outlinesCheckBox.connect("toggled(bool)", lambda *_unused: self._set_overlays())
         ui.legendsCheckBox.connect("toggled(bool)", lambda *_unused: self._set_overlays())
+        ui.sdCheckBox.connect("toggled(bool)", lambda *_unused: self._show_again())
         ui.lesionTable.connect("itemSelectionChanged()", self._chosen_lesion)
         ui.reviewParaComboBox.connect(
             "currentIndexChanged(int)", lambda *_unused: self._review_class("review_para")
@@ -146,6 +148,10 @@ class ResultControls:
         runs = find_runs(slicer.mrmlScene)
         index = self._ui.runComboBox.currentIndex
         self._take(runs[index] if 0 <= index < len(runs) else None)
+        self._show_again()
+
+    def _show_again(self) -> None:
+        """Show the run in the layout that is there."""
         manager = slicer.app.layoutManager()
         shown = layouts.current(manager) if manager is not None else None
         if shown is not None:
@@ -164,6 +170,7 @@ class ResultControls:
             ui.netColorComboBox,
         ):
             widget.enabled = run is not None
+        ui.sdCheckBox.enabled = set(SD_OF.values()) <= set(nodes)
         ui.saveTableButton.enabled = marks.LESION_TABLE in nodes
         ui.reportButton.enabled = marks.REPORT in nodes
         self._fill_lesions()
@@ -202,7 +209,7 @@ class ResultControls:
         if self.run is None or manager is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The views can't be shown.")):
-            layouts.show(manager, self.run, name, self._fourth())
+            layouts.show(manager, self.run, name, self._fourth(), self._ui.sdCheckBox.checked)
             self._ui.fadeFrame.enabled = name == "fade"
             self._set_overlays()
             if name == "fade":

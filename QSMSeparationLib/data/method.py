@@ -111,6 +111,9 @@ class Calibration:
         Least share of a voxel's SD that is left in the mean over a large region.
     power : float
         How fast the SD of a mean falls with the number of its voxels: 0.5 for white noise.
+    contrast : float
+        Share of the SDs of two neighboring means that is left in their difference, as what is wrong
+        in both alike cancels.
     """
 
     para: float = 1.0
@@ -118,6 +121,7 @@ class Calibration:
     r2prime: float = 1.0
     floor: float = 1.0
     power: float = 0.0
+    contrast: float = 1.0
 
     def share_of_mean(self, voxels: float) -> float:
         """Return the SD of the mean over so many voxels, over the mean of their SDs."""

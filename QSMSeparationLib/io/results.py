@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from QSMSeparationLib.data.method import Calibration
 from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES, SD_OF
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.structures import ANATOMY
@@ -56,11 +59,16 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
 
 
 def _facts(sidecar: Path) -> dict:
-    """Return the relaxivities of a result; the default where its sidecar is missing."""
-    facts = {"RelaxivityPara_HzPerPpm": 114.0, "RelaxivityDia_HzPerPpm": 114.0}
+    """Return relaxivities and the calibration of SDs; the default where the sidecar is missing."""
+    facts: dict[str, Any] = {"RelaxivityPara_HzPerPpm": 114.0, "RelaxivityDia_HzPerPpm": 114.0}
     try:
         stored = json.loads(sidecar.read_text(encoding="utf-8"))
-        return facts | {key: float(stored[key]) for key in facts if key in stored}
+        facts |= {key: float(stored[key]) for key in facts if key in stored}
+        given = stored.get("SDCalibration", {})
+        numbers = {
+            one.name: float(given[one.name]) for one in fields(Calibration) if one.name in given
+        }
+        return facts | {"SDCalibration": numbers}
     except FileNotFoundError:
         return facts
     except (OSError, ValueError, TypeError):

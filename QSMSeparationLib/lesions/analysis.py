@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.data.quantities import IN_LESIONS, MAPS, SOURCES
+from QSMSeparationLib.data.method import Calibration
+from QSMSeparationLib.data.quantities import IN_LESIONS, MAPS, SD_OF, SOURCES
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import instances
 from QSMSeparationLib.lesions.classify import (
@@ -19,6 +21,7 @@ from QSMSeparationLib.lesions.classify import (
     not_classified,
 )
 from QSMSeparationLib.lesions.compartments import Compartments, compartments
+from QSMSeparationLib.lesions.errors import SourceErrors, widened
 from QSMSeparationLib.lesions.exam import ExamContext, measure_references
 from QSMSeparationLib.lesions.results import COMPARTMENTS, LesionReport, LesionResult
 from QSMSeparationLib.lesions.rim import RimCoverage, RimReference, rim_coverage, slice_axis
@@ -45,6 +48,8 @@ def analyze_lesions(
     veins: Volume | None = None,
     dr_para: float = 114.0,
     dr_dia: float = 114.0,
+    sds: Mapping[str, Volume] | None = None,
+    calibration: Calibration | None = None,
     report: Report = silent,
 ) -> LesionReport:
     """Measure and classify every lesion of one examination.
@@ -68,6 +73,10 @@ def analyze_lesions(
         Vein mask; found from chi+ without it.
     dr_para, dr_dia : float
         Relaxivities in Hz/ppm.
+    sds : mapping of str to Volume, optional
+        SDs of ``chi_para`` and ``chi_dia`` in ppm: how sure the values are, and whether they decide.
+    calibration : Calibration, optional
+        How the SD of a mean follows from them; as if all voxels erred alike without it.
     report : callable
         ``report(done, of)``.
     """
@@ -91,6 +100,9 @@ def analyze_lesions(
         thresholds,
         (dr_para, dr_dia),
     )
+    if sds:
+        errors = _errors(sds, maps["chi_para"], calibration or Calibration())
+        exam = replace(exam, errors=errors.cropped(box))
     results = []
     for done, one in enumerate(shifted):
         report(done, len(kept))
@@ -99,6 +111,17 @@ def analyze_lesions(
     return LesionReport(
         tuple(results), labels, exam.nawm, thresholds, dr_para, dr_dia, tissue_source, notes + more
     )
+
+
+def _errors(sds: Mapping[str, Volume], like: Volume, calibration: Calibration) -> SourceErrors:
+    """Return the SDs of both sources in ppb; maps on another grid are refused."""
+    for name in SD_OF:
+        if name not in sds:
+            raise InputError(f"the SD of '{name}' is missing; give those of chi+ and chi-, or none")
+        like.require_same_grid(sds[name])
+    to_ppb = np.float32(MAPS["chi_para_sd"].scale)
+    arrays = {n: np.nan_to_num(sds[n].array.astype(np.float32)) * to_ppb for n in SD_OF}
+    return SourceErrors(arrays, calibration)
 
 
 def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
@@ -192,6 +215,8 @@ def _measure(lesion: instances.Instance, exam: ExamContext) -> LesionResult:
     )  # fmt: skip
     maps = {name: array[one.box] for name, array in exam.maps.items()}
     contrasts, use_shell = _contrasts(maps, parts, exam, lesion.id)
+    if exam.errors is not None:
+        contrasts = _with_errors(contrasts, parts, exam.errors.cropped(one.box), use_shell)
     edge_clear = exam.mask[one.box] & ~veins
     rim = _rim(maps["chi_para"], parts, edge_clear, exam, use_shell)
     para, dia = _classify(one, exam, contrasts, rim)
@@ -273,6 +298,29 @@ def _contrasts(
     return contrasts, use_shell
 
 
+def _with_errors(
+    contrasts: dict[str, dict[str, Interval]],
+    parts: Compartments,
+    errors: SourceErrors,
+    use_shell: bool,
+) -> dict[str, dict[str, Interval]]:
+    """Return contrasts whose intervals hold the errors of the maps, too; net chi has no SD."""
+    nowhere = np.zeros_like(parts.core)
+    pairs = {
+        "core-nawm": (parts.core, parts.shell if use_shell else nowhere),
+        "core-shell": (parts.core, parts.shell),
+        "rim-core": (parts.rim, parts.core),
+    }
+    wider = {
+        name: {
+            label: widened(interval, errors.of_difference(name, *pairs[label]))
+            for label, interval in contrasts[name].items()
+        }
+        for name in SD_OF
+    }
+    return contrasts | wider
+
+
 def _rim(
     para_ppb: NDArray[np.float32],
     parts: Compartments,
@@ -304,8 +352,14 @@ def _classify(
     volume = lesion.n_voxels * exam.geometry.voxel_volume_mm3
     if equivalent_diameter_mm(volume) < thresholds.small_mm:
         return not_classified(para, nawm.para_sd_ppb), not_classified(dia, nawm.dia_sd_ppb)
+    known = exam.errors is not None
     if is_rim(rim, thresholds):
-        para_class = classify_rim(rim, para, nawm.rim_limit_ppb(thresholds), nawm.para_sd_ppb)
+        step = contrasts["chi_para"]["rim-core"] if known else None
+        para_class = classify_rim(
+            rim, para, nawm.rim_limit_ppb(thresholds), nawm.para_sd_ppb, step, thresholds.decided
+        )
     else:
-        para_class = classify(para, nawm.para_limit_ppb(thresholds), nawm.para_sd_ppb)
-    return para_class, classify(dia, nawm.dia_limit_ppb(thresholds), nawm.dia_sd_ppb)
+        limit = nawm.para_limit_ppb(thresholds)
+        para_class = classify(para, limit, nawm.para_sd_ppb, known, thresholds.decided)
+    limit = nawm.dia_limit_ppb(thresholds)
+    return para_class, classify(dia, limit, nawm.dia_sd_ppb, known, thresholds.decided)

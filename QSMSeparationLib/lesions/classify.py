@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from QSMSeparationLib.lesions.errors import share_between
 from QSMSeparationLib.lesions.rim import RimCoverage
 from QSMSeparationLib.lesions.statistics import Interval
 from QSMSeparationLib.runtime.errors import InputError
@@ -46,6 +47,8 @@ class Thresholds:
         Largest gap to a ventricle, to the cortex.
     vein_ppb : float
         A thin structure this much above its surroundings in chi+ counts as a vein.
+    decided : float
+        Probability of its class, 0 to 1, from which a lesion counts as decided; needs SDs.
     bootstrap_draws, seed : int
         Of the confidence intervals.
     block_mm : float
@@ -69,6 +72,7 @@ class Thresholds:
     periventricular_mm: float = 1.0
     juxtacortical_mm: float = 1.0
     vein_ppb: float = 80.0
+    decided: float = 0.8
     bootstrap_draws: int = 500
     seed: int = 0
     block_mm: float = 2.0
@@ -80,6 +84,8 @@ class Thresholds:
                 raise InputError(f"threshold {one.name} = {value} must be a number of 0 or more")
         if self.shell_far_mm <= self.shell_near_mm:
             raise InputError("the peri-lesional shell must end farther out than it begins")
+        if self.decided > 1:
+            raise InputError(f"threshold decided = {self.decided} is a probability: give 0 to 1")
         if self.bootstrap_draws < 20:
             raise InputError("bootstrap_draws must be 20 or more")
 
@@ -132,31 +138,48 @@ class Classification:
         How far the difference is from the nearest threshold; small is borderline.
     confidence : str
         ``clear``, ``probable``, ``borderline``, or ``not classified``.
+    decided : bool, optional
+        Whether the data decide; None where it is not known, as the maps have no SD.
     """
 
     name: str
     z: float
     distance_ppb: float
     confidence: str
+    decided: bool | None = None
 
 
-def classify(difference: Interval, limit_ppb: float, sd_ppb: float) -> Classification:
+def classify(
+    difference: Interval,
+    limit_ppb: float,
+    sd_ppb: float,
+    errors_known: bool = False,
+    decided: float = 0.8,
+) -> Classification:
     """Classify a difference lesion - NAWM: hypo, iso or hyper.
 
     ``borderline`` when the confidence interval holds a threshold, ``clear`` when the
-    difference is also farther from it than half the threshold, else ``probable``.
+    difference is also farther from it than half the threshold, else ``probable``. With
+    ``errors_known`` the interval holds the errors of the maps, and the probability of the class
+    speaks: from ``decided`` on it is ``probable``, from 0.95 on ``clear``.
     """
     value = difference.value
     if not np.isfinite(value):
         return Classification("iso", float("nan"), float("nan"), "not classified")
     name = "iso" if abs(value) <= limit_ppb else ("hyper" if value > 0 else "hypo")
     distance = abs(abs(value) - limit_ppb)
+    z = value / sd_ppb if sd_ppb > 0 else float("nan")
+    if errors_known and np.isfinite(difference.low):
+        limits = {
+            "hypo": (-np.inf, -limit_ppb),
+            "iso": (-limit_ppb, limit_ppb),
+            "hyper": (limit_ppb, np.inf),
+        }
+        share = share_between(difference, *limits[name])
+        return Classification(name, z, distance, _sure(share, decided), share >= decided)
     crossed = any(difference.low <= edge <= difference.high for edge in (-limit_ppb, limit_ppb))
     known = np.isfinite(difference.low)
-    return Classification(
-        name, value / sd_ppb if sd_ppb > 0 else float("nan"), distance,
-        _word(crossed or not known, distance, limit_ppb),
-    )  # fmt: skip
+    return Classification(name, z, distance, _word(crossed or not known, distance, limit_ppb))
 
 
 def is_rim(rim: RimCoverage, thresholds: Thresholds) -> bool:
@@ -170,12 +193,27 @@ def is_rim(rim: RimCoverage, thresholds: Thresholds) -> bool:
 
 
 def classify_rim(
-    rim: RimCoverage, difference: Interval, limit_ppb: float, sd_ppb: float
+    rim: RimCoverage,
+    difference: Interval,
+    limit_ppb: float,
+    sd_ppb: float,
+    step: Interval | None = None,
+    decided: float = 0.8,
 ) -> Classification:
-    """Classify a lesion with a rim; its distance is that of the typical sector."""
+    """Classify a lesion with a rim; its distance is that of the typical sector.
+
+    ``step`` is rim - core with the errors of the maps, where they are known: its width says how
+    sure the rim is.
+    """
     distance = rim.contrast_ppb - limit_ppb
-    word = _word(distance < 0.25 * limit_ppb, distance, limit_ppb)
     z = difference.value / sd_ppb if sd_ppb > 0 else float("nan")
+    if step is not None and np.isfinite(step.low):
+        half = 0.5 * (step.high - step.low)
+        sector = Interval(rim.contrast_ppb, rim.contrast_ppb - half, rim.contrast_ppb + half)
+        share = share_between(sector, limit_ppb, np.inf)
+        word = _sure(share, decided)
+        return Classification("rim", z, max(0.0, distance), word, share >= decided)
+    word = _word(distance < 0.25 * limit_ppb, distance, limit_ppb)
     return Classification("rim", z, max(0.0, distance), word)
 
 
@@ -189,3 +227,9 @@ def _word(doubtful: bool, distance: float, limit_ppb: float) -> str:
     if doubtful:
         return "borderline"
     return "clear" if distance > 0.5 * limit_ppb else "probable"
+
+
+def _sure(share: float, decided: float) -> str:
+    if share < decided:
+        return "borderline"
+    return "clear" if share >= 0.95 else "probable"

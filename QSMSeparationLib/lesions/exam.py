@@ -11,6 +11,7 @@ from QSMSeparationLib.data.quantities import MAPS, SOURCES
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.lesions import instances
 from QSMSeparationLib.lesions.classify import Nawm, Thresholds
+from QSMSeparationLib.lesions.errors import SourceErrors
 from QSMSeparationLib.lesions.location import (
     WHITE_TISSUES,
     Places,
@@ -42,6 +43,8 @@ class ExamContext:
         Tells where a lesion lies.
     thresholds : Thresholds
         What decides the classes.
+    errors : SourceErrors, optional
+        SDs of the sources.
     """
 
     geometry: Geometry
@@ -54,6 +57,7 @@ class ExamContext:
     nawm: Nawm
     places: Places
     thresholds: Thresholds
+    errors: SourceErrors | None = None
 
 
 def measure_references(

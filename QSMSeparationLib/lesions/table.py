@@ -19,6 +19,7 @@ from QSMSeparationLib.lesions.results import COMPARTMENTS, LesionReport, LesionR
 from QSMSeparationLib.runtime.errors import InputError
 
 FIRST_COLUMNS = ("id", "volume_mm3", "class_para", "class_dia")
+_DECIDED = {True: "yes", False: "no", None: ""}
 _NUMBERS = ("mean", "sd", "median", "p5", "p95")
 
 
@@ -74,7 +75,7 @@ def _header(report: LesionReport, about: Mapping[str, Any]) -> list[tuple[str, A
         "QSMSeparation": __version__,
         "use": "research only, not for diagnosis",
         "convention": "chi in ppb; dia columns are |chi-|; contrasts are differences of means "
-        "with 95 % block-bootstrap intervals; SD with n - 1",
+        "with 95 % intervals: block bootstrap, with the SD of the maps where they have one; SD with n - 1",
         "grid": f"{geometry.shape[::-1]} voxels of {geometry.spacing_mm} mm",
         "tissue": report.tissue_source,
         "dr_para_hz_per_ppm": report.dr_para,
@@ -96,6 +97,8 @@ def _row(lesion: LesionResult) -> dict[str, Any]:
         "class_dia": lesion.dia.name,
         "confidence_para": lesion.para.confidence,
         "confidence_dia": lesion.dia.confidence,
+        "decided_para": _DECIDED[lesion.para.decided],
+        "decided_dia": _DECIDED[lesion.dia.decided],
         "z_para": lesion.para.z,
         "z_dia": lesion.dia.z,
         "distance_to_threshold_para_ppb": lesion.para.distance_ppb,

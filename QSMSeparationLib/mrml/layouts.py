@@ -15,6 +15,7 @@ import slicer
 import slicer.util
 import vtk
 
+from QSMSeparationLib.data.quantities import SD_OF
 from QSMSeparationLib.mrml import marks
 from QSMSeparationLib.mrml.annotations import Annotations
 from QSMSeparationLib.mrml.legends import renew_legends
@@ -169,7 +170,13 @@ def register(manager: Any) -> None:
         node.SetViewArrangement(number)
 
 
-def show(manager: Any, run: Run, name: str, fourth: slicer.vtkMRMLVolumeNode | None = None) -> None:
+def show(
+    manager: Any,
+    run: Run,
+    name: str,
+    fourth: slicer.vtkMRMLVolumeNode | None = None,
+    sd: bool = False,
+) -> None:
     """Show a run in a layout, its lesions outlined and those of other runs hidden.
 
     Parameters
@@ -182,11 +189,14 @@ def show(manager: Any, run: Run, name: str, fourth: slicer.vtkMRMLVolumeNode | N
         ``row``, ``four`` or ``fade``.
     fourth : vtkMRMLVolumeNode, optional
         The fourth map of ``four``; R2* (or R2') of the run without one.
+    sd : bool
+        Show the SD of each source in its place, where the run has it.
     """
     chosen = layout(name)
     nodes = run.nodes()
     fourth = fourth or nodes.get("r2star") or nodes.get("r2prime") or nodes.get("r2")
-    arrange(manager, chosen, [nodes.get(v.role) if v.role else fourth for v in chosen.views])
+    shown = nodes | {of: nodes[one] for of, one in SD_OF.items() if sd and one in nodes}
+    arrange(manager, chosen, [shown.get(v.role) if v.role else fourth for v in chosen.views])
     renew_legends(nodes, net_left=name == "fade")
     outline_only({run.folder: ()}, run.scene)
 

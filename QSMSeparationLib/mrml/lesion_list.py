@@ -80,6 +80,9 @@ def _class(source: str) -> Callable[[Row], Cell]:
         tip = rim_words(row) if name == "rim" else ""
         if own and own != computed:
             tip = f"computed: {class_words(computed, source)}. {tip}".strip()
+        if not own and row.get(f"decided_{source}") == "no":
+            tip = f"the data do not decide; likeliest: {words}. {tip}".strip()
+            words = f"undecided ({words})"
         color = CLASSES[name].color if source == "para" and name in CLASSES else ""
         return Cell(words, words, tip, color)
 

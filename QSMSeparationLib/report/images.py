@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from QSMSeparationLib.data.quantities import IN_REPORT, MAPS, PRESETS, Window
+from QSMSeparationLib.data.quantities import IN_REPORT, MAPS, PRESETS, SD_OF, Window
 from QSMSeparationLib.data.volume import Geometry, Volume, reorient, resample
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -86,6 +86,7 @@ def pack(scene: Scene, titles: Mapping[str, str], b0_tesla: float) -> dict[str, 
                 "name": name,
                 "title": titles[name],
                 "unit": MAPS[name].unit_on_screen,
+                "sd": name in SD_OF.values(),
                 "span": list(MAPS[name].span_at(b0_tesla)),
                 "windows": {one: list(MAPS[name].report_window(b0_tesla, one)) for one in PRESETS},
                 "data": levels(values, scene.mask, MAPS[name].span_at(b0_tesla)).decode(),

@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from QSMSeparationLib import __version__
-from QSMSeparationLib.data.quantities import MAPS, PRESETS
+from QSMSeparationLib.data.quantities import MAPS, PRESETS, SD_OF
 from QSMSeparationLib.lesions.classes import CLASSES, class_words
 from QSMSeparationLib.lesions.results import LesionReport
 from QSMSeparationLib.lesions.statistics import Interval
@@ -70,7 +70,10 @@ def render_report(data: ReportData) -> str:
         histograms=[
             histogram(values[scene.mask], MAPS[name], titles[name], data.b0_tesla)
             for name, values in scene.maps.items()
+            if name not in SD_OF.values()
         ],
+        has_sd=any(name in scene.maps for name in SD_OF.values()),
+        undecided=_undecided(data.lesions),
         region_maps=region_maps(data.regions),
         region_note=region_note(),
         region_charts=region_charts(data.regions),
@@ -147,8 +150,18 @@ def _tiles(data: ReportData) -> list[tuple[str, list[tuple[int, str, str]]]]:
                 for name in CLASSES
                 if name in names
             ]
+            if open_calls := _undecided(data.lesions, source):
+                counts.append((open_calls, "of them undecided", ""))
             tiles.append((f"Lesions in {title} ({len(names)})", counts))
     return tiles
+
+
+def _undecided(report: LesionReport | None, *sources: str) -> int:
+    """Return how many classes the data do not decide."""
+    if report is None:
+        return 0
+    chosen = sources or ("para", "dia")
+    return sum(getattr(one, s).decided is False for one in report.lesions for s in chosen)
 
 
 def _groups(data: ReportData) -> dict[str, dict[str, Any]]:

@@ -138,13 +138,21 @@
     put(bottom, canvas.width / 2, canvas.height - size * 0.8);
   }
 
+  // SD maps are shown when they are asked for: the reader sees the sources first.
+  const showsSd = () => Boolean(byId("sds") && byId("sds").checked);
+
+  function toggleSd() {
+    for (const one of document.querySelectorAll(".sd")) one.hidden = !showsSd();
+    refresh();
+  }
+
   let waiting = false;
   function refresh() {
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      state.views.forEach(paint);
+      state.views.filter((view) => !view.map.sd || showsSd()).forEach(paint);
       state.sliders.forEach(({ plane, slider, output }) => {
         slider.value = state.cursor[plane.axis];
         output.textContent = `${state.cursor[plane.axis] + 1} of ${scene.shape[plane.axis]}`;
@@ -160,7 +168,7 @@
       scene.origin[r] + d[3 * r] * p[0] + d[3 * r + 1] * p[1] + d[3 * r + 2] * p[2]);
     const side = (value, plus, minus) => `${value < 0 ? minus : plus} ${Math.abs(value).toFixed(0)}`;
     const words = [`${side(world[0], "L", "R")}  ${side(world[1], "P", "A")}  ${side(world[2], "S", "I")} mm`];
-    for (const map of scene.maps) {
+    for (const map of scene.maps.filter((one) => !one.sd || showsSd())) {
       const value = valueAt(map, state.cursor);
       words.push(`${map.title}: ${value === null ? "outside" : `${value.toFixed(0)} ${map.unit}`}`);
     }
@@ -222,14 +230,14 @@
       canvas.addEventListener("click", (event) => onClick(event, view));
       canvas.addEventListener("keydown", (event) => onKey(event, view));
       state.views.push(view);
-      views.append(element("div", { class: "view" }, element("h4", {}, map.title), canvas));
+      views.append(element("div", { class: map.sd ? "view sd" : "view" }, element("h4", {}, map.title), canvas));
     }
     const head = element("div", { class: "plane-head" }, element("label", { for: id }, plane.name), slider, output);
     byId("planes").append(element("div", { class: "plane" }, head, views));
   }
 
   function buildWindow(map) {
-    const box = element("div", { class: "window" }, `${map.title} [${map.unit}]`);
+    const box = element("div", { class: map.sd ? "window sd" : "window" }, `${map.title} [${map.unit}]`);
     const inputs = ["from", "to"].map((word, n) => {
       const input = element("input", {
         type: "number", step: "any", id: `window-${map.name}-${word}`, "aria-label": `${map.title} window ${word}`,
@@ -326,7 +334,8 @@
     scene.maps.forEach(buildWindow);
     setWindows("standard");
     for (const id of ["outlines", "cross"]) byId(id).addEventListener("change", refresh);
-    refresh();
+    if (byId("sds")) byId("sds").addEventListener("change", toggleSd);
+    toggleSd();
     document.documentElement.dataset.ready = "yes";
   }
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from QSMSeparationLib.anatomy.regions import Region, measure_regions, region_table
-from QSMSeparationLib.data.quantities import IN_LESIONS, IN_REPORT, MAPS
+from QSMSeparationLib.data.method import Calibration
+from QSMSeparationLib.data.quantities import IN_LESIONS, IN_REPORT, MAPS, SD_OF
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume, resample
 from QSMSeparationLib.io.outputs import Outputs
@@ -83,8 +84,19 @@ def analyze(
         "dr_para": result.facts["RelaxivityPara_HzPerPpm"],
         "dr_dia": result.facts["RelaxivityDia_HzPerPpm"],
     }
+    sds = {of: result.volume(sd) for of, sd in SD_OF.items() if sd in result.maps}
+    calibration = Calibration(**result.facts.get("SDCalibration", {}))
     with progress.stage("lesions") as report:
-        return analyze_lesions(maps, lesions, mask, tissue, report=report, **relaxivities)
+        return analyze_lesions(
+            maps,
+            lesions,
+            mask,
+            tissue,
+            sds=sds,
+            calibration=calibration,
+            report=report,
+            **relaxivities,
+        )
 
 
 def measure(

@@ -34,6 +34,7 @@ def small_result(b0_tesla: float = 3.0, **facts: str) -> Result:
     result.maps = {"net": para + dia, "chi_para": para, "chi_dia": dia}
     result.maps["r2star"] = (114 * (para - dia) + 14 * mask).astype(np.float32)
     result.maps["r2prime"] = (114 * (para - dia)).astype(np.float32)
+    result.maps |= {f"chi_{source}_sd": np.float32(0.004) * mask for source in ("para", "dia")}
     result.notes = ['a note with "quotes" and χ']
     result.facts = {
         "Separation": "closed-form",

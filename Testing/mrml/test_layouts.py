@@ -54,6 +54,11 @@ class LayoutsTest(SceneTestCase):
             offset = self.manager.sliceWidget(tag).sliceLogic().GetSliceOffset()
             self.assertAlmostEqual(offset, logic.GetSliceOffset(), 3)
 
+    def test_sds_are_shown_in_the_place_of_their_sources_when_asked(self):
+        layouts.show(self.manager, self.run_, "row", sd=True)
+        names = [background(tag) for tag in ("QSMNet", "QSMPara", "QSMDia")]
+        self.assertEqual(names, ["sub-01 net chi", "sub-01 SD of chi+", "sub-01 SD of abs chi-"])
+
     def test_the_whole_head_is_in_each_view_at_once(self):
         bounds = [0.0] * 6
         self.run_.node("chi_para").GetSliceBounds(bounds, None)

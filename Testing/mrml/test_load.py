@@ -10,6 +10,7 @@ import vtk
 from scene_test_case import SceneTestCase
 from small_result import GEOMETRY, REPORT, write_small_result
 
+from QSMSeparationLib.data.quantities import SD_OF
 from QSMSeparationLib.mrml import colors, marks
 from QSMSeparationLib.mrml.convert import geometry_of, ijk_to_ras, volume_of
 from QSMSeparationLib.mrml.load import find_results, load_result, load_steps
@@ -69,7 +70,7 @@ class LoadTest(SceneTestCase):
             "chi_para",
             "chi_dia",
         }
-        self.assertEqual(set(run.nodes()), kinds | {"r2star", "r2prime", "mask"})
+        self.assertEqual(set(run.nodes()), kinds | {*SD_OF.values(), "r2star", "r2prime", "mask"})
         self.assertEqual(run.node("chi_para").GetName(), "sub-01 chi+")
         self.assertEqual(run.node("report").GetText(), REPORT)
 
