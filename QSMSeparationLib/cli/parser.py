@@ -14,6 +14,7 @@ from QSMSeparationLib.cli import (
     anatomy,
     compare,
     demo,
+    dicom,
     evaluate,
     invert,
     lesions,
@@ -38,7 +39,7 @@ from QSMSeparationLib.runtime.progress import (
 
 # In the order of ``qsmsep --help``: a newcomer's first command first.
 COMMANDS = (
-    demo, run, separate, invert, lesions, regions, anatomy, compare, simulate, evaluate, train, methods,
+    demo, run, separate, invert, lesions, regions, anatomy, compare, dicom, simulate, evaluate, train, methods,
 )  # fmt: skip
 
 

@@ -18,6 +18,11 @@ from QSMSeparationLib.io.derivatives import RESULT_MARKER, result_prefix
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.runtime.errors import InputError
 
+_NUMBERS = ("RelaxivityPara_HzPerPpm", "RelaxivityDia_HzPerPpm", "MagneticFieldStrength")
+_TEXTS = (
+    "Separation", "Inversion", "Reference", "SoftwareVersion", "R2primeOrigin", "SeparationR2prime",
+)  # fmt: skip
+
 
 def read_result(folder: Path) -> tuple[Result, Volume | None]:
     """Read the maps of one subject from a folder of results, at any depth.
@@ -59,16 +64,17 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
 
 
 def _facts(sidecar: Path) -> dict:
-    """Return relaxivities and the calibration of SDs; the default where the sidecar is missing."""
+    """Return what a result rests on; default relaxivities where its sidecar is missing."""
     facts: dict[str, Any] = {"RelaxivityPara_HzPerPpm": 114.0, "RelaxivityDia_HzPerPpm": 114.0}
     try:
         stored = json.loads(sidecar.read_text(encoding="utf-8"))
-        facts |= {key: float(stored[key]) for key in facts if key in stored}
+        facts |= {key: float(stored[key]) for key in _NUMBERS if key in stored}
+        facts |= {key: str(stored[key]) for key in _TEXTS if key in stored}
         given = stored.get("SDCalibration", {})
-        numbers = {
-            one.name: float(given[one.name]) for one in fields(Calibration) if one.name in given
+        names = (one.name for one in fields(Calibration))
+        return facts | {
+            "SDCalibration": {name: float(given[name]) for name in names if name in given}
         }
-        return facts | {"SDCalibration": numbers}
     except FileNotFoundError:
         return facts
     except (OSError, ValueError, TypeError):
