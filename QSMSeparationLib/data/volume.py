@@ -9,6 +9,7 @@ them. Geometry is ITK's: ``spacing_mm``, ``origin_mm`` and the columns of
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -281,16 +282,14 @@ def reorient(volume: Volume) -> Volume:
 
 
 def _nearest_axes(direction: NDArray[np.float64]) -> tuple[list[int], list[bool]]:
-    """Return for each world axis the image axis nearest to it, and whether it runs backwards."""
-    strength = np.abs(direction).copy()
-    axis_of_world = [0, 0, 0]
-    for _ in range(3):
-        world_axis, image_axis = np.unravel_index(np.argmax(strength), (3, 3))
-        axis_of_world[world_axis] = int(image_axis)
-        strength[world_axis, :] = -1.0
-        strength[:, image_axis] = -1.0
-    flip = [bool(direction[w, axis_of_world[w]] < 0) for w in range(3)]
-    return axis_of_world, flip
+    """Return for each world axis the image axis that runs along it, and whether it runs backwards.
+
+    Of all orders the one whose axes lie nearest to those of the world together: taking the
+    nearest pair first can leave the other two far apart.
+    """
+    strength = np.abs(direction)
+    order = max(permutations(range(3)), key=lambda o: sum(strength[w, o[w]] for w in range(3)))
+    return list(order), [bool(direction[w, order[w]] < 0) for w in range(3)]
 
 
 def _rotation_deg(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

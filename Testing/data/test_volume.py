@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -91,6 +91,7 @@ def test_upright_grid_covers_the_volume(degrees, spacing):
     st.tuples(*[st.booleans()] * 3),
     st.tuples(*[st.floats(-35, 35)] * 3),
 )
+@example([0, 1, 2], (False, False, False), (32.0, 35.0, 33.0))  # the nearest pair is not the best
 def test_reorient_moves_no_voxel_in_the_world(order, flips, degrees):
     tilt = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
     signed = np.eye(3)[:, order] * np.where(flips, -1, 1)
