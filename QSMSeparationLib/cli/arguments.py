@@ -45,6 +45,11 @@ def add_method_options(parser: argparse.ArgumentParser, separation: bool = True)
     if separation:
         _add_method_names(parser)
     add_relaxivities(parser)
+    if separation:
+        parser.add_argument(
+            "--dr-band", type=float, default=0.0, metavar="PERCENT",
+            help="how far both relaxivities may be off (SD): makes the SDs of the sources larger",
+        )  # fmt: skip
     add_device(parser)
     parser.add_argument(
         "--set", action="append", default=[], metavar="PARAMETER=VALUE",
@@ -171,6 +176,7 @@ def chosen_options(args: argparse.Namespace) -> Options:
         mask_method=getattr(args, "mask_method", defaults.mask_method),
         dr_para=args.dr_para,
         dr_dia=args.dr_dia,
+        dr_band_percent=getattr(args, "dr_band", defaults.dr_band_percent),
         b0_tesla=defaults.b0_tesla if b0_tesla is None else b0_tesla,
         device=args.device,
         parameters=parameters,

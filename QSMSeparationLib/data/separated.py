@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
 
 from QSMSeparationLib.data.method import Calibration
@@ -48,6 +49,22 @@ class Separated:
     def has_sd(self) -> bool:
         """Whether both sources have an SD."""
         return self.chi_para_sd is not None and self.chi_dia_sd is not None
+
+    @property
+    def unusual_share(self) -> float:
+        """Share of the voxels with a source whose inputs are unusual; 0 where none are told."""
+        there = int(((self.chi_para - self.chi_dia) > 0).sum())
+        return 0.0 if self.unusual is None or not there else float(self.unusual.sum()) / there
+
+    def with_ends(self, low: Separated, high: Separated) -> Separated:
+        """Return it with SDs that hold half of what lies between two ends, beside its own."""
+        sds = {}
+        for name in ("chi_para", "chi_dia", "r2prime"):
+            sd = getattr(self, f"{name}_sd")
+            ends = getattr(low, name), getattr(high, name)
+            if sd is not None and ends[0] is not None:
+                sds[f"{name}_sd"] = torch.hypot(sd, 0.5 * (ends[1] - ends[0]))
+        return replace(self, **sds)
 
     def calibrated(self, calibration: Calibration) -> Separated:
         """Return it with every SD times its factor."""

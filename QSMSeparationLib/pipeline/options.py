@@ -29,6 +29,9 @@ class Options:
         Background removal of a raw scan.
     dr_para, dr_dia : float
         Relaxivities of R2' in Hz/ppm at 3 T; scaled linearly to the field of the scan.
+    dr_band_percent : float
+        How far both relaxivities may be off, as an SD: what that does to the sources is added to
+        their SDs, for two more separations. 0 leaves it out.
     b0_tesla : float
         Field strength of maps that do not carry it; a scan has its own.
     device : str
@@ -46,6 +49,7 @@ class Options:
     background: str = catalogue.DEFAULT_BACKGROUND
     dr_para: float = DR_HZ_PER_PPM
     dr_dia: float = DR_HZ_PER_PPM
+    dr_band_percent: float = 0.0
     b0_tesla: float = 3.0
     device: str = "auto"
     mask_method: str = DEFAULT_MASK_METHOD
@@ -58,6 +62,8 @@ class Options:
                 raise InputError(
                     f"--{name.replace('_', '-')} {getattr(self, name):g} is outside 1 to 2000 Hz/ppm"
                 )
+        if not 0.0 <= self.dr_band_percent <= 50.0:
+            raise InputError(f"--dr-band {self.dr_band_percent:g} is outside 0 to 50 %")
         if not 0.1 <= self.b0_tesla <= 25:
             raise InputError(f"--b0 {self.b0_tesla:g} is outside 0.1 to 25 T")
 

@@ -51,11 +51,16 @@ def facts_of_method(method: Method, parameters: dict[str, Value]) -> dict[str, A
     }
 
 
-def facts_of_errors(separated: Separated, method: Method) -> dict[str, Any]:
+def facts_of_errors(separated: Separated, method: Method, options: Options) -> dict[str, Any]:
     """Return what the SDs of a separation rest on; nothing where it gives none."""
     if not separated.has_sd:
         return {}
-    return {"SDCalibration": asdict(method.calibration)}
+    facts: dict[str, Any] = {"SDCalibration": asdict(method.calibration)}
+    if options.dr_band_percent:
+        facts["SDRelaxivityBand_percent"] = options.dr_band_percent
+    if separated.unusual is not None:
+        facts["UnusualShare"] = round(separated.unusual_share, 4)
+    return facts
 
 
 def weight_hashes(method: Method, context: Context) -> dict[str, Any]:

@@ -333,4 +333,6 @@ def data_checks(
     if maps.r2prime is not None:
         relaxivities = maps.dr_para, maps.dr_dia
         found.append(checks.check_feasible(maps.r2prime, sources.net, maps.mask, *relaxivities))
+    if sources.separated.unusual is not None:
+        found.append(checks.check_usual(sources.separated.unusual_share))
     return found

@@ -115,12 +115,16 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
         hashes = weight_hashes(method, context)
         separated = Separated.of(method.run(maps, context, **parameters))
     separated = _kept(separated.calibrated(method.calibration), maps, method)
+    if options.dr_band_percent:
+        with least_memory(), progress.stage("band of relaxivities") as report:
+            context = Context(report, weights=_user_weights(method, options.weights))
+            separated = _within_band(separated, maps, method, options, context)
     about, said = _about_r2prime(maps, separated, method)
     facts = merged(
         inverted.facts,
         facts_of_method(method, parameters),
         hashes,
-        facts_of_errors(separated, method),
+        facts_of_errors(separated, method, options),
         about,
     )
     if method.refits_net:
@@ -132,6 +136,24 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
         facts,
         (*inverted.notes, *notes, *said),
     )
+
+
+def _within_band(
+    separated: Separated, maps: Maps, method: Method, options: Options, context: Context
+) -> Separated:
+    """Return sources whose SDs hold what wrong relaxivities do, both wrong alike."""
+    if not separated.has_sd:
+        raise InputError(
+            f"{method.name} tells no SDs to which --dr-band could add; leave it out, or choose a "
+            "method that tells them, such as closed-form or r2star-joint"
+        )
+    band = 0.01 * options.dr_band_percent
+    ends = [
+        Separated.of(method.run(scaled, context, **options.parameters_for(method)))
+        for factor in (1 - band, 1 + band)
+        if (scaled := replace(maps, dr_para=factor * maps.dr_para, dr_dia=factor * maps.dr_dia))
+    ]
+    return separated.with_ends(*ends)
 
 
 def _kept(separated: Separated, maps: Maps, method: Method) -> Separated:

@@ -17,6 +17,7 @@ from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.results import read_result
 from QSMSeparationLib.pipeline.maps import separate
 from QSMSeparationLib.pipeline.options import Options
+from QSMSeparationLib.runtime.errors import InputError
 
 SHAPE = (24, 26, 28)
 SD_PPM = 0.004
@@ -99,3 +100,30 @@ def test_the_mean_of_many_voxels_is_surer_than_one_but_not_without_limit():
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == shares[-2] == 0.3
     assert shares[2] > 100**-0.5
+
+
+def test_a_band_of_relaxivities_widens_the_errors_by_what_it_does_to_the_sources():
+    ball, para, dia = ball_with_boxes(10.0, [(0.1, 2, 2.5)], [(0.05, -3, 2.5)], SHAPE)
+    maps = {"net": para - dia, "r2prime": ball.r2prime}
+    given = {n: Volume(m.numpy(), Geometry(SHAPE), n) for n, m in maps.items()}
+    mask = Volume(ball.mask.byte().numpy(), Geometry(SHAPE), "mask")
+    low, usual, high, banded = (
+        separate(given, mask, Options("closed-form", dr_para=d, dr_dia=d, dr_band_percent=b)).maps
+        for d, b in ((0.8 * 114, 0), (114, 0), (1.2 * 114, 0), (114, 20))
+    )
+    assert np.array_equal(banded["chi_para"], usual["chi_para"])
+    half = 0.5 * (high["chi_para"] - low["chi_para"])
+    wanted = np.hypot(usual["chi_para_sd"], half)
+    assert banded["chi_para_sd"] == pytest.approx(wanted, abs=1e-6)
+    assert abs(half).max() > 0.005  # where there is iron
+
+
+def test_a_band_of_relaxivities_needs_a_method_that_tells_errors():
+    ball, para, dia = ball_with_boxes(10.0, [(0.1, 2, 2.5)], [(0.05, -3, 2.5)], SHAPE)
+    maps = {"net": para - dia, "r2star": ball.r2prime + 12}
+    given = {n: Volume(m.numpy(), Geometry(SHAPE), n) for n, m in maps.items()}
+    mask = Volume(ball.mask.byte().numpy(), Geometry(SHAPE), "mask")
+    with pytest.raises(InputError, match="--dr-band"):
+        separate(given, mask, Options("r2star-qsm", dr_band_percent=20))
+    with pytest.raises(InputError, match="0 to 50"):
+        Options(dr_band_percent=80)

@@ -123,3 +123,9 @@ def test_no_voxels_never_pass_and_go_into_json():
 def test_field_misfit_limits(misfit, status):
     check = checks.check_field_misfit(misfit)
     assert (check.status, check.value, check.unit) == (status, misfit, "ppb")
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.01, "pass"), (0.05, "warn"), (0.3, "fail")])
+def test_unusual_inputs_are_told(share, status):
+    check = checks.check_usual(share)
+    assert (check.status, check.value) == (status, pytest.approx(100 * share))
