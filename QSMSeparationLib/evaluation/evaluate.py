@@ -124,7 +124,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
         found.example, found.truth = {}, truth
         for inversion in inversions:
             chosen = replace(options, inversion=inversion.name, b0_tesla=truth.protocol.b0_tesla)
-            given, mask, prepared = _prepared(
+            given, mask, prepared = prepared_inputs(
                 case, truth, plan, chosen.restricted_to(inversion), number, progress
             )
             for method in separations:
@@ -141,7 +141,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
     return found
 
 
-def _prepared(
+def prepared_inputs(
     case: Case, truth: Truth, plan: Plan, options: Options, number: int, progress: Progress
 ) -> tuple[dict[str, Volume], Volume, dict[str, float]]:
     """Return the inputs of the separation, the mask, and what is known of their making."""

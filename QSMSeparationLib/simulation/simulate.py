@@ -6,6 +6,7 @@ from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.runtime.memory import least_memory
 from QSMSeparationLib.runtime.progress import Progress
+from QSMSeparationLib.simulation.departures import Departure, as_drawn
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.realism import Realism
 from QSMSeparationLib.simulation.scanner import Truth
@@ -25,10 +26,12 @@ def scan_person(
     lesion_masks: list[Volume] | tuple[Volume, ...] = (),
     moved: float = 0.0,
     realism: Realism | None = None,
+    change: Departure = as_drawn,
 ) -> tuple[Scan, Truth, list[dict]]:
     """Draw a person and scan it; returns the scan, the truth and the lesions' truth rows.
 
-    Without ``realism`` (level 0) the voxels hold what the equations say, and noise.
+    Without ``realism`` (level 0) the voxels hold what the equations say, and noise. ``change`` makes
+    another head of the one that was drawn (:mod:`QSMSeparationLib.simulation.departures`).
     """
     from QSMSeparationLib.simulation.lesions import truth_rows
     from QSMSeparationLib.simulation.person import draw_head
@@ -39,6 +42,7 @@ def scan_person(
         head = draw_head(
             seed, lesion_count, age_years, labels, lesion_masks, moved, report, realism
         )
+        head = change(head)
     with progress.stage("tissue maps") as report:
         fine = rasterize(head, protocol.fine_spacing_mm, report)
     rows = truth_rows(head.lesions)
