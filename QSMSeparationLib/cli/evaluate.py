@@ -73,6 +73,8 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
 
 def _run_suite(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Score the methods over the suite and write its page."""
+    import json
+
     from QSMSeparationLib.evaluation.suite import KINDS, SuitePlan, run_suite
     from QSMSeparationLib.evaluation.suite_page import markdown_page, summary_rows
     from QSMSeparationLib.io.outputs import Outputs
@@ -95,7 +97,8 @@ def _run_suite(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     outputs = Outputs(args.suite, overwrite=True)
     with outputs:
         outputs.text("suite.md", markdown_page(rows, _about(plan)), what="suite.md")
-        outputs.json("suite.json", rows)
+        for part, own in rows.items():
+            outputs.text(f"{part}.json", json.dumps(own, indent=1) + "\n", what=f"{part}.json")
     return outputs.written
 
 
