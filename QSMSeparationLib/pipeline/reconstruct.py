@@ -51,6 +51,10 @@ class Relaxation:
     facts: dict[str, Any]
     notes: tuple[str, ...]
 
+    def known(self) -> list[torch.Tensor]:
+        """Return R2*, and R2' and R2 where there is a spin echo."""
+        return [rate for rate in (self.r2star, self.r2prime, self.r2) if rate is not None]
+
     def within(self, mask: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the rates that there are, by name, 0 outside a mask."""
         rates = {"r2star": self.r2star, "r2": self.r2, "r2prime": self.r2prime}
@@ -116,7 +120,7 @@ def prepare(scan: Scan, options: Options, background: Method, progress: Progress
             _field_maps(scan, brain.mask, field),
             background,
             options.parameters_for(background),
-            [rate for rate in (rates.r2star, rates.r2prime) if rate is not None],
+            rates.known(),
             Context(report),
         )
     maps = local_maps(scan, options, magnitude, field, removed, rates)

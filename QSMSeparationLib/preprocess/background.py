@@ -76,7 +76,7 @@ def remove_background(
     parameters : mapping, optional
         Parameters of the method that differ from its defaults.
     rates_hz : sequence of Tensor
-        R2*, or R2* and R2', in the mask. With them the part of the local field that looks
+        R2*, or R2*, R2' and R2, in the mask. With them the part of the local field that looks
         like background is estimated too (``source_prior``).
     context : Context, optional
         Progress.
@@ -103,7 +103,7 @@ def remove_background(
     local, inner = (torch.where(kept, f - f[kept].mean(), 0.0) for f in (local, inner))
     notes = [f"background removal: {method.name}, {_share(kept, given):.1%} of the mask kept"]
     if rates_hz:
-        names = " and ".join(("R2*", "R2'")[: len(rates_hz)])
+        names = ", ".join(("R2*", "R2'", "R2")[: len(rates_hz)])
         notes.append(f"background removal: sources that follow {names} were kept apart from it")
     if filled.any():
         notes.append(f"{_share(filled, pure.mask):.2%} of the mask filled as unreliable")

@@ -1,15 +1,23 @@
-"""Sources of the brain as far as R2* and R2' show them, for background removal.
+"""Sources of the brain as far as relaxation shows them, for background removal.
 
 The field of sources within the mask has a part that is harmonic there: no mean value tells it
 from the background, and it is most of the error of a local field near the brain's edge. But
 susceptibility goes with relaxation: cerebrospinal fluid, white matter, cortex and deep grey each
-have their own of both. So sources c(r) = g(R2*(r)) + h(R2'(r)) are laid through the brain, with
-g and h the piecewise linear curves that fit best what the mean values do see of this scan,
+have their own. So sources c(r) = g(R2*(r)) + h(R2'(r)) + k(R2(r)) are laid through the brain,
+piecewise linear curves whose values w at their knots fit what the mean values do see of this scan,
 
-    minimize  sum_r | M_r (1 - S_r) (f - D c) |^2   over the values of g and h at their knots.
+    minimize  sum_r | M_r (1 - S_r) (f - D c) |^2 + mu |w|^2     over w.
+
+mu |w|^2 says that values differ by some ppb from knot to knot, and no more. It matters where a
+curve makes a field that is nearly all harmonic: such a curve fits nearly nothing with any height.
 
 Their field is taken off before the background is removed, and added again afterwards. Only the
-harmonic part of it stays in the result: elsewhere the data decide, whatever g and h are.
+harmonic part of it stays in the result: elsewhere the data decide, whatever the curves are.
+
+Where susceptibility does not go with relaxation, the curves are chance. No mean value tells the
+harmonic part, but whether curves hold can be seen: fitted to one half of the brain (cubes like
+the fields of a chessboard), how much do they explain of the other, and how much of their own?
+The ratio of the two, at most 1 and at least 0, is the share of the sources that is used.
 
 A constant added to c is the field of a uniform brain, all of it harmonic: no data decide it.
 It is chosen so that cerebrospinal fluid has the susceptibility of the tables, relative to the
@@ -20,7 +28,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,7 +42,18 @@ from QSMSeparationLib.runtime.progress import Report, silent
 _KNOTS = (0.01, 0.06, 0.16, 0.3, 0.5, 0.7, 0.85, 0.94, 0.98, 0.995)
 """Quantiles of a rate within the mask at which its curve has its knots."""
 
-_RIDGE = 1e-3
+_HEIGHT_SD_PPM = 0.03
+"""How much susceptibility differs between knots: net chi of tissues has an SD of 20 to 40 ppb."""
+
+_ALIKE = 300
+"""Blocks of voxels in which what sources leave of the field is one and the same: cubes of 13 mm.
+Chosen on three settings heads, with their rates, mirrored ones, and depth as a rate."""
+
+_RIDGE = 1e-6
+"""Of the diagonal, for a solution where hats are one and the same."""
+_CUBE_MM = 24.0
+"""Edge of the cubes of the two halves: larger than nuclei and gyri, so that both hold all tissues."""
+
 _COARSE_MM = 2.0
 """The curves are fitted on blocks of voxels of about this size: they have ten unknowns each."""
 
@@ -73,7 +92,7 @@ def sources_seen_in_rates(
     trust : Tensor
         Reliability of each voxel of the field, 0 to 1.
     rates_hz : sequence of Tensor
-        R2*, or R2* and R2', in Hz; 0 where they are not known.
+        R2* first, then others such as R2' and R2, in Hz; 0 where they are not known.
     spacing_kji, b0_kji : tuple of float
         Voxel size in mm, and the unit vector of B0 in array axes.
     report : Report
@@ -108,17 +127,61 @@ def sources_seen_in_rates(
     for number, hat in enumerate(hats):
         report(number, len(hats))
         columns.append(seen(spectrum(laid(hat)).mul_(dipole)))
-    matrix = torch.stack(columns, dim=1)
-    normal = matrix.T @ matrix
-    normal.diagonal().mul_(1 + _RIDGE)
-    heights = torch.linalg.lstsq(normal, (matrix.T @ seen(spectrum(field_ppm * mask)))[:, None])
-    parts = (h * hat for h, hat in zip(heights.solution[:, 0], hats, strict=True))
+    cubes = _chessboard(frame.mask, spacing)
+    fit = _fitted(
+        columns, seen(spectrum(field_ppm * mask)), torch.cat([cubes[w] for w, _ in shells])
+    )
+    parts = (h * hat for h, hat in zip(fit.heights, hats, strict=True))
     values = functools.reduce(torch.add, parts)
     fluid = values[rates[0] < _FLUID_RATE * rates[0].median()]
     sources = laid(values)
     if len(fluid) >= _FLUID_SHARE * len(values):
         sources.add_(mask * (_FLUID_PPM - fluid.median()))
-    return sources
+    return sources.mul_(fit.holds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Heights of the hats, and the share of them that holds where they were not fitted."""
+
+    heights: Tensor
+    holds: float
+
+
+def _fitted(columns: list[Tensor], data: Tensor, half: Tensor) -> _Fit:
+    """Fit columns to data, and see what a fit to each half (bool) tells of the other."""
+    matrix = torch.stack(columns, dim=1)
+    penalty = _ALIKE * float(data.square().mean()) / _HEIGHT_SD_PPM**2
+    of_half = []
+    for rows in (half, ~half):
+        part, own = matrix[rows], data[rows]
+        of_half.append((part.T @ part, part.T @ own))
+    (n1, b1), (n2, b2) = of_half
+    w1, w2 = _solved(n1, b1, penalty), _solved(n2, b2, penalty)
+    own = _explained(n1, b1, w1) + _explained(n2, b2, w2)
+    other = _explained(n1, b1, w2) + _explained(n2, b2, w1)
+    holds = min(1.0, max(0.0, other / own)) if own > 0 else 0.0
+    return _Fit(_solved(n1 + n2, b1 + b2, penalty), holds)
+
+
+def _solved(normal: Tensor, right: Tensor, penalty: float) -> Tensor:
+    """Solve normal equations with a penalty on the square of the solution."""
+    ridged = normal + torch.diag(_RIDGE * normal.diagonal() + penalty)
+    return torch.linalg.lstsq(ridged, right[:, None]).solution[:, 0]
+
+
+def _explained(normal: Tensor, right: Tensor, heights: Tensor) -> float:
+    """Return by how much |data|^2 exceeds |data - matrix heights|^2."""
+    return float(2 * right @ heights - heights @ normal @ heights)
+
+
+def _chessboard(mask: Tensor, spacing_kji: Triple) -> Tensor:
+    """Return every other one of the cubes that fill an array."""
+    total = torch.zeros(mask.shape, dtype=torch.long, device=mask.device)
+    for axis, step in enumerate(spacing_kji):
+        place = torch.arange(mask.shape[axis], device=mask.device) * step
+        total += (place // _CUBE_MM).long().view([-1 if a == axis else 1 for a in range(3)])
+    return total % 2 == 1
 
 
 def _smoothed(rates_hz: Sequence[Tensor], known: Tensor, spacing_kji: Triple) -> list[Tensor]:
