@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +37,12 @@ from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.preprocess.background import UNRELIABLE, remove_background
 from QSMSeparationLib.runtime.progress import Progress
 from QSMSeparationLib.simulation.anatomy import Head
+from QSMSeparationLib.simulation.departures import shuffled, swapped, with_other_rates
 from QSMSeparationLib.simulation.fine_head import FineHead
 from QSMSeparationLib.simulation.person import draw_head
 from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.rasterize import rasterize
 from QSMSeparationLib.simulation.realism import Realism
-from QSMSeparationLib.simulation.relaxation import Relaxivities
 from QSMSeparationLib.simulation.scanner import Truth, simulate_scan
 from QSMSeparationLib.simulation.simulate import STANDARD_SPIN_ECHO_S
 from QSMSeparationLib.simulation.tissues import label_of
@@ -84,44 +84,15 @@ PEOPLE = {
 }
 
 
-def swapped(head: Head, names: set[str]) -> Head:
-    """Let chi+ and chi- of some tissues change places: R2' stays, and R2 to a few per cent."""
-    tissues = {
-        name: replace(t, chi_para_ppb=-t.chi_dia_ppb, chi_dia_ppb=-t.chi_para_ppb)
-        if name in names
-        else t
-        for name, t in head.tissues.items()
-    }
-    return replace(head, tissues=tissues)
-
-
-def with_other_rates(head: Head, rng: np.random.Generator) -> Head:
-    """Give each tissue R2 and R2' of another one."""
-    names = brain_tissues(head)
-    tissues, factors = dict(head.tissues), dict(head.relaxivities.tissues)
-    for name, other in zip(names, rng.permutation(names), strict=True):
-        own, its = head.tissues[name], head.tissues[other]
-        tissues[name] = replace(own, d_hz=own.d_hz + its.r2_hz - own.r2_hz)
-        ratio = (its.chi_para_ppb - its.chi_dia_ppb) / (own.chi_para_ppb - own.chi_dia_ppb)
-        factors[name] = ratio * head.relaxivities.tissues.get(other, 1.0)
-    relaxivities = Relaxivities(head.relaxivities.scale, factors, head.relaxivities.lesions)
-    return replace(head, tissues=tissues, relaxivities=relaxivities)
-
-
-def brain_tissues(head: Head) -> list[str]:
-    """Return the tissues whose R2 follows from their state."""
-    return [name for name, tissue in head.tissues.items() if tissue.parenchyma]
-
-
 def unusual(head: Head, person: Person) -> Head:
     """Return the head with tissues as the person's kind has them."""
-    rng = np.random.default_rng([person.seed, 555])
-    names = brain_tissues(head)
     if person.kind == "swapped":
-        return swapped(head, {name for name in names if rng.random() < 0.5})
+        return shuffled(head)
     if person.kind == "turned":
-        return swapped(head, {name for name in names if head.tissues[name].white} | set(NUCLEI))
-    return with_other_rates(head, rng) if person.kind == "rates" else head
+        return swapped(
+            head, {name for name, one in head.tissues.items() if one.white} | set(NUCLEI)
+        )
+    return with_other_rates(head) if person.kind == "rates" else head
 
 
 def bleed_(fine: FineHead, seed: int) -> None:
