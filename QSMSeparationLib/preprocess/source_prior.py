@@ -154,14 +154,16 @@ def _fitted(columns: list[Tensor], data: Tensor, half: Tensor) -> _Fit:
     penalty = _ALIKE * float(data.square().mean()) / _HEIGHT_SD_PPM**2
     of_half = []
     for rows in (half, ~half):
-        part, own = matrix[rows], data[rows]
+        # In double precision: a product in single precision differs from run to run, and the
+        # normal equations would make much of it.
+        part, own = matrix[rows].double(), data[rows].double()
         of_half.append((part.T @ part, part.T @ own))
     (n1, b1), (n2, b2) = of_half
     w1, w2 = _solved(n1, b1, penalty), _solved(n2, b2, penalty)
     own = _explained(n1, b1, w1) + _explained(n2, b2, w2)
     other = _explained(n1, b1, w2) + _explained(n2, b2, w1)
     holds = min(1.0, max(0.0, other / own)) if own > 0 else 0.0
-    return _Fit(_solved(n1 + n2, b1 + b2, penalty), holds)
+    return _Fit(_solved(n1 + n2, b1 + b2, penalty).float(), holds)
 
 
 def _solved(normal: Tensor, right: Tensor, penalty: float) -> Tensor:
