@@ -9,8 +9,8 @@ from QSMSeparationLib.cli.arguments import (
     Commands,
     add_command,
     add_outputs,
-    input_hashes,
 )
+from QSMSeparationLib.io.files import input_hashes
 from QSMSeparationLib.runtime.progress import Progress
 
 

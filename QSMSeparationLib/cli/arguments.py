@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,29 +202,3 @@ def given_regions(args: argparse.Namespace) -> tuple[Volume, list[tuple[int, str
     from QSMSeparationLib.io.label_maps import read_label_map
 
     return None if args.regions is None else read_label_map(args.regions)
-
-
-def input_hashes(files: Mapping[str, Path | None], beside: Collection[str] = ()) -> dict[str, str]:
-    """Return the SHA-256 of the inputs that were given.
-
-    Parameters
-    ----------
-    files : mapping of str to Path
-        Every input by what it is: ``field``, ``mask``.
-    beside : collection of str
-        Names that are taken already.
-
-    Returns
-    -------
-    dict of str to str
-        By file name; ``mask/map.nii.gz`` where two inputs have one name. Folders are left
-        out, since they may be named after a patient.
-    """
-    from QSMSeparationLib.io.files import sha256
-
-    given = {what: path for what, path in files.items() if path is not None}
-    names = Counter([*beside, *(path.name for path in given.values())])
-    return {
-        path.name if names[path.name] == 1 else f"{what}/{path.name}": sha256(path)
-        for what, path in given.items()
-    }

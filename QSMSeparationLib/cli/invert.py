@@ -14,8 +14,8 @@ from QSMSeparationLib.cli.arguments import (
     add_method_options,
     add_outputs,
     chosen_options,
-    input_hashes,
 )
+from QSMSeparationLib.io.files import input_hashes
 from QSMSeparationLib.runtime.progress import Progress
 
 

@@ -14,8 +14,8 @@ from QSMSeparationLib.cli.arguments import (
     add_overwrite,
     add_relaxivities,
     given_tissue,
-    input_hashes,
 )
+from QSMSeparationLib.io.files import input_hashes
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from QSMSeparationLib.cli.arguments import Commands, add_command, add_overwrite, input_hashes
+from QSMSeparationLib.cli.arguments import Commands, add_command, add_overwrite
+from QSMSeparationLib.io.files import input_hashes
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress, Report
 

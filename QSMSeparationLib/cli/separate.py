@@ -19,8 +19,8 @@ from QSMSeparationLib.cli.arguments import (
     given_lesions,
     given_regions,
     given_tissue,
-    input_hashes,
 )
+from QSMSeparationLib.io.files import input_hashes
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 
@@ -13,3 +15,27 @@ def sha256(path: Path | str) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def input_hashes(files: Mapping[str, Path | None], beside: Collection[str] = ()) -> dict[str, str]:
+    """Return the SHA-256 of the inputs that were given.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        Every input by what it is: ``field``, ``mask``.
+    beside : collection of str
+        Names that are taken already.
+
+    Returns
+    -------
+    dict of str to str
+        By file name; ``mask/map.nii.gz`` where two inputs have one name. Folders are left
+        out, since they may be named after a patient.
+    """
+    given = {what: path for what, path in files.items() if path is not None}
+    names = Counter([*beside, *(path.name for path in given.values())])
+    return {
+        path.name if names[path.name] == 1 else f"{what}/{path.name}": sha256(path)
+        for what, path in given.items()
+    }
