@@ -12,6 +12,7 @@ from typing import NoReturn
 from QSMSeparationLib import __version__, catalogue
 from QSMSeparationLib.cli import (
     anatomy,
+    cohort,
     compare,
     demo,
     dicom,
@@ -25,8 +26,8 @@ from QSMSeparationLib.cli import (
     simulate,
     train,
 )
-from QSMSeparationLib.cli.failures import FAILURES, one_line_reason
 from QSMSeparationLib.runtime.errors import Cancelled, InputError, QSMSeparationError
+from QSMSeparationLib.runtime.failures import FAILURES, one_line_reason
 from QSMSeparationLib.runtime.memory import keep_freed_memory
 from QSMSeparationLib.runtime.progress import (
     JsonSink,
@@ -39,7 +40,8 @@ from QSMSeparationLib.runtime.progress import (
 
 # In the order of ``qsmsep --help``: a newcomer's first command first.
 COMMANDS = (
-    demo, run, separate, invert, lesions, regions, anatomy, compare, dicom, simulate, evaluate, train, methods,
+    demo, run, cohort, separate, invert, lesions, regions, anatomy, compare, dicom, simulate, evaluate, train,
+    methods,
 )  # fmt: skip
 
 

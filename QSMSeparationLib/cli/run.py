@@ -21,18 +21,14 @@ from QSMSeparationLib.cli.arguments import (
     given_lesions,
     given_regions,
     given_tissue,
-    input_hashes,
 )
-from QSMSeparationLib.cli.failures import FAILURES, one_line_reason
 from QSMSeparationLib.runtime.errors import Cancelled, InputError
+from QSMSeparationLib.runtime.failures import FAILURES, one_line_reason
 from QSMSeparationLib.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from QSMSeparationLib.data.result import Result
-    from QSMSeparationLib.data.volume import Volume
+    from QSMSeparationLib.cohort.one_scan import Labels
     from QSMSeparationLib.io.found import FoundScan
-    from QSMSeparationLib.io.outputs import Outputs
-    from QSMSeparationLib.pipeline.options import Options
 
 
 def add(commands: Commands) -> None:
@@ -66,6 +62,7 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Reconstruct and separate every scan of the source, one at a time."""
+    from QSMSeparationLib.cohort.one_scan import findings, planned_files, process_scan
     from QSMSeparationLib.io.derivatives import anat_folder
     from QSMSeparationLib.io.description import describe_results
     from QSMSeparationLib.io.outputs import Outputs
@@ -76,15 +73,16 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     with progress.stage("finding scans") as report:
         given = Given(_listed_files(args), tuple(args.te), args.b0)
         found = find_scans(args.source, args.name, args.mask, report, given)
-    lesions = _lesions_of_the_scan(args, found)
+    labels = _labels(args, found)
     writers = [outputs.at(anat_folder(one.name)) for one in found]
     for one, writer in zip(found, writers, strict=True):
-        writer.refuse_existing(_planned(one.name))
+        writer.refuse_existing(planned_files(one.name))
     progress.expect_scans(len(found))
     written: dict[str, str] = {}
     for one, writer in zip(found, writers, strict=True):
         try:
-            _run_scan(one, options, lesions, writer, args, progress)
+            done = process_scan(one, options, labels, writer, args.keep, progress.part())
+            progress.message(findings(done.result, one.name))
         except (Cancelled, BrokenPipeError):
             raise
         except FAILURES as error:
@@ -113,64 +111,15 @@ def _listed_files(args: argparse.Namespace) -> tuple[Path, ...]:
     return files
 
 
-def _lesions_of_the_scan(args: argparse.Namespace, found: Sequence[FoundScan]) -> Volume | None:
-    """Read the segmentation, which can only belong to a single scan."""
+def _labels(args: argparse.Namespace, found: Sequence[FoundScan]) -> Labels:
+    """Return the label maps, of which the lesions can only belong to a single scan."""
+    from QSMSeparationLib.cohort.one_scan import Labels
+
     if args.lesions is not None and len(found) > 1:
         raise InputError(
             f"--lesions is for one scan, but {args.source} holds {len(found)}; run one"
         )
-    return given_lesions(args)
-
-
-def _planned(name: str) -> list[str]:
-    """Return the files of a scan that must not exist yet."""
-    from QSMSeparationLib.io.derivatives import planned_names
-    from QSMSeparationLib.report.write import REPORT_FILES
-
-    prefix = _table_prefix(name)
-    maps = planned_names(name, ["net", "chi_para", "chi_dia", "mask"])
-    return [*maps, *(f"{prefix}{file}" for file in REPORT_FILES)]
-
-
-def _table_prefix(name: str) -> str:
-    """Return how table and report begin: with the scan's name if others share its folder."""
-    shares_folder = any(not part.startswith(("sub-", "ses-")) for part in name.split("_"))
-    return f"{name}_" if shares_folder else ""
-
-
-def _run_scan(
-    found: FoundScan,
-    options: Options,
-    lesions: Volume | None,
-    outputs: Outputs,
-    args: argparse.Namespace,
-    progress: Progress,
-) -> None:
-    """Read, reconstruct, separate and write one scan."""
-    from QSMSeparationLib.io.derivatives import write_result
-    from QSMSeparationLib.pipeline.reconstruct import reconstruct
-    from QSMSeparationLib.report.write import read, write_report
-
-    part = progress.part()
-    with part.stage("reading") as report:
-        scan = found.read(report)
-    result = reconstruct(scan, options, part)
-    reading = read(result, lesions, part, given_tissue(args), given_regions(args))
-    labels = {n: getattr(args, n) for n in ("lesions", "tissue", "regions")}
-    inputs = scan.inputs | input_hashes(labels, beside=scan.inputs)
-    with outputs, part.stage("writing"):
-        write_result(result, outputs, scan.name, inputs, args.keep)
-        write_report(result, reading, outputs, _table_prefix(scan.name), scan.name, inputs)
-    _print_findings(result, scan.name, progress)
-
-
-def _print_findings(result: Result, name: str, progress: Progress) -> None:
-    """Show the notes on a scan, and the checks that did not pass."""
-    lines = [f"{name}: {note}" for note in result.notes]
-    lines += [
-        f"{name}: {check.status.upper()} {check.name} {check.value:.3g} {check.unit} "
-        f"({check.limits}): {check.advice}"
-        for check in result.checks
-        if check.status != "pass"
-    ]
-    progress.message("\n".join(lines))
+    labels = Labels(args.lesions, args.tissue, args.regions)
+    for given in (given_lesions, given_tissue, given_regions):
+        given(args)  # what can't be read is told before the work
+    return labels

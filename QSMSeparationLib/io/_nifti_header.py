@@ -30,6 +30,8 @@ class NiftiHeader:
         Of one value.
     voxels : int
         Number of values.
+    volume_voxels : int
+        Those of one volume of a file that may hold several.
     offset : int
         Where they begin.
     """
@@ -38,6 +40,7 @@ class NiftiHeader:
     datatype: int
     bits: int
     voxels: int
+    volume_voxels: int
     offset: int
 
     @property
@@ -72,6 +75,7 @@ def parse_header(content: bytes) -> NiftiHeader | None:
             continue
         if not 1 <= dims[0] <= 7 or bits <= 0 or not 0 <= offset <= 1e9:
             return None
-        voxels = math.prod(max(int(length), 1) for length in dims[1 : dims[0] + 1])
-        return NiftiHeader(order, datatype, bits, voxels, int(offset))
+        lengths = [max(int(length), 1) for length in dims[1 : dims[0] + 1]]
+        sizes = math.prod(lengths), math.prod(lengths[:3])
+        return NiftiHeader(order, datatype, bits, *sizes, int(offset))
     return None

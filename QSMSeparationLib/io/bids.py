@@ -94,7 +94,11 @@ def find_bids(path: Path | str, mask: Path | str | None = None) -> list[FoundSca
             f"{root.name}: no MEGRE images with BIDS names (sub-XX/anat/..._MEGRE.nii.gz)"
         )
     return [
-        FoundScan(name, partial(_read_group, files, spin_echo_files, name, root, mask))
+        FoundScan(
+            name,
+            partial(_read_group, files, spin_echo_files, name, root, mask),
+            tuple(file.path for file in (*files, *spin_echo_files)),
+        )
         for session in sessions
         for files, spin_echo_files, name in _scans_of(session)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from QSMSeparationLib.data.scan import Scan
 from QSMSeparationLib.runtime.progress import Report, silent
@@ -20,10 +21,13 @@ class FoundScan:
         BIDS name of the subject (and session, run): ``sub-01``.
     reader : callable
         Reads the scan; takes a ``report(done, of)``.
+    files : tuple of Path
+        Its images, where the names of files tell them.
     """
 
     name: str
     reader: Callable[[Report], Scan]
+    files: tuple[Path, ...] = ()
 
     def read(self, report: Report = silent) -> Scan:
         """Read the scan.

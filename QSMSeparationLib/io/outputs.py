@@ -35,12 +35,15 @@ class Outputs:
     ----------
     written : dict of str to str
         Path of every file by what it is, for the last line of the progress.
+    published : list of Path
+        Every file that has appeared in the folder.
     """
 
     def __init__(self, folder: Path | str, overwrite: bool = False) -> None:
         self.folder = Path(folder).expanduser().absolute()
         self.overwrite = overwrite
         self.written: dict[str, str] = {}
+        self.published: list[Path] = []
         self._staging: Path | None = None
         self._new_folders: list[Path] = []
 
@@ -132,3 +135,4 @@ class Outputs:
             target = self.folder / file
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._staging / file, target)
+            self.published.append(target)

@@ -51,7 +51,7 @@ def render_report(data: ReportData) -> str:
     script, style = _asset("report.js"), _asset("report.css")
     payload = pack(scene, titles, data.b0_tesla) | {"presets": PRESETS}
     payload["lesions"] = _places(data.lesions, scene)
-    template = _environment().from_string(_asset("report.html"))
+    template = environment().from_string(_asset("report.html"))
     return template.render(
         policy=_policy(script, style),
         style=Markup(style),
@@ -81,7 +81,8 @@ def render_report(data: ReportData) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the environment of all pages: what is put in is escaped, what is missing is an error."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

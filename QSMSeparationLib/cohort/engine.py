@@ -1,0 +1,181 @@
+"""Who does the work: this process one scan after the other, or the workers of dask.distributed.
+
+Only paths and options travel. Tasks are handed out a few at a time, so that a scheduler never holds
+more than its workers need next, whatever the size of the cohort.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from QSMSeparationLib.cohort.need import Crew
+from QSMSeparationLib.cohort.scans import ScanTask
+from QSMSeparationLib.cohort.worker import INTERRUPTED, Job, Outcome, work
+from QSMSeparationLib.runtime.errors import InputError, QSMSeparationError
+from QSMSeparationLib.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Heard = Callable[[Outcome], None]
+
+_LOST_S = 30.0
+"""A scheduler that has not answered for this long is lost."""
+_AHEAD = 2
+"""Tasks handed out per worker."""
+_MEMORY_MARGIN = 2.0
+"""A worker is stopped at this many times the memory that its scan should need."""
+
+
+def run_here(tasks: Sequence[ScanTask], job: Job, heard: Heard, progress: Progress) -> None:
+    """Run the scans one after the other in this process."""
+    progress.expect_scans(len(tasks))
+    for task in tasks:
+        heard(work(task, job, progress.part()))
+
+
+def run_by_workers(
+    tasks: Sequence[ScanTask],
+    job: Job,
+    crew: Crew,
+    heard: Heard,
+    progress: Progress,
+    scheduler: str = "",
+) -> None:
+    """Run the scans on the workers of a cluster.
+
+    Parameters
+    ----------
+    tasks : sequence of ScanTask
+        The scans.
+    job : Job
+        How.
+    crew : Crew
+        Workers to start; those of a given scheduler are there already.
+    heard : callable
+        Told of every scan when it is done.
+    progress : Progress
+        Asked whether to stop; told of the dashboard.
+    scheduler : str
+        Address of a scheduler; empty to start workers on this machine.
+    """
+    with _client(crew, scheduler) as client:
+        progress.message(f"dashboard: {client.dashboard_link}")
+        resources = {"GPU": 1} if job.options.device == "cuda" and scheduler else None
+        _hand_out(tasks, job, client, resources, heard, progress)
+
+
+def _hand_out(
+    tasks: Sequence[ScanTask],
+    job: Job,
+    client: Client,
+    resources: dict[str, int] | None,
+    heard: Heard,
+    progress: Progress,
+) -> None:
+    """Keep the workers busy until every scan is told of."""
+    done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+    waiting, out = iter(tasks), {}
+
+    def submit_next() -> None:
+        task = next(waiting, None)
+        if task is None:
+            return
+        future = client.submit(
+            work, task, job, key=f"{task.name}-{time.time_ns()}", pure=False, retries=0,
+            resources=resources,
+        )  # fmt: skip
+        out[future.key] = task.name
+        future.add_done_callback(done.put)
+
+    workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    for _ in range(_AHEAD * workers):
+        submit_next()
+    answered = time.monotonic()
+    while out:
+        progress.check()
+        try:
+            future = done.get(timeout=0.5)
+        except queue.Empty:
+            answered = _still_there(client, answered)
+            continue
+        answered = time.monotonic()
+        name = out.pop(future.key)
+        heard(_outcome(future, name))
+        future.release()
+        submit_next()
+
+
+def _outcome(future: Future, name: str) -> Outcome:
+    """Return what a task gave; a worker that died in it is no fault of the scan."""
+    if future.status == "finished":
+        return future.result()
+    error = future.exception() if future.status == "error" else None
+    if type(error).__name__ == "KilledWorker":
+        return Outcome(name, INTERRUPTED, "its worker died twice; is there memory for a scan?")
+    reason = " ".join(str(error or future.status).split())[:200]
+    return Outcome(name, INTERRUPTED, f"the cluster lost it ({reason})")
+
+
+def _still_there(client: Client, answered: float) -> float:
+    """Return when the scheduler was there last; raise when it is lost."""
+    if client.status == "running":
+        return time.monotonic()
+    if client.status == "closed" or time.monotonic() - answered > _LOST_S:
+        raise QSMSeparationError(
+            "the scheduler was lost; start the same command again: what is done stays done"
+        )
+    return answered
+
+
+@contextmanager
+def _client(crew: Crew, scheduler: str) -> Iterator[Client]:
+    """Connect to a scheduler, or start workers on this machine."""
+    dask, distributed = _libraries()
+    quiet: dict[str, Any] = {
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": 0.95,
+        "distributed.client.heartbeat": "5s",
+        "distributed.logging.distributed": "error",
+    }
+    with dask.config.set(quiet):
+        if scheduler:
+            try:
+                client = distributed.Client(scheduler, timeout="20s")
+            except (OSError, ValueError) as error:
+                reason = " ".join(str(error).split())[:160]
+                raise InputError(f"no scheduler answers at {scheduler} ({reason})") from None
+            with client:
+                yield client
+            return
+        with (
+            distributed.LocalCluster(
+                n_workers=crew.workers,
+                threads_per_worker=1,
+                memory_limit=int(_MEMORY_MARGIN * crew.memory_bytes),
+                dashboard_address="127.0.0.1:0",
+                silence_logs=50,
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+
+
+def _libraries() -> tuple[Any, Any]:
+    """Import the optional libraries, or say how to get them."""
+    try:
+        import dask
+        import distributed
+    except ImportError:
+        raise InputError(
+            "several workers need dask.distributed: pip install 'qsm-separation[cluster]', "
+            "or choose --workers 1"
+        ) from None
+    return dask, distributed

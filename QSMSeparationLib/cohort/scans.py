@@ -1,0 +1,232 @@
+"""The scans of a cohort: which there are, what belongs to them, and which are to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from QSMSeparationLib.cohort.one_scan import Labels
+from QSMSeparationLib.cohort.records import (
+    FAILED,
+    read_record,
+    reason_to_run,
+    relative,
+    stamps,
+)
+from QSMSeparationLib.io.bids import find_bids, find_subjects, parse_name
+from QSMSeparationLib.io.found import FoundScan
+from QSMSeparationLib.runtime.errors import InputError
+
+_SUFFIXES = ("mask", "dseg")
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """A scan with all that a worker needs: paths and plain values only.
+
+    Parameters
+    ----------
+    name : str
+        BIDS name.
+    root, folder : str
+        The dataset, and the folder of the subject or session in it.
+    inputs : dict
+        Size and time of every input, by its path below the dataset.
+    labels : dict
+        Paths of ``lesions``, ``tissue`` and ``regions``, where there are any.
+    """
+
+    name: str
+    root: str
+    folder: str
+    inputs: Mapping[str, Mapping[str, Any]]
+    labels: Mapping[str, str]
+
+    def found(self) -> FoundScan:
+        """Return the scan as its folder has it now."""
+        for one in find_bids(self.folder):
+            if one.name == self.name:
+                return one
+        raise InputError(f"{self.name} is no longer in {self.folder}")
+
+    @property
+    def label_paths(self) -> Labels:
+        """The label maps that belong to it."""
+        return Labels(**{name: Path(path) for name, path in self.labels.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which scans of a dataset, and which labels.
+
+    Parameters
+    ----------
+    participants, sessions : tuple of str
+        Labels without ``sub-`` and ``ses-``; all without any.
+    lesions_from, tissue_from : Path, optional
+        Derivatives with lesion segmentations, and with FreeSurfer or SynthSeg labels.
+    regions : Path, optional
+        A label map to measure in.
+    """
+
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    lesions_from: Path | None = None
+    tissue_from: Path | None = None
+    regions: Path | None = None
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A scan with the reason why it is run, or not: ``reason`` is empty when it is not."""
+
+    task: ScanTask
+    reason: str
+    status: str = ""
+
+
+def find_tasks(root: Path, chosen: Chosen) -> list[ScanTask]:
+    """Return the scans of a dataset, by name; no image is read.
+
+    Raises
+    ------
+    InputError
+        When there are none, or a participant that was asked for is not there.
+    """
+    there = find_subjects(root)
+    folders = [folder for folder in there if _is_chosen(folder, root, chosen)]
+    _require_chosen(root, there, folders, chosen)
+    lesions = _Labels(chosen.lesions_from, ("lesion", "lesions"))
+    tissue = _Labels(chosen.tissue_from, ("aseg", "aparcaseg", "synthseg", "tissue"))
+    tasks = []
+    for folder in folders:
+        for one in find_bids(folder):
+            labels = {"lesions": lesions.of(one.name), "tissue": tissue.of(one.name)}
+            labels |= {"regions": chosen.regions}
+            given = {name: path.absolute() for name, path in labels.items() if path is not None}
+            files = [*one.files, *_sidecars(one.files), *given.values()]
+            tasks.append(
+                ScanTask(
+                    one.name,
+                    str(root),
+                    str(folder),
+                    stamps(sorted(set(files)), root),
+                    {name: str(path) for name, path in given.items()},
+                )
+            )
+    return sorted(tasks, key=lambda task: task.name)
+
+
+def what_to_do(
+    tasks: Sequence[ScanTask], recipe: Mapping[str, Any], out: Path, retry: bool
+) -> list[Todo]:
+    """Say of every scan whether it is run, and why."""
+    found = []
+    for task in tasks:
+        record = read_record(out, task.name)
+        reason = reason_to_run(record, task.inputs, recipe, Path(task.root), out, retry)
+        found.append(Todo(task, reason, record.status if record else ""))
+    return found
+
+
+def failed_before(todo: Iterable[Todo]) -> list[str]:
+    """Return the names of scans that failed and are not tried again."""
+    return [one.task.name for one in todo if not one.reason and one.status == FAILED]
+
+
+def _is_chosen(folder: Path, root: Path, chosen: Chosen) -> bool:
+    parts = relative(folder, root).split("/")
+    subject = next((p[4:] for p in parts if p.startswith("sub-")), "")
+    session = next((p[4:] for p in parts if p.startswith("ses-")), "")
+    return (not chosen.participants or subject in chosen.participants) and (
+        not chosen.sessions or session in chosen.sessions
+    )
+
+
+def _require_chosen(
+    root: Path, there: Sequence[Path], folders: Sequence[Path], chosen: Chosen
+) -> None:
+    """Refuse a dataset without scans, a participant that it lacks, a choice of nothing."""
+    if not there:
+        raise InputError(
+            f"{root.name}: no MEGRE images with BIDS names (sub-XX/anat/..._MEGRE.nii.gz)"
+        )
+    names = {part for folder in there for part in folder.parts}
+    missing = [label for label in chosen.participants if f"sub-{label}" not in names]
+    if missing:
+        raise InputError(f"{root.name} has no gradient-echo scan of sub-{missing[0]}")
+    if not folders:
+        raise InputError(f"{root.name} has no such session: {', '.join(chosen.sessions)}")
+
+
+def _sidecars(files: Sequence[Path]) -> list[Path]:
+    """Return the sidecars of images: their own, and those of their suffixes in folders above."""
+    suffixes = {file.name.split(".")[0].rsplit("_", 1)[-1] for file in files}
+    found = [side for file in files if (side := file.with_name(_stem(file) + ".json")).is_file()]
+    folders = {folder for file in files[:1] for folder in list(file.parents)[:4]}
+    for folder in folders:
+        found += [
+            p for s in suffixes for p in folder.glob(f"*_{s}.json") if _is_inherited(p, files)
+        ]
+        found += [p for s in suffixes if (p := folder / f"{s}.json").is_file()]
+    return found
+
+
+def _is_inherited(sidecar: Path, files: Sequence[Path]) -> bool:
+    """Return whether a sidecar tells of one of the images."""
+    own = parse_name(sidecar)
+    images = [one for file in files if (one := parse_name(file)) is not None]
+    return own is not None and any(
+        all(image.entities.get(k) == v for k, v in own.entities.items()) for image in images
+    )
+
+
+def _stem(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".nii")
+
+
+class _Labels:
+    """Label maps of a folder of derivatives, by subject and session."""
+
+    def __init__(self, folder: Path | None, meanings: tuple[str, ...]) -> None:
+        self._files: dict[tuple[str, str], list[Path]] = {}
+        if folder is None:
+            return
+        if not folder.is_dir():
+            raise InputError(f"{folder} is no folder of derivatives; check the path")
+        for path in sorted(folder.glob("**/sub-*.nii*")):
+            own = parse_name(path)
+            if own is None or own.suffix not in _SUFFIXES:
+                continue
+            if {own.entities.get("desc", ""), own.entities.get("label", "")} & set(meanings):
+                key = own.entities.get("sub", ""), own.entities.get("ses", "")
+                self._files.setdefault(key, []).append(path)
+        if not self._files:
+            raise InputError(
+                f"{folder} holds no label maps named sub-XX_..._desc-{meanings[0]}_dseg.nii.gz "
+                "(or label-, or _mask); check the names"
+            )
+
+    def of(self, name: str) -> Path | None:
+        """Return the label map of a scan; None where it has none."""
+        entities = dict(part.split("-", 1) for part in name.split("_"))
+        files = self._files.get((entities["sub"], entities.get("ses", "")), [])
+        if len(files) > 1:
+            others = {k: v for k, v in entities.items() if k not in ("sub", "ses")}
+            files = [f for f in files if _agrees(f, others)] or files
+        if len(files) > 1:
+            raise InputError(
+                f"{name}: several label maps fit ({files[0].name}, {files[1].name}); keep one"
+            )
+        return files[0] if files else None
+
+
+def _agrees(file: Path, entities: Mapping[str, str]) -> bool:
+    own = parse_name(file)
+    return own is not None and all(own.entities.get(k, v) == v for k, v in entities.items())
