@@ -25,6 +25,8 @@ Heard = Callable[[Outcome], None]
 
 _LOST_S = 30.0
 """A scheduler that has not answered for this long is lost."""
+_LOST = "the scheduler was lost; start the same command again: what is done stays done"
+
 _AHEAD = 2
 """Tasks handed out per worker."""
 _MEMORY_MARGIN = 2.0
@@ -103,6 +105,11 @@ def _hand_out(
         except queue.Empty:
             answered = _still_there(client, answered)
             continue
+        if future.status in (
+            "cancelled",
+            "lost",
+        ):  # a client gives up its futures with its scheduler
+            raise QSMSeparationError(_LOST)
         answered = time.monotonic()
         name = out.pop(future.key)
         heard(_outcome(future, name))
@@ -114,10 +121,10 @@ def _outcome(future: Future, name: str) -> Outcome:
     """Return what a task gave; a worker that died in it is no fault of the scan."""
     if future.status == "finished":
         return future.result()
-    error = future.exception() if future.status == "error" else None
+    error = future.exception()
     if type(error).__name__ == "KilledWorker":
         return Outcome(name, INTERRUPTED, "its worker died twice; is there memory for a scan?")
-    reason = " ".join(str(error or future.status).split())[:200]
+    reason = " ".join(str(error).split())[:200]
     return Outcome(name, INTERRUPTED, f"the cluster lost it ({reason})")
 
 
@@ -126,9 +133,7 @@ def _still_there(client: Client, answered: float) -> float:
     if client.status == "running":
         return time.monotonic()
     if client.status == "closed" or time.monotonic() - answered > _LOST_S:
-        raise QSMSeparationError(
-            "the scheduler was lost; start the same command again: what is done stays done"
-        )
+        raise QSMSeparationError(_LOST)
     return answered
 
 

@@ -111,6 +111,7 @@ def render_page(
     visits : sequence of dict
         Change between visits, a row a pair.
     """
+    script = _asset("cohort.js")
     style = _asset("report.css", "QSMSeparationLib.report") + _asset("cohort.css")
     done = [row for row in tables.scans if row["status"] == DONE]
     failed = [row for row in tables.scans if row["status"] == FAILED]
@@ -119,8 +120,9 @@ def render_page(
         environment()
         .from_string(_asset("cohort.html"))
         .render(
-            policy=_policy(style),
+            policy=_policy(script, style),
             style=Markup(style),
+            script=Markup(script),
             name=name,
             use=RESEARCH_USE,
             tiles=_tiles(done, failed, missing, tables),
@@ -163,7 +165,12 @@ def _shot(row: Row, tables: Tables) -> Row:
         "worst": worst,
         "said": said,
         "marks": "; ".join(tables.outliers.get(row["scan"], [])),
+        "odd": _is_odd(row, tables),
     }
+
+
+def _is_odd(row: Row, tables: Tables) -> bool:
+    return _worst(row)[0] != "pass" or row["scan"] in tables.outliers
 
 
 def _worst(row: Row) -> tuple[str, str]:
@@ -196,7 +203,14 @@ def _checks(
             (_shown(row.get(name)), row.get(f"{name}_status", ""), words(name) in far)
             for name in names
         ]
-        rows.append({"scan": row["scan"], "report": _report_of(row["scan"]), "cells": cells})
+        rows.append(
+            {
+                "scan": row["scan"],
+                "report": _report_of(row["scan"]),
+                "odd": _is_odd(row, tables),
+                "cells": cells,
+            }
+        )
     return [titles.get(name, words(name)) for name in names], rows
 
 
@@ -262,12 +276,15 @@ def _float(value: Any) -> float | None:
         return None
 
 
-def _policy(style: str) -> str:
-    """Return the content security policy: pictures beside the page, this style, nothing else."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _policy(script: str, style: str) -> str:
+    """Return the content security policy: pictures beside the page, this script and this style."""
+    digests = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (script, style)
+    )
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' file:; "
-        "base-uri 'none'; form-action 'none'"
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src 'self' file:; "
+        "base-uri 'none'; form-action 'none'".format(*digests)
     )
 
 

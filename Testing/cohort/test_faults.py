@@ -29,7 +29,7 @@ def dataset(tmp_path_factory):
     return small_cohort(folder / "bids", NAMES, voxel_mm=2.5, lesions_in=folder / "lesions")
 
 
-def start(dataset, out, *more, **given) -> subprocess.Popen:
+def start(dataset, out, *more) -> subprocess.Popen:
     command = [
         sys.executable, "-m", "QSMSeparationLib", "cohort", str(dataset), str(out), "participant",
         *QUICK, "--lesions-from", str(dataset.parent / "lesions"), *(more or ("--workers", "2")),
@@ -41,7 +41,8 @@ def start(dataset, out, *more, **given) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         env=environment,
-        **given,
+        # Whoever runs the tests in the background ignores interrupts, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import json
 import re
-import shutil
 import time
 
 import numpy as np
@@ -239,28 +238,6 @@ def test_a_report_without_lesions_and_with_one_map_is_complete():
     data = report_data()
     html = render_report(ReportData({"net": data.maps["net"]}, data.mask))
     assert "No lesion segmentation was given" in html
-
-
-@pytest.fixture
-def browser(tmp_path):
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("chromium and chromedriver are needed to drive the report")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (
-        "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-        "--disable-background-networking --disable-component-update --disable-dev-shm-usage "
-        f"--window-size=1400,1000 --user-data-dir={tmp_path / 'profile'}"
-    ).split():
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    from selenium.webdriver.chrome.service import Service
-
-    driven = webdriver.Chrome(options=options, service=Service(driver))
-    yield driven
-    driven.quit()
 
 
 PIXELS = """
