@@ -8,7 +8,7 @@ taken over.
 from __future__ import annotations
 
 import os
-import socket
+import platform
 import threading
 import time
 import uuid
@@ -39,7 +39,7 @@ def claim(out: Path, name: str, stale_s: float = STALE_S) -> Iterator[None]:
     """
     file = out / STATE_FOLDER / "claims" / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    token = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex}"
+    token = f"{platform.node()} {os.getpid()} {uuid.uuid4().hex}"
     if not _made(file, token):
         _take_over(file, stale_s)
         if not _made(file, token):
@@ -109,7 +109,7 @@ def _is_dead_here(holder: str) -> bool:
     """Return whether a holder was a process of this machine that is gone."""
     host, _, rest = holder.partition(" ")
     number = rest.split(" ")[0]
-    if host != socket.gethostname() or not number.isdecimal():
+    if host != platform.node() or not number.isdecimal():
         return False
     try:
         os.kill(int(number), 0)
