@@ -45,6 +45,10 @@ def add_method_options(parser: argparse.ArgumentParser, separation: bool = True)
     add_relaxivities(parser)
     if separation:
         parser.add_argument(
+            "--dr-auto", action="store_true",
+            help="scale both relaxivities by the level of the measured R2' in this scan",
+        )  # fmt: skip
+        parser.add_argument(
             "--dr-band", type=float, default=0.0, metavar="PERCENT",
             help="how far both relaxivities may be off (SD): makes the SDs of the sources larger",
         )  # fmt: skip
@@ -174,6 +178,7 @@ def chosen_options(args: argparse.Namespace) -> Options:
         mask_method=getattr(args, "mask_method", defaults.mask_method),
         dr_para=args.dr_para,
         dr_dia=args.dr_dia,
+        dr_auto=getattr(args, "dr_auto", defaults.dr_auto),
         dr_band_percent=getattr(args, "dr_band", defaults.dr_band_percent),
         b0_tesla=defaults.b0_tesla if b0_tesla is None else b0_tesla,
         device=args.device,

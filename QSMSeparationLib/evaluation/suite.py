@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -229,12 +229,7 @@ def _scored(
 ) -> dict[str, Any]:
     """Return what was measured on a case; measures what is not written yet, and writes it."""
     file = f"scores/{plan.voxel_mm:g}mm/{case.name}.json"
-    key = {
-        "version": __version__,
-        "inversion": options.inversion,
-        "background": options.background,
-        "parameters": dict(options.parameters),
-    }
+    key = {"version": __version__, "options": _plain(options)}
     stored = {} if outputs.overwrite else _stored(outputs.folder / file, key)
     truth = made.truth()
     found: dict[str, Any] = {"case": case.name, "kind": case.kind, "key": key}
@@ -261,6 +256,12 @@ def _scored(
         with Outputs(outputs.folder, True) as writer:
             writer.json(file, found)
     return found
+
+
+def _plain(options: Options) -> dict[str, Any]:
+    """Return the options that may change a score, as JSON gives them back."""
+    chosen = {n: v for n, v in asdict(options).items() if n not in ("device", "method")}
+    return json.loads(json.dumps(chosen, default=str))
 
 
 def _changed(name: str, stage: str, rows: Mapping[str, Any]) -> bool:

@@ -29,6 +29,9 @@ class Options:
         Background removal of a raw scan.
     dr_para, dr_dia : float
         Relaxivities of R2' in Hz/ppm at 3 T; scaled linearly to the field of the scan.
+    dr_auto : bool
+        Scale both relaxivities by the level of a measured R2' in the scan
+        (:mod:`QSMSeparationLib.physics.r2prime_level`).
     dr_band_percent : float
         How far both relaxivities may be off, as an SD: what that does to the sources is added to
         their SDs, for two more separations. 0 leaves it out.
@@ -49,6 +52,7 @@ class Options:
     background: str = catalogue.DEFAULT_BACKGROUND
     dr_para: float = DR_HZ_PER_PPM
     dr_dia: float = DR_HZ_PER_PPM
+    dr_auto: bool = False
     dr_band_percent: float = 0.0
     b0_tesla: float = 3.0
     device: str = "auto"

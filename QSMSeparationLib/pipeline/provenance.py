@@ -63,6 +63,20 @@ def facts_of_errors(separated: Separated, method: Method, options: Options) -> d
     return facts
 
 
+def facts_of_scale(scale: float | None, maps: Maps, options: Options) -> dict[str, Any]:
+    """Return the level of a measured R2', and the relaxivities where they were scaled by it."""
+    if scale is None:
+        return {}
+    facts: dict[str, Any] = {"R2primeScale": round(scale, 3)}
+    if options.dr_auto:
+        facts |= {
+            "RelaxivityPara_HzPerPpm": round(maps.dr_para, 4),
+            "RelaxivityDia_HzPerPpm": round(maps.dr_dia, 4),
+            "RelaxivityNote": f"scaled by {scale:.2f}, the level of R2' in this scan",
+        }
+    return facts
+
+
 def weight_hashes(method: Method, context: Context) -> dict[str, Any]:
     """Return the SHA-256 of every weight file that a method uses; they stay loaded for it."""
     if not method.networks:

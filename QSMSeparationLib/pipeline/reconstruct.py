@@ -335,7 +335,13 @@ def data_checks(
         checks.check_field_misfit(sources.facts["FieldMisfit_ppb"]),
     ]
     if maps.r2prime is not None:
-        relaxivities = maps.dr_para, maps.dr_dia
+        facts = sources.facts
+        relaxivities = (
+            facts.get("RelaxivityPara_HzPerPpm", maps.dr_para),
+            facts.get("RelaxivityDia_HzPerPpm", maps.dr_dia),
+        )
+        if not facts.get("RelaxivityNote", "").startswith("scaled"):
+            found.append(checks.check_r2prime_level(facts["R2primeScale"]))
         found.append(checks.check_feasible(maps.r2prime, sources.net, maps.mask, *relaxivities))
     if sources.separated.unusual is not None:
         found.append(checks.check_usual(sources.separated.unusual_share))

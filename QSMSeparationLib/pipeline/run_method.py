@@ -15,6 +15,7 @@ from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.data.method import Method
 from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.physics.feasible import infeasible
+from QSMSeparationLib.physics.r2prime_level import r2prime_scale
 from QSMSeparationLib.physics.two_sources import referenced
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.provenance import (
@@ -23,6 +24,7 @@ from QSMSeparationLib.pipeline.provenance import (
     REFERENCE_MEAN,
     facts_of_errors,
     facts_of_method,
+    facts_of_scale,
     merged,
     weight_hashes,
 )
@@ -108,6 +110,9 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
     method = chosen[-1]
     inverted = invert_maps(maps, options, progress) if invert else _given_net(maps)
     maps = replace(maps, net=inverted.net)
+    scale = None if maps.r2prime is None else _scale(maps)
+    if options.dr_auto and scale is not None:
+        maps = replace(maps, dr_para=scale * maps.dr_para, dr_dia=scale * maps.dr_dia)
     parameters = options.parameters_for(method)
     notes: list[str] = []
     with least_memory(), progress.stage(f"separation: {method.name}") as report:
@@ -120,11 +125,14 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
             context = Context(report, weights=_user_weights(method, options.weights))
             separated = _within_band(separated, maps, method, options, context)
     about, said = _about_r2prime(maps, separated, method)
+    if options.dr_auto and scale is None:
+        said.append("no measured R2', whose level relaxivities could be scaled by")
     facts = merged(
         inverted.facts,
         facts_of_method(method, parameters),
         hashes,
         facts_of_errors(separated, method, options),
+        facts_of_scale(scale, maps, options),
         about,
     )
     if method.refits_net:
@@ -136,6 +144,12 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
         facts,
         (*inverted.notes, *notes, *said),
     )
+
+
+def _scale(maps: Maps) -> float:
+    """Return R2' over what usual tissue has with the usual relaxivity."""
+    net, r2prime = maps.need("net", "r2prime")
+    return r2prime_scale(r2prime.float(), net, maps.mask, maps.b0_tesla)
 
 
 def _within_band(

@@ -56,6 +56,18 @@ def check_feasible(
     return Check("infeasible voxels", status, value, "%", "pass to 35 %, fail above 60 %", advice)
 
 
+def check_r2prime_level(scale: float) -> Check:
+    """Compare the level of R2' with that of usual tissue at the usual relaxivity."""
+    status = _between(scale, 0.77, 1.3, 0.5, 2.0)
+    advice = (
+        ""
+        if status == "pass"
+        else "chi+ and |chi-| are wrong by about this factor; see --dr-auto, and look at R2"
+    )
+    limits = "pass 0.77 to 1.3, fail outside 0.5 to 2"
+    return Check("level of R2'", status, scale, "times the usual", limits, advice)
+
+
 def check_mask_volume(mask: Array, voxel_volume_mm3: float) -> Check:
     """Compare the volume of the brain mask with that of adult brains."""
     value = float(_tensor(mask).bool().sum()) * voxel_volume_mm3 / 1e6

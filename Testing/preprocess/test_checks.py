@@ -129,3 +129,10 @@ def test_field_misfit_limits(misfit, status):
 def test_unusual_inputs_are_told(share, status):
     check = checks.check_usual(share)
     assert (check.status, check.value) == (status, pytest.approx(100 * share))
+
+
+@pytest.mark.parametrize(("scale", "status"), [(1.1, "pass"), (1.5, "warn"), (2.4, "fail")])
+def test_the_level_of_r2prime_is_told(scale, status):
+    check = checks.check_r2prime_level(scale)
+    assert (check.status, check.value) == (status, scale)
+    assert ("--dr-auto" in check.advice) == (status != "pass")
