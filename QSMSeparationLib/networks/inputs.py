@@ -1,15 +1,21 @@
 """What the networks see: maps in units near 1, and the closed form that they correct.
 
-Separation networks take [net chi, local field, R2'/Dr, asymmetry, closed-form net chi] with Dr
-the mean of Dr+ and Dr-, and asymmetry = (Dr+ - Dr-)/(Dr+ + Dr-) in the mask, so one network
-serves any pair of relaxivities. They correct
-:func:`QSMSeparationLib.physics.two_sources.guided_closed_form`.
+Separation networks take [net chi, local field, R2'/Dr, asymmetry, closed-form net chi, misfit]
+with Dr the mean of Dr+ and Dr-, and asymmetry = (Dr+ - Dr-)/(Dr+ + Dr-) in the mask, so one network
+serves any pair of relaxivities; misfit is how much of the field no source explains. They correct
+:func:`QSMSeparationLib.physics.two_sources.guided_closed_form`. Without a spin echo
+:func:`joint_inputs` has R2* in place of R2', and what the magnitude at TE 0 tells.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
+from QSMSeparationLib.physics.spoiled import t1_weighting
 
 NET_PPM = 0.03
 FIELD_PPM = 0.012
@@ -19,6 +25,15 @@ R2_HZ = 20.0
 
 R2PRIME_OVER_R2STAR = 0.32
 """Mean R2' over mean R2* of brains at 3 T, what ``r2primenet`` corrects."""
+
+MISFIT_PPM = 0.004
+"""Usual SD of the misfit of a local field (2 to 8 ppb are measured)."""
+
+SD_PPM = 0.01
+"""Usual SD of a source; networks give logarithms of SDs over it."""
+
+LOG_SD_RANGE = (-4.0, 3.0)
+"""What networks may say: 0.2 to 200 ppb."""
 
 R2STAR_LIMIT_HZ = 120.0
 """R2* above this is bone, air or a fit that failed; within convolutions it would spread."""
@@ -31,6 +46,7 @@ def separation_inputs(
     asymmetry: Tensor | float,
     net_l2_ppm: Tensor,
     mask: Tensor,
+    misfit_ppm: Tensor | float,
 ) -> Tensor:
     """Stack the inputs of a separation network.
 
@@ -47,11 +63,13 @@ def separation_inputs(
         convolution of a few voxels can find, and without the prior of the other inversion.
     mask : Tensor
         1 in the mask, 0 outside.
+    misfit_ppm : Tensor or float
+        SD of what no source explains of the field; a tensor must broadcast.
 
     Returns
     -------
     Tensor
-        (batch, 5, k, j, i).
+        (batch, 6, k, j, i).
     """
     parts = [
         net_ppm / NET_PPM,
@@ -59,8 +77,114 @@ def separation_inputs(
         rate_ppm / RATE_PPM,
         asymmetry + 0 * mask,
         net_l2_ppm / NET_PPM,
+        _misfit(misfit_ppm, mask),
     ]
     return torch.cat(parts, dim=1) * mask
+
+
+@dataclass(frozen=True, eq=False)
+class MagnitudeAtTE0:
+    """What the magnitude at TE 0 tells of water and T1, (batch, 1, k, j, i).
+
+    Parameters
+    ----------
+    log_ratio : Tensor
+        Logarithm of it over its median in the mask; 0 where it is not known.
+    weighting : Tensor
+        How much of it is T1's (:func:`QSMSeparationLib.physics.spoiled.t1_weighting`).
+    known : Tensor
+        1 where there is one, 0 else; broadcasts like the weighting.
+    """
+
+    log_ratio: Tensor
+    weighting: Tensor
+    known: Tensor
+
+    @classmethod
+    def none(cls, like: Tensor) -> MagnitudeAtTE0:
+        """Return that of a scan without one."""
+        nothing = torch.zeros_like(like)
+        return cls(nothing, nothing, nothing)
+
+    @classmethod
+    def of(cls, s0: Tensor, mask: Tensor, tr_s: float, flip_deg: float) -> MagnitudeAtTE0:
+        """Return that of a map of any scale; ``s0`` and ``mask`` are (1, 1, k, j, i)."""
+        inside = mask > 0
+        positive = s0[inside & (s0 > 0)]
+        if not positive.numel():
+            return cls.none(mask)
+        ratio = (s0 / positive.median()).clamp(*S0_RATIO_RANGE).log()
+        return cls(ratio * mask, mask * t1_weighting(tr_s, flip_deg), mask)
+
+
+S0_RATIO_RANGE = (0.1, 5.0)
+"""Magnitude at TE 0 over its median: fits beyond these are no tissue."""
+
+
+def joint_inputs(
+    net_ppm: Tensor,
+    field_ppm: Tensor,
+    r2star_hz: Tensor,
+    net_l2_ppm: Tensor,
+    start_ppm: Tensor,
+    relaxivities: tuple[Tensor | float, Tensor | float],
+    misfit_ppm: Tensor | float,
+    te0: MagnitudeAtTE0,
+    mask: Tensor,
+) -> Tensor:
+    """Stack the inputs of ``joint-net``.
+
+    Parameters
+    ----------
+    net_ppm, field_ppm, net_l2_ppm, misfit_ppm, mask
+        As for :func:`separation_inputs`.
+    r2star_hz : Tensor
+        R2* at 3 T.
+    start_ppm : Tensor
+        chi+ and |chi-| that are corrected
+        (:func:`QSMSeparationLib.physics.two_sources.r2star_closed_form`), (batch, 2, k, j, i).
+    relaxivities : pair of Tensor or float
+        Dr+ and Dr- in Hz/ppm.
+    te0 : MagnitudeAtTE0
+        What is known of the magnitude at TE 0.
+
+    Returns
+    -------
+    Tensor
+        (batch, 12, k, j, i).
+    """
+    dr_para, dr_dia = relaxivities
+    parts = [
+        net_ppm / NET_PPM,
+        field_ppm / FIELD_PPM,
+        rate_inputs(r2star_hz),
+        net_l2_ppm / NET_PPM,
+        start_ppm / NET_PPM,
+        (dr_para + dr_dia) / (2 * DR_HZ_PER_PPM) - 1 + 0 * mask,
+        (dr_para - dr_dia) / (dr_para + dr_dia) + 0 * mask,
+        _misfit(misfit_ppm, mask),
+        2 * te0.log_ratio,
+        te0.weighting + 0 * mask,
+        te0.known + 0 * mask,
+    ]
+    return torch.cat(parts, dim=1) * mask
+
+
+def fitted(inputs: Tensor, network: nn.Module) -> Tensor:
+    """Return as many of the inputs as a network takes: some know of no misfit."""
+    first = next(p for p in network.parameters() if p.dim() == 5)
+    fold = getattr(network, "fold", 1)
+    return inputs[:, : first.shape[1] // fold**3]
+
+
+def _misfit(misfit_ppm: Tensor | float, mask: Tensor) -> Tensor:
+    """Return the logarithm of a misfit over the usual one, as a map."""
+    return torch.log2((misfit_ppm + 0 * mask).clamp(min=MISFIT_PPM / 8) / MISFIT_PPM)
+
+
+def sd_of(output: Tensor) -> Tensor:
+    """Return SDs in ppm from what a network gives for them."""
+    return SD_PPM * output.float().clamp(*LOG_SD_RANGE).exp()
 
 
 def qsm_inputs(field_ppm: Tensor, net_l2_ppm: Tensor) -> Tensor:

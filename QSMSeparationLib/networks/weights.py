@@ -111,6 +111,30 @@ def read_card(file: Path) -> dict[str, Any]:
     return card
 
 
+def start_with(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Give a network the weights of one that has fewer inputs or outputs, or as many.
+
+    What is new of an input counts nothing at first; what is new of an output stays as it was drawn.
+    """
+    own = network.state_dict()
+    if own.keys() != state.keys():
+        raise InputError("these weights are of a network of another depth; start without them")
+    for name, mine in own.items():
+        given = state[name]
+        if given.shape == mine.shape:
+            mine.copy_(given)
+            continue
+        if given.dim() != mine.dim() or any(
+            g > m for g, m in zip(given.shape, mine.shape, strict=True)
+        ):
+            raise InputError(f"these weights are of a wider network ({name}); start without them")
+        box = tuple(slice(0, n) for n in given.shape)
+        if mine.dim() > 1:
+            mine[: len(given)] = 0
+        mine[box] = given
+    network.load_state_dict(own)
+
+
 @lru_cache(maxsize=4)
 def _load(name: str, file: Path) -> Weights:
     loaded = read_weights(name, file)

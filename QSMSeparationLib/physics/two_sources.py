@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.physics import tissue_prior
 from QSMSeparationLib.physics.smoothing import sum_of_27
 
 
@@ -82,6 +83,38 @@ def guided_closed_form(
     smooth = guided(rate_ppm, net_ppm, mask)
     para = 0.5 * (smooth + (1 - asymmetry) * net_ppm)
     return torch.cat([para, para - net_ppm], dim=1).clamp_(min=0) * mask
+
+
+def r2star_closed_form(
+    net_ppm: Tensor,
+    r2star_hz: Tensor,
+    dr_para: Tensor | float,
+    dr_dia: Tensor | float,
+    mask: Tensor,
+) -> Tensor:
+    """Return chi+ and |chi-| in ppm of net chi and R2* at 3 T, where R2 follows the sources.
+
+    R2* = R2 + R2' = free + (Dr+ + p) chi+ + (Dr- + d) |chi-| with the usual R2 of tissue
+    (:mod:`QSMSeparationLib.physics.tissue_prior`), and chi+ - |chi-| = chi. Linear but for its bound
+    at 0, and wrong by what R2 departs from usual tissue: a start for a network.
+
+    Parameters
+    ----------
+    net_ppm : Tensor
+        Net chi at its true level, (batch, 1, k, j, i).
+    r2star_hz : Tensor
+        R2*, alike.
+    dr_para, dr_dia : Tensor or float
+        Relaxivities in Hz/ppm; tensors must broadcast.
+    mask : Tensor
+        1 in the mask, 0 outside.
+    """
+    free = tissue_prior.R2_FREE_HZ + 3.0 * tissue_prior.R2_FREE_HZ_PER_T
+    by_para = dr_para + 3.0 * tissue_prior.R2_PER_PARA_HZ_PER_PPM_T
+    by_dia = dr_dia + 3.0 * tissue_prior.R2_PER_DIA_HZ_PER_PPM_T
+    para = (r2star_hz - free + by_dia * net_ppm) / (by_para + by_dia)
+    para = torch.maximum(para, net_ppm.clamp(min=0))
+    return torch.cat([para, para - net_ppm], dim=1) * mask
 
 
 def guided(volume: Tensor, guide: Tensor, mask: Tensor) -> Tensor:

@@ -13,13 +13,14 @@ from torch import Tensor
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.by_network import linear_start
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
-from QSMSeparationLib.networks.inputs import NET_PPM, separation_inputs
+from QSMSeparationLib.networks.inputs import NET_PPM, fitted, separation_inputs
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.networks.tiles import infer, note_fallback
 from QSMSeparationLib.networks.weights import load_weights
 from QSMSeparationLib.physics.two_sources import guided_closed_form, prepare_inputs
 from QSMSeparationLib.runtime.context import Context
 from QSMSeparationLib.separation.guided import guided_pair
+from QSMSeparationLib.solvers.misfit import field_misfit_ppm
 from QSMSeparationLib.solvers.refine import refine
 
 
@@ -48,7 +49,11 @@ def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> tup
     asymmetry = maps.dr_asymmetry
     linear = linear_start(upright)[None, None]
     (field,) = upright.need("local_field")
-    inputs = separation_inputs(net, field[None, None], rate, asymmetry, linear, mask)
+    misfit_ppm = field_misfit_ppm(upright)
+    inputs = fitted(
+        separation_inputs(net, field[None, None], rate, asymmetry, linear, mask, misfit_ppm),
+        loaded.network,
+    )
     correction, run = infer(loaded.network, inputs[0], 2, context.report, pick=_sources)
     note_fallback(run, name, context.note)
     start = guided_closed_form(net, rate, asymmetry, mask)[0]

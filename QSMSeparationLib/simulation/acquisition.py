@@ -12,6 +12,7 @@ from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics import signal
 from QSMSeparationLib.physics.constants import REFERENCE_B0_T, relaxivity
 from QSMSeparationLib.physics.smoothing import mean_of_blocks
+from QSMSeparationLib.physics.spoiled import signal_at_te0
 from QSMSeparationLib.physics.two_sources import r2prime_hz
 from QSMSeparationLib.runtime.progress import Report
 from QSMSeparationLib.simulation.coil import ReceiveField, shim_
@@ -19,7 +20,6 @@ from QSMSeparationLib.simulation.field import free_space_field
 from QSMSeparationLib.simulation.fine_head import FineHead, refined
 from QSMSeparationLib.simulation.microstructure import rate_changes, sin2_to_b0
 from QSMSeparationLib.simulation.protocol import Protocol
-from QSMSeparationLib.simulation.relaxation import signal_at_te0
 from QSMSeparationLib.simulation.sampling import divided_slab, sample
 
 _HEAD = ("water", "r2", "m0", "total_field")

@@ -17,8 +17,8 @@ from torch import Tensor
 from QSMSeparationLib.data.volume import Geometry
 from QSMSeparationLib.physics.constants import REFERENCE_B0_T, hz_per_ppm
 from QSMSeparationLib.physics.smoothing import gaussian
+from QSMSeparationLib.physics.spoiled import signal_at_te0
 from QSMSeparationLib.simulation.coil import world_axes
-from QSMSeparationLib.simulation.relaxation import signal_at_te0
 
 # Two pools (Hwang 2010; Kim 2015): myelin water decays with T2* of 10 ms and T2 of 15 ms at 3 T.
 _MYELIN_WATER_PER_PPB = 0.004

@@ -19,8 +19,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from QSMSeparationLib.simulation.tissues import TISSUES, Number, Tissue
 
@@ -115,10 +113,3 @@ def _relaxed(
     t1_s = t1_of_water_s(water) if usual.white else usual.t1_ms / 1000
     t1_s *= math.exp(T1_SD_LOG * own_t1)
     return replace(tissue, water=water, d_hz=d_hz, t1_ms=1000 * t1_s)
-
-
-def signal_at_te0(water: Tensor, t1_s: Tensor, tr_s: float, flip_deg: float | Tensor) -> Tensor:
-    """Steady-state signal of a spoiled gradient echo at TE = 0 (Ernst)."""
-    e1 = torch.exp(-tr_s / t1_s.clamp(min=1e-3))
-    flip = torch.deg2rad(torch.as_tensor(flip_deg, dtype=water.dtype))
-    return water * torch.sin(flip) * (1 - e1) / (1 - torch.cos(flip) * e1)

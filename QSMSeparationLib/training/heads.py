@@ -37,17 +37,19 @@ from QSMSeparationLib.simulation.microstructure import (
 from QSMSeparationLib.simulation.relaxation import REGION_FACTOR_SD_LOG, with_relaxation
 from QSMSeparationLib.simulation.texture import draw_contrast, source_factors, with_contrast
 from QSMSeparationLib.simulation.tissues import LABELS, draw_tissues, r2_of_sources_hz
+from QSMSeparationLib.solvers.misfit import field_misfit_ppm
 from QSMSeparationLib.solvers.window import Window
 from QSMSeparationLib.training.anatomies import LABEL_NUMBERS, SPACING_MM, FineAnatomy
 from QSMSeparationLib.training.blobs import draw_blobs
 
 CHANNELS = (
     "field", "net_tv", "net_l2", "para", "dia", "r2", "importance", "r2prime_factor", "t1", "water",
-    "misfit",
+    "misfit", "told_misfit",
 )  # fmt: skip
 """Maps of a training head; susceptibility and field in ppm, ``dia`` as magnitude, R2 in Hz.
 ``importance``: 0 outside the mask, 1 in it, up to 2 in blobs. ``r2prime_factor``: R2' over Dr times
-the sources. ``misfit``: what of the field no isotropic source explains. T1 in s."""
+the sources. ``misfit``: what of the field no isotropic source explains; ``told_misfit``: its SD
+as it is found in the field, one number. T1 in s."""
 
 FINE = ("para", "dia", "r2", "water", "t1", "r2prime_factor")
 """Maps that are drawn on a grid twice as fine."""
@@ -104,6 +106,7 @@ def draw_training_head(anatomy: FineAnatomy, seed: int) -> TrainingHead:
         "net_tv": find("tv", "inversion").run(maps),
         "net_l2": linear_inversion(maps),
         "misfit": misfit,
+        "told_misfit": torch.full(mask.shape, field_misfit_ppm(maps)),
         "importance": mask * (1 + blob_share),
     }
     stack = torch.stack([made[name] for name in CHANNELS])

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from QSMSeparationLib.networks.weights import channels_last
+from QSMSeparationLib.networks.weights import channels_last, start_with
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
 from QSMSeparationLib.training import recipes
@@ -185,7 +185,7 @@ def _start(
     torch.manual_seed(settings.seed)
     network = recipe.build()
     if start_from is not None:
-        recipe.kept(network).load_state_dict(start_from)
+        start_with(recipe.kept(network), start_from)
     network = channels_last(network).to(device)
     average = channels_last(recipe.build()).to(device)
     average.load_state_dict(network.state_dict())
@@ -345,7 +345,7 @@ class _Curves:
         if not (self.active and self.rows):
             return
         names = ["step", "seconds", "part", "loss", "l1", "mean_2", "mean_4", "gradient"]
-        names += ["net", "rate", "field", "structure", "contrast"]
+        names += ["net", "rate", "field", "structure", "contrast", "r2prime", "sureness"]
         names += ["cycle_field", "tv", "potential", "critic", "penalty"]
         names += ["cross_entropy", "overlap", "brain", "side"]
         fresh = not self.file.exists()

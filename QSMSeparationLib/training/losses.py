@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from QSMSeparationLib.networks.inputs import NET_PPM
+from QSMSeparationLib.data.axes import Shape
+from QSMSeparationLib.networks.inputs import NET_PPM, SD_PPM, sd_of
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.training.scan_noise import Batch
@@ -25,10 +26,14 @@ WEIGHTS: Mapping[str, float] = {
     "field": 0.3,
     "contrast": 0.05,
     "structure": 0.3,
+    "r2prime": 0.3,
+    "sureness": 0.05,
 }
 """Weight of each term. ``mean_2`` and ``mean_4``: L1 of the errors averaged over blocks of 2^3
 and 4^3 voxels, which is what keeps the mean of a lesion; ``net``, ``rate`` and ``field``: the
-model terms of chi-sepnet on chi+ + chi-, R2'/Dr and the local field; ``structure``: 1 - XSIM."""
+model terms of chi-sepnet on chi+ + chi-, R2'/Dr and the local field; ``structure``: 1 - XSIM;
+``r2prime``: L1 of R2'/Dr where it is estimated; ``sureness``: the score of SDs, which bends no
+estimate."""
 
 _TEMPERATURE = 0.2
 _XSIM_WINDOW = 5
@@ -65,7 +70,7 @@ def error_terms(
     return terms
 
 
-def model_terms(error_ppm: Tensor, batch: Batch, dipole: DipoleOperator) -> dict[str, Tensor]:
+def model_terms(error_ppm: Tensor, batch: Batch) -> dict[str, Tensor]:
     """Return the L1 by which errors of both sources break net chi, R2' and the local field.
 
     On errors, not on the sources: sources outside the patch cancel.
@@ -78,8 +83,14 @@ def model_terms(error_ppm: Tensor, batch: Batch, dipole: DipoleOperator) -> dict
     return {
         "net": _mean(net.abs(), batch.mask),
         "rate": _mean(rate.abs(), batch.mask),
-        "field": _mean(dipole(net).abs() * batch.mask, batch.mask),
+        "field": _mean(dipole_of(tuple(net.shape[2:]))(net).abs() * batch.mask, batch.mask),
     }
+
+
+@lru_cache(maxsize=4)
+def dipole_of(shape: Shape) -> DipoleOperator:
+    """Return the dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
+    return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5)
 
 
 def structure_term(result_ppm: Tensor, truth_ppm: Tensor, mask: Tensor) -> Tensor:
@@ -99,6 +110,25 @@ def structure_term(result_ppm: Tensor, truth_ppm: Tensor, mask: Tensor) -> Tenso
     similarity = (2 * mean_r * mean_t + c1) * (2 * joint + c2)
     similarity = similarity / ((mean_r**2 + mean_t**2 + c1) * (spread.clamp(min=0) + c2))
     return _mean((1 - similarity) * mask, mask)
+
+
+def sureness_term(error_ppm: Tensor, log_sd: Tensor, mask: Tensor) -> Tensor:
+    """Return the score of what a network says of its errors: the negative normal log-likelihood.
+
+    Errors are taken as they are: the estimates are not bent by it.
+
+    Parameters
+    ----------
+    error_ppm : Tensor
+        (batch, channels, k, j, i).
+    log_sd : Tensor
+        What the network gives for their SDs (:func:`QSMSeparationLib.networks.inputs.sd_of`).
+    mask : Tensor
+        1 in the mask, 0 outside.
+    """
+    sd = sd_of(log_sd)
+    score = 0.5 * (error_ppm.detach() / sd).square() + (sd / SD_PPM).log()
+    return _mean(score * mask, mask)
 
 
 def contrastive(output: SusepOutput) -> Tensor:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from QSMSeparationLib.data.axes import Shape
 from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.inputs import (
     NET_PPM,
     qsm_inputs,
     rate_inputs,
-    separation_inputs,
     starting_rate,
 )
-from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
-from QSMSeparationLib.physics.dipole import DipoleOperator
-from QSMSeparationLib.physics.two_sources import guided_closed_form
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import (
     anatomies,
@@ -32,10 +26,11 @@ from QSMSeparationLib.training import (
     anatomy_shapes,
     cycle_qsm,
     losses,
+    two_sources,
 )
 from QSMSeparationLib.training.anatomy_pool import ShapePool
 from QSMSeparationLib.training.pool import PatchSource, Pool, fill
-from QSMSeparationLib.training.scan_noise import Batch, measure, measure_usual
+from QSMSeparationLib.training.scan_noise import Batch, measure, measure_following, measure_usual
 from QSMSeparationLib.training.slots import Fill
 from QSMSeparationLib.training.switches import Switches, Terms
 
@@ -94,23 +89,6 @@ class Recipe:
         return build(self.name) if self.size is None else create(*self.size)
 
 
-def _separation_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
-    mask, rate, asymmetry = batch.mask, batch.rate_ppm, batch.asymmetry
-    inputs = separation_inputs(
-        batch.net_ppm, batch.field_ppm, rate, asymmetry, batch.net_l2_ppm, mask
-    )
-    output = network(inputs)
-    correction = output.sources if isinstance(output, SusepOutput) else output
-    base = guided_closed_form(batch.net_ppm, rate, asymmetry, mask)
-    error = base + NET_PPM * correction.float() - batch.sources_ppm
-    terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
-    terms |= losses.model_terms(error, batch, _dipole(tuple(error.shape[2:])))
-    terms["structure"] = losses.structure_term(error + batch.sources_ppm, batch.sources_ppm, mask)
-    if isinstance(output, SusepOutput) and switches.contrast:
-        terms["contrast"] = losses.contrastive(output)
-    return terms
-
-
 def _qsm_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
     correction = network(qsm_inputs(batch.field_ppm, batch.net_l2_ppm)).float()
     true = batch.sources_ppm[:, :1] - batch.sources_ppm[:, 1:]
@@ -120,7 +98,7 @@ def _qsm_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
     mean = error.sum((2, 3, 4), keepdim=True) / mask.sum((2, 3, 4), keepdim=True).clamp(min=1)
     error = (error - mean) * mask
     terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
-    field_error = _dipole(tuple(error.shape[2:]))(error / NET_PPM)
+    field_error = losses.dipole_of(tuple(error.shape[2:]))(error / NET_PPM)
     terms["field"] = (field_error.abs() * mask).sum() / mask.sum().clamp(min=1)
     return terms
 
@@ -133,17 +111,17 @@ def _rate_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
     return losses.error_terms(error, batch.importance, switches.lesion_weight)
 
 
-@lru_cache(maxsize=4)
-def _dipole(shape: Shape) -> DipoleOperator:
-    """Return the dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
-    return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5)
-
-
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("chi-sepnet", _separation_terms),
-        Recipe("susep-net", _separation_terms),
+        Recipe("chi-sepnet", two_sources.with_r2prime, size=two_sources.CHI_SEPNET_SIZE),
+        Recipe("susep-net", two_sources.with_r2prime),
+        Recipe(
+            "joint-net",
+            two_sources.joint,
+            measure=measure_following,
+            size=two_sources.JOINT_NET_SIZE,
+        ),
         Recipe("qsmnet", _qsm_terms),
         Recipe("r2primenet", _rate_terms, steps=1500, measure=measure_usual),
         Recipe(

@@ -9,12 +9,50 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from QSMSeparationLib.networks.inputs import S0_RATIO_RANGE
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
 from QSMSeparationLib.physics.smoothing import sum_of_27
+from QSMSeparationLib.physics.spoiled import signal_at_te0, t1_weighting
 from QSMSeparationLib.simulation.tissues import r2_of_sources_hz
 from QSMSeparationLib.training.heads import CHANNELS
 
 _REFERENCE_PPM = 0.004
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What of a scan is drawn, and how widely.
+
+    Parameters
+    ----------
+    scale : tuple of float
+        Factor on all susceptibilities.
+    dr : tuple of float
+        Relaxivities in Hz/ppm.
+    r2_scale : tuple of float
+        Factor on R2.
+    departures : float
+        Share of the patches whose R2 departs from what tissue usually has: smoothly, and in lesions.
+    """
+
+    scale: tuple[float, float]
+    dr: tuple[float, float]
+    r2_scale: tuple[float, float] = (0.85, 1.15)
+    departures: float = 0.0
+
+
+WIDE = Ranges((0.65, 1.5), (80, 170))
+"""For networks that measure both sources: no value may be the usual one."""
+
+USUAL = Ranges((0.87, 1.15), (100, 130))
+"""As they are usual at 3 T, for a network that sees R2* alone: R2' can be told from it only so."""
+
+FOLLOWING = Ranges((0.8, 1.25), (80, 170), (0.95, 1.05), departures=0.25)
+"""R2 that follows the sources mostly, for the joint network."""
+
+_SMOOTH_DEPARTURE_HZ, _LESION_DEPARTURE_HZ = 2.0, 4.0
+"""SD of a smooth departure of R2, and the largest in a lesion: those of the prior lose 1 to 6 Hz, and
+half or half again as much is what can be wrong with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +73,11 @@ class Batch:
         0 outside the mask, 1 in it, up to 2 in blobs.
     dr_para, dr_dia : Tensor
         Relaxivities in Hz/ppm that the networks are told, (batch, 1, 1, 1, 1).
+    misfit_ppm : Tensor
+        SD of what no source explains of the field, as it is found in the field; alike.
+    s0_log_ratio, s0_weighting, s0_known : Tensor
+        Logarithm of the magnitude at TE 0 over its median, its weighting by T1, and 1 where there
+        is one (else all three are 0).
     """
 
     field_ppm: Tensor
@@ -47,6 +90,10 @@ class Batch:
     importance: Tensor
     dr_para: Tensor
     dr_dia: Tensor
+    misfit_ppm: Tensor
+    s0_log_ratio: Tensor
+    s0_weighting: Tensor
+    s0_known: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -69,15 +116,17 @@ class Batch:
 
 
 def measure_usual(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -> Batch:
-    """Measure patches with values and relaxivities as they are usual at 3 T.
+    """Measure patches with values and relaxivities as they are usual at 3 T."""
+    return measure(patches, generator, know_dr, USUAL)
 
-    For a network that sees R2* alone: from it R2' can be told as far as both have usual values.
-    """
-    return measure(patches, generator, know_dr, usual=True)
+
+def measure_following(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -> Batch:
+    """Measure patches whose R2 mostly follows their sources."""
+    return measure(patches, generator, know_dr, FOLLOWING)
 
 
 def measure(
-    patches: Tensor, generator: torch.Generator, know_dr: bool = True, usual: bool = False
+    patches: Tensor, generator: torch.Generator, know_dr: bool = True, ranges: Ranges = WIDE
 ) -> Batch:
     """Draw relaxivities and noise, and measure the patches of a pool.
 
@@ -89,8 +138,8 @@ def measure(
         Source of all draws.
     know_dr : bool
         False tells the networks 114 Hz/ppm, whatever it is (an ablation).
-    usual : bool
-        Draw values and relaxivities within 15 % of the usual ones, not widely.
+    ranges : Ranges
+        How widely values are drawn.
     """
     count = len(patches)
 
@@ -106,21 +155,23 @@ def measure(
 
     maps = {name: patches[:, n : n + 1] for n, name in enumerate(CHANNELS)}
     mask = (maps["importance"] > 0).float()
-    scale = uniform(*(math.log(s) for s in ((0.87, 1.15) if usual else (0.65, 1.5)))).exp()
+    scale = uniform(*(math.log(s) for s in ranges.scale)).exp()
     field, para, dia = (maps[name] * scale for name in ("field", "para", "dia"))
     net = torch.where(chance(0.85) > 0, maps["net_tv"], maps["net_l2"]) * scale
     # The reference of net chi is known to a few ppb only.
     reference = mask * uniform(-1, 1) * _REFERENCE_PPM
     net = net + reference
     net_l2 = maps["net_l2"] * scale + reference
-    dr = (100, 130) if usual else (80, 170)
-    dr_para = uniform(*dr)
-    dr_dia = torch.where(chance(0.5) > 0, dr_para, uniform(*dr))
+    dr_para = uniform(*ranges.dr)
+    dr_dia = torch.where(chance(0.5) > 0, dr_para, uniform(*ranges.dr))
     true = maps["r2prime_factor"] * (dr_para * para + dr_dia * dia)
     # What R2' suffers: a slow bias (R2 wrong by a share), excess near air, blur, noise, clipping.
     # R2 follows the scaled sources as it followed theirs.
     grown = r2_of_sources_hz(1000 * (para - maps["para"]), 1000 * (dia - maps["dia"]))
-    r2 = (maps["r2"] + grown).clamp(min=0.4) * uniform(0.85, 1.15)
+    r2 = (maps["r2"] + grown).clamp(min=0.4) * uniform(*ranges.r2_scale)
+    in_lesions = uniform(-1, 1) * _LESION_DEPARTURE_HZ * (maps["importance"] - mask)
+    departure = chance(0.5) * _SMOOTH_DEPARTURE_HZ * smooth(5) + in_lesions
+    r2 = (r2 + chance(ranges.departures) * departure).clamp(min=0.4)
     excess = chance(0.1) * uniform(0, 15) * (smooth(3) - 1).clamp(min=0)
     bias = 1 + chance(0.3) * uniform(0, 0.12) * smooth(3)
     sd = uniform(math.log(0.4), math.log(4.0)).exp() * (1 + 0.2 * smooth(4)).clamp(min=0.3)
@@ -142,4 +193,48 @@ def measure(
         importance=maps["importance"],
         dr_para=told[0],
         dr_dia=told[1],
+        misfit_ppm=maps["told_misfit"].amax((2, 3, 4), keepdim=True) * scale,
+        **_magnitude_at_te0(maps["water"], maps["t1"], mask, generator),
     )
+
+
+_TE0_SHARE = 0.6
+"""Share of the patches that know the magnitude at TE 0: a network has to work without it, too."""
+
+_TR_RANGE_S, _FLIP_RANGE_DEG = (0.02, 0.06), (6.0, 25.0)
+"""Of gradient echoes with many echoes, as they are published; at 15 to 20 degrees mostly."""
+
+
+def _magnitude_at_te0(
+    water: Tensor, t1_s: Tensor, mask: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return the magnitude at TE 0 as a scan gives it: receive field, wrong flip angles, noise."""
+    s0 = torch.ones_like(water)
+    weighting = torch.zeros((len(water), 1, 1, 1, 1))
+    for n in range(len(water)):
+        draws = torch.rand(4, generator=generator).tolist()
+        tr_s = math.exp(_between(draws[0], *(math.log(t) for t in _TR_RANGE_S)))
+        flip_deg = _between(draws[1], *_FLIP_RANGE_DEG)
+        real_deg = flip_deg * _between(draws[2], 0.85, 1.15)
+        s0[n] = signal_at_te0(water[n], t1_s[n].clamp(min=0.1), tr_s, real_deg)
+        weighting[n] = t1_weighting(tr_s, flip_deg)
+    knots = torch.randn((len(water), 1, 3, 3, 3), generator=generator)
+    receive = 0.15 * functional.interpolate(knots, size=water.shape[2:], mode="trilinear")
+    noise = 0.03 * torch.rand((len(water), 1, 1, 1, 1), generator=generator)
+    s0 = s0.clamp(min=1e-4).log() + receive + noise * torch.randn(water.shape, generator=generator)
+    known = (torch.rand((len(water), 1, 1, 1, 1), generator=generator) < _TE0_SHARE).float()
+    ratio = torch.zeros_like(s0)
+    for patch, one, inside in zip(ratio, s0, mask > 0, strict=True):
+        if inside.any():
+            # The median of a patch is not that of the brain, which the receive field hides.
+            patch.copy_((one - one[inside].median()).clamp(*(math.log(r) for r in S0_RATIO_RANGE)))
+    return {
+        "s0_log_ratio": ratio * mask * known,
+        "s0_weighting": weighting * known,
+        "s0_known": known,
+    }
+
+
+def _between(share: float, low: float, high: float) -> float:
+    """Return a value between two."""
+    return low + share * (high - low)

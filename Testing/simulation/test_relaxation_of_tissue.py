@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
+from QSMSeparationLib.physics.spoiled import signal_at_te0
 from QSMSeparationLib.simulation.lesion_ages import (
     AGES,
     RIM,
@@ -20,7 +21,6 @@ from QSMSeparationLib.simulation.lesion_ages import (
 from QSMSeparationLib.simulation.lesion_values import CLASS_LIMIT_PPB, LIMIT_GAP_PPB, class_of
 from QSMSeparationLib.simulation.relaxation import (
     draw_relaxivities,
-    signal_at_te0,
     t1_of_water_s,
     with_relaxation,
 )

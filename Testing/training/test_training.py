@@ -134,7 +134,7 @@ def test_error_terms_are_0_for_the_truth_and_feel_a_lost_lesion(pool_folder):
     _, batch = batch_of(pool_folder)
     nothing = torch.zeros_like(batch.sources_ppm)
     terms = losses.error_terms(nothing, batch.importance)
-    terms |= losses.model_terms(nothing, batch, recipes._dipole((24, 24, 24)))
+    terms |= losses.model_terms(nothing, batch)
     assert all(float(v) == 0 for v in terms.values())
     lost = 0.01 * (batch.importance > 1.5).float().expand_as(nothing)
     plain = losses.error_terms(lost, batch.importance, lesion_weight=0.0)
@@ -146,7 +146,7 @@ def test_error_terms_are_0_for_the_truth_and_feel_a_lost_lesion(pool_folder):
 def test_errors_that_keep_net_chi_are_not_seen_by_its_term(pool_folder):
     _, batch = batch_of(pool_folder)
     error = 0.01 * batch.mask.expand_as(batch.sources_ppm)  # chi+ and |chi-| wrong alike
-    terms = losses.model_terms(error, batch, recipes._dipole((24, 24, 24)))
+    terms = losses.model_terms(error, batch)
     assert float(terms["net"]) == 0
     assert float(terms["field"]) == pytest.approx(0, abs=1e-6)
     assert float(terms["rate"]) > 0.1
