@@ -17,6 +17,7 @@ It returns 0 outside the mask, and its defaults stand here alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -216,6 +217,21 @@ _SEPARATION: tuple[Method, ...] = (
         refits_net=True,
         estimates_r2prime=True,
         calibration=Calibration(1.33, 1.22, 1.28, floor=0.9, power=0.1, contrast=0.56),
+    ),
+    Method(
+        name="joint-net",
+        stage="separation",
+        title="Joint network (gradient echo only)",
+        needs=("local_field", "net", "r2star"),
+        function=f"{_LIBRARY}.separation.joint_net:joint_net",
+        equation="(chi+, |chi-|, R2') = linear start where R2 follows the sources + U(chi, f, R2*, S0)",
+        when="Without a spin echo at 3 T.",
+        parameters=(replace(_REFINEMENT, default=0),),
+        citation="Own network and weights",
+        networks=("joint-net",),
+        refits_net=True,
+        estimates_r2prime=True,
+        b0_tesla=R2PRIME_ESTIMATE_B0_T,
     ),
     Method(
         name="chi-separation",

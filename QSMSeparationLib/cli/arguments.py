@@ -181,6 +181,8 @@ def chosen_options(args: argparse.Namespace) -> Options:
         dr_auto=getattr(args, "dr_auto", defaults.dr_auto),
         dr_band_percent=getattr(args, "dr_band", defaults.dr_band_percent),
         b0_tesla=defaults.b0_tesla if b0_tesla is None else b0_tesla,
+        tr_s=getattr(args, "tr", None),
+        flip_deg=getattr(args, "flip_angle", None),
         device=args.device,
         parameters=parameters,
         weights=getattr(args, "weights", None),

@@ -40,6 +40,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("--r2star", type=Path, metavar="S", help="R2* in Hz")
     parser.add_argument("--r2", type=Path, metavar="R2", help="R2 in Hz, for R2' = R2* - R2")
     add_magnitude(parser)
+    parser.add_argument("--s0", type=Path, metavar="S0",
+        help="magnitude at TE 0 of a spoiled gradient echo, for joint-net")  # fmt: skip
+    parser.add_argument("--tr", type=float, metavar="S", help="its repetition time in seconds")
+    parser.add_argument("--flip-angle", type=float, metavar="DEG", help="its flip angle in degrees")
     parser.add_argument("--mask", type=Path, required=True, metavar="M", help="brain mask")
     add_field_strength(parser)
     add_outputs(parser)
@@ -84,9 +88,11 @@ def _given_paths(args: argparse.Namespace) -> dict[str, Path]:
     """Return the maps that were given; refuse a set that cannot be separated."""
     paths = {
         name: getattr(args, name)
-        for name in ("field", "qsm", "r2prime", "r2star", "r2", "magnitude")
+        for name in ("field", "qsm", "r2prime", "r2star", "r2", "magnitude", "s0")
         if getattr(args, name) is not None
     }
+    if "s0" in paths and (args.tr is None or args.flip_angle is None):
+        raise InputError("--s0 needs --tr and --flip-angle: they weight it by T1")
     if "field" not in paths and "qsm" not in paths:
         raise InputError("give the local field with --field, or net chi with --qsm")
     if "r2prime" not in paths and "r2star" not in paths:

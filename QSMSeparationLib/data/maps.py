@@ -46,6 +46,11 @@ class Maps:
         Relaxation rates in Hz.
     magnitude : Tensor, optional
         Magnitude, any scale: shows borders where R2* is not known.
+    s0 : Tensor, optional
+        Magnitude of a spoiled gradient echo at TE 0, any scale: with ``tr_s`` and ``flip_deg`` it
+        tells water and T1.
+    tr_s, flip_deg : float, optional
+        Repetition time and flip angle of the gradient echo.
     trust : Tensor, optional
         How far each voxel of the field can be trusted, 0 to 1; 1 in the mask where it is not given.
     dr_para, dr_dia : float
@@ -62,6 +67,9 @@ class Maps:
     r2prime: Tensor | None = None
     r2star: Tensor | None = None
     magnitude: Tensor | None = None
+    s0: Tensor | None = None
+    tr_s: float | None = None
+    flip_deg: float | None = None
     trust: Tensor = _NOT_GIVEN
     dr_para: float = 114.0
     dr_dia: float = 114.0
@@ -69,6 +77,11 @@ class Maps:
     def __post_init__(self) -> None:
         trust = self.trust.float().clamp(0, 1) if self.trust.numel() else self.mask.float()
         object.__setattr__(self, "trust", trust)
+
+    @property
+    def has_te0(self) -> bool:
+        """Whether the magnitude at TE 0 is known with what weights it."""
+        return self.s0 is not None and bool(self.tr_s) and bool(self.flip_deg)
 
     @property
     def mean_dr(self) -> float:

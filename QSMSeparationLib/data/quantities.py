@@ -245,6 +245,10 @@ _ROWS = (
         "magnitude", "arbitrary", "desc-combined_magnitude", "magnitude", "magnitude",
         "root of the summed squared echoes",
     ),
+    Quantity(
+        "s0", "arbitrary", "desc-te0_magnitude", "magnitude at TE 0", "magnitude at TE 0",
+        "of the gradient echo, as its decay has it",
+    ),
     Quantity("mask", "1", "desc-brain_mask", "brain mask", "brain mask", "brain mask"),
 )  # fmt: skip
 

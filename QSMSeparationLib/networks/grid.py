@@ -7,6 +7,7 @@ interpolated onto an upright grid around the brain, and the result back.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -89,7 +90,7 @@ def upright_maps(maps: Maps, grid: NetworkGrid, *names: str) -> Maps:
     given = [m.nan_to_num() for m in maps.need(*names)]
     share, *found = grid.to_network(torch.stack([maps.mask.float(), *given]))
     mask = share > 0.5
-    found = [m * mask for m in found]
+    tensors: dict[str, Any] = {n: m * mask for n, m in zip(names, found, strict=True)}
     return Maps(
         mask,
         (grid.spacing_mm,) * 3,
@@ -97,7 +98,7 @@ def upright_maps(maps: Maps, grid: NetworkGrid, *names: str) -> Maps:
         maps.b0_tesla,
         dr_para=maps.dr_para,
         dr_dia=maps.dr_dia,
-        **dict(zip(names, found, strict=True)),
+        **tensors,
     )
 
 

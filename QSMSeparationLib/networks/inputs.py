@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.physics.constants import DR_HZ_PER_PPM
+from QSMSeparationLib.physics.smoothing import gaussian
 from QSMSeparationLib.physics.spoiled import t1_weighting
 
 NET_PPM = 0.03
@@ -89,7 +91,7 @@ class MagnitudeAtTE0:
     Parameters
     ----------
     log_ratio : Tensor
-        Logarithm of it over its median in the mask; 0 where it is not known.
+        Logarithm of it over what it is around; 0 where it is not known.
     weighting : Tensor
         How much of it is T1's (:func:`QSMSeparationLib.physics.spoiled.t1_weighting`).
     known : Tensor
@@ -107,15 +109,32 @@ class MagnitudeAtTE0:
         return cls(nothing, nothing, nothing)
 
     @classmethod
-    def of(cls, s0: Tensor, mask: Tensor, tr_s: float, flip_deg: float) -> MagnitudeAtTE0:
-        """Return that of a map of any scale; ``s0`` and ``mask`` are (1, 1, k, j, i)."""
-        inside = mask > 0
-        positive = s0[inside & (s0 > 0)]
-        if not positive.numel():
-            return cls.none(mask)
-        ratio = (s0 / positive.median()).clamp(*S0_RATIO_RANGE).log()
-        return cls(ratio * mask, mask * t1_weighting(tr_s, flip_deg), mask)
+    def of(
+        cls, s0: Tensor, mask: Tensor, spacing_kji: Triple, tr_s: float, flip_deg: float
+    ) -> MagnitudeAtTE0:
+        """Return that of a map of any scale; ``s0`` and ``mask`` are (k, j, i).
 
+        It is told over what lies around: a receive coil is brighter on one side, and a network sees
+        a few centimeters.
+        """
+        inside = mask.bool() & (s0 > 0)
+        if not inside.any():
+            return cls.none(mask[None, None].float())
+        weight = inside.float()
+        typical = s0[inside].median()
+        ratio = (s0 / typical).clamp(*S0_RATIO_RANGE).log() * weight
+        around = gaussian(ratio, _AROUND_MM, spacing_kji)
+        around /= gaussian(weight, _AROUND_MM, spacing_kji).clamp(min=1e-3)
+        ratio = (ratio - around) * weight
+        return cls(
+            ratio[None, None],
+            (t1_weighting(tr_s, flip_deg) * weight)[None, None],
+            weight[None, None],
+        )
+
+
+_AROUND_MM = 15.0
+"""SD of what counts as around; training patches are 36 to 72 mm wide and lose their median."""
 
 S0_RATIO_RANGE = (0.1, 5.0)
 """Magnitude at TE 0 over its median: fits beyond these are no tissue."""

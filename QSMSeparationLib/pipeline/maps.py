@@ -81,8 +81,9 @@ def separate(
     ----------
     given : dict of str to Volume
         ``local_field`` (ppm) and ``r2prime`` or ``r2star`` (Hz); optionally ``net`` (ppm), which
-        replaces the inversion, ``r2`` (Hz), from which R2' = R2* - R2 is made, and
-        ``magnitude``, which says how far each voxel of the field is trusted.
+        replaces the inversion, ``r2`` (Hz), from which R2' = R2* - R2 is made,
+        ``magnitude``, which says how far each voxel of the field is trusted, and ``s0``, the
+        magnitude at TE 0, which tells water and T1 where the options have TR and flip angle.
     mask : Volume
         Brain mask on the same grid.
     options : Options, optional
@@ -136,6 +137,8 @@ def maps_on_device(
         spacing_kji=geometry.spacing_kji,
         b0_kji=geometry.b0_kji,
         b0_tesla=options.b0_tesla,
+        tr_s=options.tr_s,
+        flip_deg=options.flip_deg,
         dr_para=relaxivity(options.dr_para, options.b0_tesla),
         dr_dia=relaxivity(options.dr_dia, options.b0_tesla),
         **tensors,

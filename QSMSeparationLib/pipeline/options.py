@@ -37,6 +37,8 @@ class Options:
         their SDs, for two more separations. 0 leaves it out.
     b0_tesla : float
         Field strength of maps that do not carry it; a scan has its own.
+    tr_s, flip_deg : float, optional
+        Repetition time and flip angle of a magnitude at TE 0 that is given; a scan has its own.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     mask_method : str
@@ -55,6 +57,8 @@ class Options:
     dr_auto: bool = False
     dr_band_percent: float = 0.0
     b0_tesla: float = 3.0
+    tr_s: float | None = None
+    flip_deg: float | None = None
     device: str = "auto"
     mask_method: str = DEFAULT_MASK_METHOD
     parameters: Mapping[str, Value] = field(default_factory=dict)
@@ -68,6 +72,12 @@ class Options:
                 )
         if not 0.0 <= self.dr_band_percent <= 50.0:
             raise InputError(f"--dr-band {self.dr_band_percent:g} is outside 0 to 50 %")
+        for name, value, low, high, unit in (
+            ("--tr", self.tr_s, 0.001, 20.0, "s"),
+            ("--flip-angle", self.flip_deg, 0.1, 180.0, "degrees"),
+        ):
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} {value:g} is outside {low:g} to {high:g} {unit}")
         if not 0.1 <= self.b0_tesla <= 25:
             raise InputError(f"--b0 {self.b0_tesla:g} is outside 0.1 to 25 T")
 

@@ -42,9 +42,10 @@ _NOTED_LOSS = 0.001
 
 @dataclass(frozen=True, eq=False)
 class Relaxation:
-    """Relaxation rates of a scan in Hz, and the noise SD of its magnitude."""
+    """Relaxation rates of a scan in Hz, its magnitude at TE 0, and the noise SD of that."""
 
     r2star: torch.Tensor
+    s0: torch.Tensor
     r2: torch.Tensor | None
     r2prime: torch.Tensor | None
     noise_sd: float
@@ -143,6 +144,7 @@ def _assembled(
         "local_field_in_mask": background.local_field_in_mask,
         "total_field": field.total_field_ppm,
         "trust": field.reliability,
+        "s0": rates.s0,
     }
     said = (scan, brain, field, rates, background, sources)
     return Result(
@@ -222,13 +224,13 @@ def relaxation(
         origin: dict[str, Any] = dict.fromkeys(
             ("R2primeOrigin", "SeparationR2prime"), provenance.R2PRIME_NONE
         )
-        return Relaxation(fit.r2star_hz, None, None, fit.noise_sd, origin, tuple(notes))
+        return Relaxation(fit.r2star_hz, fit.s0, None, None, fit.noise_sd, origin, tuple(notes))
     r2, facts, said = _r2(scan, scan.spin_echo, magnitude, mask, progress)
     r2prime, clipped = r2prime_from(fit.r2star_hz, r2, mask)
     said.append(f"R2' = R2* - R2 was negative and set to 0 in {100 * clipped:.1f} % of the mask")
     for name in ("R2primeOrigin", "SeparationR2prime"):
         facts[name] = provenance.R2PRIME_MEASURED
-    return Relaxation(fit.r2star_hz, r2, r2prime, fit.noise_sd, facts, (*notes, *said))
+    return Relaxation(fit.r2star_hz, fit.s0, r2, r2prime, fit.noise_sd, facts, (*notes, *said))
 
 
 def _r2(
@@ -292,6 +294,9 @@ def local_maps(
         b0_tesla=scan.b0_tesla,
         local_field=background.local_field_in_mask,
         trust=data_weight(magnitude, field.reliability, background.mask),
+        s0=rates.s0 * background.mask,
+        tr_s=scan.tr_s,
+        flip_deg=scan.flip_deg,
         dr_para=relaxivity(options.dr_para, scan.b0_tesla),
         dr_dia=relaxivity(options.dr_dia, scan.b0_tesla),
         **known,

@@ -39,6 +39,8 @@ class R2StarResult:
     ----------
     r2star_hz : Tensor
         R2* in Hz, >= 0, and 0 outside the mask and where it could not be fitted.
+    s0 : Tensor
+        Magnitude at TE 0, in the scale of the echoes; 0 like R2*.
     residual : Tensor
         Weighted RMS of ln S about the fitted line: the relative misfit (0.01 is 1 %).
     uncorrectable : Tensor
@@ -49,6 +51,7 @@ class R2StarResult:
     """
 
     r2star_hz: Tensor
+    s0: Tensor
     residual: Tensor
     uncorrectable: Tensor
     noise_sd: float
@@ -106,7 +109,8 @@ def fit_r2star(
         return volume
 
     residual = torch.where(lost, 0.0, residual)
-    return R2StarResult(laid(r2star_hz), laid(residual), laid(lost), noise_sd)
+    s0 = torch.where(lost, 0.0, line.intercept.exp())
+    return R2StarResult(laid(r2star_hz), laid(s0), laid(residual), laid(lost), noise_sd)
 
 
 def field_change_hz(field_ppm: Tensor, mask: Tensor, b0_tesla: float) -> Tensor:

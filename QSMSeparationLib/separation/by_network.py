@@ -2,29 +2,29 @@
 
 ``chi-sepnet`` (Kim et al., Hum Brain Mapp 2025;46:e70136) is a U-net, ``susep-net`` (Li et al.,
 arXiv:2506.13293) a dual-branch network trained with a contrastive term. Both are our own, trained
-on our own simulation; what differs from the papers stands in their model cards.
+on our own simulation; what differs from the papers stands in their model cards. Networks with more
+than two outputs tell the SD of each source, too.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.inversion.by_network import linear_start
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
-from QSMSeparationLib.networks.inputs import NET_PPM, fitted, separation_inputs
+from QSMSeparationLib.networks.inputs import NET_PPM, fitted, sd_of, separation_inputs
 from QSMSeparationLib.networks.susep import SusepOutput
 from QSMSeparationLib.networks.tiles import infer, note_fallback
-from QSMSeparationLib.networks.weights import load_weights
+from QSMSeparationLib.networks.weights import Weights, load_weights
 from QSMSeparationLib.physics.two_sources import guided_closed_form, prepare_inputs
 from QSMSeparationLib.runtime.context import Context
-from QSMSeparationLib.separation.guided import guided_pair
 from QSMSeparationLib.solvers.misfit import field_misfit_ppm
 from QSMSeparationLib.solvers.refine import refine
 
 
-def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> tuple[Tensor, Tensor]:
+def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> Separated:
     """Return chi+ >= 0 and chi- <= 0 in ppm.
 
     Parameters
@@ -36,39 +36,74 @@ def separate_by_network(maps: Maps, context: Context, *, refinement: int) -> tup
     refinement : int
         Steps of :func:`QSMSeparationLib.solvers.refine.refine` after the network.
     """
+    loaded, grid = network_and_grid(maps, context)
+    upright = upright_maps(maps, grid, "local_field", "net", "r2prime")
+    net, rate, mask = prepare_inputs(upright)
+    linear = linear_start(upright)[None, None]
+    (field,) = upright.need("local_field")
+    inputs = separation_inputs(
+        net, field[None, None], rate, maps.dr_asymmetry, linear, mask, field_misfit_ppm(upright)
+    )
+    outputs = loaded.card["parameters"].get("outputs", 2)
+    found, run = infer(
+        loaded.network, fitted(inputs, loaded.network)[0], outputs, context.report, pick=_sources
+    )
+    note_fallback(run, context.networks[0], context.note)
+    start = _start(upright)
+    sources = (start + NET_PPM * found[:2]).clamp_(min=0) * mask[0]
+    if refinement:
+        sources = refine(sources, upright, refinement)
+    para, dia = on_scan(sources, start, _start(maps) if grid.resampled else start, grid, maps)
+    para_sd, dia_sd = sds_on_scan(found[2:], grid, maps) if outputs > 2 else (None, None)
+    return Separated(para, -dia, para_sd, dia_sd)
+
+
+def network_and_grid(maps: Maps, context: Context) -> tuple[Weights, NetworkGrid]:
+    """Return the network of a method, and its grid; says so where maps are interpolated."""
     name = context.networks[0]
-    loaded = load_weights(name, context.weights.get(name))
     grid = NetworkGrid(maps)
     if grid.resampled:
         context.note(
             f"{name}: maps were resampled to {grid.spacing_mm:.2f} mm along B0 and back, "
             "as the scan is oblique or its voxels are not cubes"
         )
-    upright = upright_maps(maps, grid, "local_field", "net", "r2prime")
-    net, rate, mask = prepare_inputs(upright)
-    asymmetry = maps.dr_asymmetry
-    linear = linear_start(upright)[None, None]
-    (field,) = upright.need("local_field")
-    misfit_ppm = field_misfit_ppm(upright)
-    inputs = fitted(
-        separation_inputs(net, field[None, None], rate, asymmetry, linear, mask, misfit_ppm),
-        loaded.network,
-    )
-    correction, run = infer(loaded.network, inputs[0], 2, context.report, pick=_sources)
-    note_fallback(run, name, context.note)
-    start = guided_closed_form(net, rate, asymmetry, mask)[0]
-    sources = (start + NET_PPM * correction).clamp_(min=0) * mask[0]
-    if refinement:
-        sources = refine(sources, upright, refinement)
+    return load_weights(name, context.weights.get(name)), grid
+
+
+def on_scan(
+    sources: Tensor, start: Tensor, own_start: Tensor, grid: NetworkGrid, maps: Maps
+) -> tuple[Tensor, Tensor]:
+    """Return chi+ and |chi-| on the grid of the scan.
+
+    Parameters
+    ----------
+    sources, start : Tensor
+        What a network made and what it started from, on its grid, (2, k, j, i).
+    own_start : Tensor
+        The start from the maps of the scan; used where these were interpolated.
+    grid : NetworkGrid
+        The grid of the network.
+    maps : Maps
+        The maps of the scan.
+    """
     if grid.resampled:
         # Only the change is interpolated: the start is as sharp as the scan.
-        change = grid.from_network(sources.sub_(start))
-        para, dia = guided_pair(maps)
-        sources = torch.stack([para, -dia]).nan_to_num_().add_(change)
+        sources = own_start.nan_to_num().add_(grid.from_network(sources - start))
     else:
         sources = grid.from_network(sources)
     para, dia = sources.clamp_(min=0).mul_(maps.mask)
-    return para, dia.neg_()
+    return para, dia
+
+
+def sds_on_scan(output: Tensor, grid: NetworkGrid, maps: Maps) -> Tensor:
+    """Return SDs in ppm on the grid of the scan, from what a network gives for them."""
+    return grid.from_network(sd_of(output)).mul_(maps.mask)
+
+
+def _start(maps: Maps) -> Tensor:
+    """Return what the networks correct, (2, k, j, i)."""
+    net, rate, mask = prepare_inputs(maps)
+    return guided_closed_form(net, rate, maps.dr_asymmetry, mask)[0]
 
 
 def _sources(output: Tensor | SusepOutput) -> Tensor:

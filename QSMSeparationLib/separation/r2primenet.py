@@ -7,6 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.networks.grid import NetworkGrid
 from QSMSeparationLib.networks.inputs import NET_PPM, rate_inputs, starting_rate
 from QSMSeparationLib.networks.tiles import infer, note_fallback
@@ -19,9 +20,7 @@ from QSMSeparationLib.separation.by_network import separate_by_network
 _NETWORK = "r2primenet"
 
 
-def separate_with_estimated_r2prime(
-    maps: Maps, context: Context, *, refinement: int
-) -> tuple[Tensor, Tensor]:
+def separate_with_estimated_r2prime(maps: Maps, context: Context, *, refinement: int) -> Separated:
     """Return chi+ >= 0 and chi- <= 0 in ppm from field, net chi and R2*; R2' is estimated.
 
     Parameters
