@@ -229,6 +229,7 @@ _SEPARATION: tuple[Method, ...] = (
         parameters=(replace(_REFINEMENT, default=0),),
         citation="Own network and weights",
         networks=("joint-net",),
+        uses=("s0",),
         refits_net=True,
         estimates_r2prime=True,
         b0_tesla=R2PRIME_ESTIMATE_B0_T,

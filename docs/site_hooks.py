@@ -10,6 +10,7 @@ import html
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def methods_text() -> str:
         own = [m for m in catalogue.methods(stage) if m.function.startswith("QSMSeparationLib.")]
         lines = [f"## {title}", "", "| name | method | needs | when |", "| --- | --- | --- | --- |"]
         lines += [
-            f"| [`{m.name}`](#{stage}-{m.name}) | {escaped(m.title)} | {needs(m)} | {escaped(m.when)} |"
+            f"| [`{m.name}`](#{stage}-{m.name}) | {escaped(m.title)} | {titles(m.needs)} | {escaped(m.when)} |"
             for m in own
         ]
         parts += ["\n".join(lines), *(method_text(m) for m in own)]
@@ -108,7 +109,9 @@ def method_text(method: Method) -> str:
     lines = [f"### `{method.name}` {{ #{method.stage}-{method.name} }}", ""]
     lines += [f"{escaped(method.title)}. {escaped(method.when)}", ""]
     lines += [f'<p class="equation">{equation(method.equation)}</p>', ""]
-    lines += [f"Inputs: {needs(method)}."]
+    lines += [f"Inputs: {titles(method.needs)}."]
+    if method.uses:
+        lines += [f"Used where it is known: {titles(method.uses)}."]
     if method.refits_net:
         lines += ["Writes chi+ + chi- as net chi."]
     if method.estimates_r2prime:
@@ -166,9 +169,9 @@ def card_cell(value: Any) -> str:
     return escaped(str(value))
 
 
-def needs(method: Method) -> str:
-    """Return the maps that a method takes, by their titles."""
-    return ", ".join(escaped(QUANTITIES[name].title) for name in method.needs)
+def titles(names: Iterable[str]) -> str:
+    """Return maps by their titles."""
+    return ", ".join(escaped(QUANTITIES[name].title) for name in names)
 
 
 def maps_table() -> str:

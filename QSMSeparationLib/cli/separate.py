@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from QSMSeparationLib.cli.arguments import (
     Commands,
@@ -24,6 +26,9 @@ from QSMSeparationLib.io.files import input_hashes
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 
+if TYPE_CHECKING:
+    from QSMSeparationLib.pipeline.options import Options
+
 _QUANTITIES = {"field": "local_field", "qsm": "net"}
 """Maps whose option has another name."""
 
@@ -42,8 +47,10 @@ def add(commands: Commands) -> None:
     add_magnitude(parser)
     parser.add_argument("--s0", type=Path, metavar="S0",
         help="magnitude at TE 0 of a spoiled gradient echo, for joint-net")  # fmt: skip
-    parser.add_argument("--tr", type=float, metavar="S", help="its repetition time in seconds")
-    parser.add_argument("--flip-angle", type=float, metavar="DEG", help="its flip angle in degrees")
+    parser.add_argument("--tr", type=float, metavar="S",
+        help="its repetition time in seconds (default: of the sidecar beside it)")  # fmt: skip
+    parser.add_argument("--flip-angle", type=float, metavar="DEG",
+        help="its flip angle in degrees (default: alike)")  # fmt: skip
     parser.add_argument("--mask", type=Path, required=True, metavar="M", help="brain mask")
     add_field_strength(parser)
     add_outputs(parser)
@@ -64,8 +71,8 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     from QSMSeparationLib.pipeline import maps as pipeline
     from QSMSeparationLib.report.write import REPORT_FILES, read, write_report
 
-    options = chosen_options(args)
     given_paths = _given_paths(args)
+    options = _with_excitation(chosen_options(args), args.s0)
     prefix = require_bids_name(args.name)
     outputs = Outputs(args.out, args.overwrite)
     planned = planned_names(prefix, ["net", "chi_para", "chi_dia", "mask"])
@@ -91,10 +98,27 @@ def _given_paths(args: argparse.Namespace) -> dict[str, Path]:
         for name in ("field", "qsm", "r2prime", "r2star", "r2", "magnitude", "s0")
         if getattr(args, name) is not None
     }
-    if "s0" in paths and (args.tr is None or args.flip_angle is None):
-        raise InputError("--s0 needs --tr and --flip-angle: they weight it by T1")
+    if "s0" not in paths and (args.tr is not None or args.flip_angle is not None):
+        raise InputError("--tr and --flip-angle are those of --s0; give it, or leave them out")
     if "field" not in paths and "qsm" not in paths:
         raise InputError("give the local field with --field, or net chi with --qsm")
     if "r2prime" not in paths and "r2star" not in paths:
         raise InputError("give R2' with --r2prime, or R2* with --r2star (and R2 with --r2)")
     return paths
+
+
+def _with_excitation(options: Options, s0: Path | None) -> Options:
+    """Return options with TR and flip angle of a magnitude at TE 0: given ones, or its sidecar's."""
+    from QSMSeparationLib.io.nifti import read_excitation
+
+    if s0 is None:
+        return options
+    tr_s, flip_deg = read_excitation(s0)
+    tr_s = tr_s if options.tr_s is None else options.tr_s
+    flip_deg = flip_deg if options.flip_deg is None else options.flip_deg
+    if tr_s is None or flip_deg is None:
+        raise InputError(
+            f"{s0.name}: TR and flip angle, which weight it by T1, are in no sidecar beside it; "
+            "give --tr (seconds) and --flip-angle (degrees)"
+        )
+    return replace(options, tr_s=tr_s, flip_deg=flip_deg)

@@ -154,6 +154,8 @@ class Method:
         Whom to cite.
     networks : tuple of str
         Names of the weight files that it uses; a user's weights replace the first.
+    uses : tuple of str
+        Maps that it uses where they are known, and works without.
     refits_net : bool
         Whether a separation gives its own net chi (chi+ + chi-) in place of the inversion's.
     estimates_r2prime : bool
@@ -174,6 +176,7 @@ class Method:
     parameters: tuple[Parameter, ...] = ()
     citation: str = ""
     networks: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     refits_net: bool = False
     estimates_r2prime: bool = False
     b0_tesla: tuple[float, float] | None = None

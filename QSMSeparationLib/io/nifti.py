@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from QSMSeparationLib.data.volume import Volume, from_sitk, to_sitk
 from QSMSeparationLib.io._complete import require_complete
 from QSMSeparationLib.io._nifti_header import HEADER_BYTES, is_nifti, open_nifti, parse_header
+from QSMSeparationLib.io._sidecars import excitation, read_json
 from QSMSeparationLib.runtime.errors import InputError
 
 MAX_VOXELS = 1_500_000_000
@@ -72,6 +73,17 @@ def read_map(path: Path | str) -> Volume:
     if lost is not None:
         array[lost] = np.nan
     return volume.like(array)
+
+
+def read_excitation(path: Path | str) -> tuple[float | None, float | None]:
+    """Return TR in seconds and flip angle in degrees from the sidecar beside an image.
+
+    None where there is no sidecar, or where it does not hold a possible one.
+    """
+    path = Path(path)
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    beside = path.with_name(f"{stem}.json")
+    return excitation(read_json(beside)) if beside.is_file() else (None, None)
 
 
 def _not_finite(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

@@ -105,6 +105,8 @@ def separate(
         notes.append(f"R2' = R2* - R2, negative and set to 0 in {100 * clipped:.1f} % of the mask")
     maps = maps_on_device(mask.geometry, inside, options, arrays)
     sources = separate_maps(maps, options, progress)
+    if "s0" in arrays and "MagnitudeAtTE0" not in sources.facts:
+        notes.append(f"{sources.facts['Separation']} makes no use of the magnitude at TE 0")
     facts = provenance.merged(
         provenance.facts_of_maps(maps, options),
         {"R2primeOrigin": origin, "SeparationR2prime": origin},

@@ -20,6 +20,10 @@ R2PRIME_NONE = "none (no spin echo)"
 R2PRIME_ESTIMATED = "estimated from R2* (not measured)"
 """Origins of an R2' map (``R2primeOrigin``) and of the R2' of a separation (``SeparationR2prime``)."""
 
+TE0_USED = "used"
+TE0_UNKNOWN = "not used: the magnitude at TE 0, TR or flip angle is not known"
+"""Whether a method that can use the magnitude at TE 0 did (``MagnitudeAtTE0``)."""
+
 REFERENCE_MEAN = "mean over the brain mask"
 REFERENCE_ABSOLUTE = "chi+ + chi- of the separation, absolute"
 
@@ -38,7 +42,13 @@ def facts_of_maps(maps: Maps, options: Options) -> dict[str, Any]:
             f"scaled linearly to {options.b0_tesla:g} T"
         ),
         "B0DirectionKJI": [round(v, 6) for v in maps.b0_kji],
-    }
+    } | _excitation(maps)
+
+
+def _excitation(maps: Maps) -> dict[str, Any]:
+    """Return what weights the magnitude at TE 0, so that the map can be used elsewhere."""
+    known = {"RepetitionTimeExcitation": maps.tr_s, "FlipAngle": maps.flip_deg}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def facts_of_method(method: Method, parameters: dict[str, Value]) -> dict[str, Any]:
@@ -49,6 +59,13 @@ def facts_of_method(method: Method, parameters: dict[str, Value]) -> dict[str, A
         f"{stage}Parameters": parameters,
         f"{stage}Citation": method.citation,
     }
+
+
+def facts_of_te0(maps: Maps, method: Method) -> dict[str, Any]:
+    """Return whether the magnitude at TE 0 was used, of methods that can use it."""
+    if "s0" not in method.uses:
+        return {}
+    return {"MagnitudeAtTE0": TE0_USED if maps.has_te0 else TE0_UNKNOWN}
 
 
 def facts_of_errors(separated: Separated, method: Method, options: Options) -> dict[str, Any]:

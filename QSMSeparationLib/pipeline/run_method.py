@@ -25,6 +25,7 @@ from QSMSeparationLib.pipeline.provenance import (
     facts_of_errors,
     facts_of_method,
     facts_of_scale,
+    facts_of_te0,
     merged,
     weight_hashes,
 )
@@ -131,6 +132,7 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
         inverted.facts,
         facts_of_method(method, parameters),
         hashes,
+        facts_of_te0(maps, method),
         facts_of_errors(separated, method, options),
         facts_of_scale(scale, maps, options),
         about,
@@ -214,7 +216,7 @@ def choose_methods(available: frozenset[str], options: Options, invert: bool) ->
     Raises
     ------
     InputError
-        When a method is not there or lacks a map.
+        When a method is not there, lacks a map, or was not made for the field strength.
     """
     name = options.method or catalogue.default_separation(available, options.b0_tesla)
     method = catalogue.find(name, "separation")
@@ -224,6 +226,9 @@ def choose_methods(available: frozenset[str], options: Options, invert: bool) ->
         raise InputError(
             f"{method.name} needs {', '.join(missing)}; give {hint}, or choose another method"
         )
+    if not method.usable_at(options.b0_tesla):
+        other = catalogue.default_separation(available, options.b0_tesla)
+        raise InputError(f"{method.name} can't be used at {options.b0_tesla:g} T; choose {other}")
     if not invert:
         return (method,)
     return catalogue.find(options.inversion, "inversion"), method

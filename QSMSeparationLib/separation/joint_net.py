@@ -50,7 +50,10 @@ def joint_net(maps: Maps, context: Context, *, refinement: int) -> Separated:
     upright = upright_maps(maps, grid, "local_field", "net", "r2star", *(["s0"] if told else []))
     upright = replace(upright, tr_s=maps.tr_s, flip_deg=maps.flip_deg)
     if not told:
-        context.note(f"{context.networks[0]}: without the magnitude at TE 0, its TR and flip angle")
+        context.note(
+            f"{context.networks[0]}: without the magnitude at TE 0 (with TR and flip angle), which "
+            "tells water and T1"
+        )
     output, run = infer(loaded.network, _inputs(upright)[0], _OUTPUTS, context.report)
     note_fallback(run, context.networks[0], context.note)
     start = _start(upright)
@@ -86,7 +89,7 @@ def _inputs(maps: Maps) -> Tensor:
     net, mask = prepare_net(maps)
     field, r2star = (m[None, None].float() for m in maps.need("local_field", "r2star"))
     te0 = MagnitudeAtTE0.none(mask)
-    if maps.s0 is not None and maps.tr_s and maps.flip_deg:
+    if maps.s0 is not None and maps.tr_s and maps.flip_deg:  # has_te0, as types are told it
         te0 = MagnitudeAtTE0.of(maps.s0, maps.mask, maps.spacing_kji, maps.tr_s, maps.flip_deg)
     return joint_inputs(
         net,

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from command_line import GEOMETRY, facts_of, given, last_line, run
+from untrained import untrained
 
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.io.nifti import read_map, write_volume
+from QSMSeparationLib.training.two_sources import JOINT_NET_SIZE
 
 
 def test_separate_recovers_the_sources_it_was_given(case, tmp_path):
@@ -161,3 +163,87 @@ def test_inputs_of_one_name_keep_their_hashes(case, tmp_path):
     assert set(hashes) == {f"{name}/map.nii.gz" for name in ("qsm", "r2prime", "mask")}
     assert len(set(hashes.values())) == 3
     assert facts_of(tmp_path / "out" / "dataset_description.json")["DatasetType"] == "derivative"
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory):
+    """Arguments of a separation by a joint network that learned nothing."""
+    weights = untrained(tmp_path_factory.mktemp("joint"), "joint-net", JOINT_NET_SIZE, gain=30)
+    return ["--method", "joint-net", "--weights", weights, "--progress", "none"]
+
+
+def with_s0(case, tmp_path, **sidecar):
+    """Write a magnitude at TE 0 that is lower in myelin, and its sidecar."""
+    dia = read_map(case / "dia.nii.gz")
+    inside = read_map(case / "mask.nii.gz").array > 0
+    s0 = (900 * np.exp(15 * dia.array) * inside).astype(np.float32)
+    write_volume(dia.like(s0), tmp_path / "s0.nii.gz")
+    if sidecar:
+        (tmp_path / "s0.json").write_text(json.dumps(sidecar))
+    return tmp_path / "s0.nii.gz"
+
+
+def para_of(folder):
+    return read_map(folder / "sub-01_desc-paramagnetic_Chimap.nii.gz").array
+
+
+def test_the_magnitude_at_te0_counts_with_the_tr_and_flip_angle_of_its_sidecar(
+    case, tmp_path, joint
+):
+    s0 = with_s0(case, tmp_path, RepetitionTime=0.035, FlipAngle=15)
+    inputs = [*given(case, "field", "qsm", "r2star", "mask"), *joint]
+    assert run("separate", tmp_path / "with", *inputs, "--s0", s0) == 0
+    assert run("separate", tmp_path / "without", *inputs) == 0
+    (tmp_path / "s0.json").unlink()
+    said = ["--s0", s0, "--tr", 0.035, "--flip-angle", 15]
+    assert run("separate", tmp_path / "said", *inputs, *said) == 0
+    told, untold, by_hand = (para_of(tmp_path / n) for n in ("with", "without", "said"))
+    assert told == pytest.approx(by_hand, abs=1e-7)
+    assert np.abs(told - untold).max() > 1e-3
+    name = "sub-01_desc-paramagnetic_Chimap.json"
+    facts, others = (facts_of(tmp_path / n / name) for n in ("with", "without"))
+    assert facts["MagnitudeAtTE0"] == "used"
+    assert (facts["RepetitionTimeExcitation"], facts["FlipAngle"]) == (0.035, 15)
+    assert others["MagnitudeAtTE0"].startswith("not used")
+    assert "FlipAngle" not in others
+    assert any("without the magnitude at TE 0" in note for note in others["Notes"])
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "arguments", "says"),
+    [
+        ({}, [], "s0.nii.gz: TR and flip angle.*--tr"),
+        ({"RepetitionTime": 0.035}, ["--tr", 0.035], "s0.nii.gz: TR and flip angle"),
+        ({"RepetitionTime": 35, "FlipAngle": 15}, [], "s0.nii.gz: TR and flip angle"),
+        ({"FlipAngle": 15}, ["--tr", 35], "--tr 35 is outside 0.001 to 20 s"),
+    ],
+)
+def test_a_magnitude_at_te0_without_what_weights_it_is_refused(
+    case, tmp_path, joint, capsys, sidecar, arguments, says
+):
+    s0 = with_s0(case, tmp_path, **sidecar)
+    inputs = [*given(case, "field", "qsm", "r2star", "mask"), *joint, "--s0", s0, *arguments]
+    assert run("separate", tmp_path / "out", *inputs) == 2
+    assert re.search(says, last_line(capsys))
+
+
+def test_tr_without_the_magnitude_that_it_weights_is_refused(case, tmp_path, joint, capsys):
+    inputs = [*given(case, "field", "r2star", "mask"), *joint, "--tr", 0.035]
+    assert run("separate", tmp_path / "out", *inputs) == 2
+    assert "--s0" in last_line(capsys)
+
+
+def test_a_method_that_cannot_use_the_magnitude_at_te0_says_so(case, tmp_path):
+    s0 = with_s0(case, tmp_path, RepetitionTime=0.035, FlipAngle=15)
+    inputs = [*given(case, "qsm", "r2star", "mask"), "--s0", s0, "--method", "r2star-qsm"]
+    assert run("separate", tmp_path / "out", *inputs, "--progress", "none") == 0
+    facts = facts_of(tmp_path / "out" / "sub-01_Chimap.json")
+    assert "MagnitudeAtTE0" not in facts
+    assert any("no use of the magnitude at TE 0" in note for note in facts["Notes"])
+
+
+def test_the_joint_network_refuses_other_field_strengths_in_one_line(case, tmp_path, joint, capsys):
+    inputs = [*given(case, "field", "r2star", "mask"), *joint, "--b0", 7]
+    assert run("separate", tmp_path / "out", *inputs) == 2
+    assert "r2star-joint" in last_line(capsys)
+    assert not (tmp_path / "out").exists()

@@ -50,6 +50,7 @@ def test_r2star_is_exact_without_noise_for_any_echo_times_and_scale(times, scale
     truth = rates(5, 60)
     result = fit_r2star(decay(truth, sorted(times)) * scale, sorted(times), FULL)
     assert (result.r2star_hz / truth - 1).abs().max() < 0.01
+    assert (result.s0 / (1000 * scale) - 1).abs().max() < 0.02  # at echo times up to 60 ms
     assert not result.uncorrectable.any()
 
 

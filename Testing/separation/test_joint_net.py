@@ -8,11 +8,10 @@ import pytest
 import torch
 from ball import EVERYWHERE, ball_with_boxes
 from catalogued import method
+from untrained import untrained
 
 from QSMSeparationLib.data.separated import Separated
-from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.inputs import SD_PPM, MagnitudeAtTE0
-from QSMSeparationLib.networks.weights import save_weights
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training.two_sources import CHI_SEPNET_SIZE, JOINT_NET_SIZE
@@ -47,29 +46,14 @@ def ball():
     )
 
 
-def weights_of(folder, name, size, silent):
-    """Save an untrained network, which changes nothing when silent."""
-    torch.manual_seed(3)
-    network = create(*size)
-    last = [p for n, p in network.named_parameters() if n.startswith("head")]
-    assert last
-    with torch.no_grad():
-        for parameter in last:
-            parameter.mul_(0.0 if silent else 30.0)
-    architecture, parameters = size
-    card = {"name": name, "architecture": architecture, "parameters": parameters}
-    save_weights(network, folder / f"{name}.pt", card)
-    return folder / f"{name}.pt"
-
-
 @pytest.fixture(scope="module")
 def silent(tmp_path_factory):
-    return weights_of(tmp_path_factory.mktemp("silent"), "joint-net", JOINT_NET_SIZE, True)
+    return untrained(tmp_path_factory.mktemp("silent"), "joint-net", JOINT_NET_SIZE, gain=0)
 
 
 @pytest.fixture(scope="module")
 def loud(tmp_path_factory):
-    return weights_of(tmp_path_factory.mktemp("loud"), "joint-net", JOINT_NET_SIZE, False)
+    return untrained(tmp_path_factory.mktemp("loud"), "joint-net", JOINT_NET_SIZE, gain=30)
 
 
 def test_it_starts_from_sources_that_explain_net_chi_and_r2star(ball, silent):
@@ -147,7 +131,7 @@ def test_other_field_strengths_are_refused_with_what_to_use(ball, silent):
 
 def test_separation_networks_with_more_outputs_tell_sds(ball, tmp_path):
     maps, _, _ = ball
-    weights = weights_of(tmp_path, "chi-sepnet", CHI_SEPNET_SIZE, True)
+    weights = untrained(tmp_path, "chi-sepnet", CHI_SEPNET_SIZE, gain=0)
     found = chi_sepnet(maps, weights=weights, refinement=0)
     assert found.has_sd
     assert found.chi_dia_sd[maps.mask].mean() == pytest.approx(SD_PPM, rel=1e-3)
