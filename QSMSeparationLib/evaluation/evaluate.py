@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from QSMSeparationLib import catalogue
@@ -28,12 +29,14 @@ from QSMSeparationLib.evaluation.metrics import (
 )
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.tables import rows_to_csv
+from QSMSeparationLib.physics.spoiled import signal_at_te0
 from QSMSeparationLib.pipeline import maps as pipeline
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.preprocess.background import UNRELIABLE
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
+from QSMSeparationLib.simulation.protocol import Protocol
 from QSMSeparationLib.simulation.scanner import Truth
 
 _TABLE = {
@@ -58,6 +61,10 @@ _LESION_TABLE = {
     "class_dia_percent": ("chi- class %", ".1f"),
     "class_dia_kappa": ("chi- kappa", ".2f"),
 }
+
+
+_S0_NOISE = 0.02
+"""Noise of the magnitude at TE 0 over itself, that of a line through echoes of an SNR of 50."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
         truth, table = case.truth(), case.lesion_truth()
         found.example, found.truth = {}, truth
         for inversion in inversions:
-            chosen = replace(options, inversion=inversion.name, b0_tesla=truth.protocol.b0_tesla)
+            chosen = replace(scanned_as(truth.protocol, options), inversion=inversion.name)
             given, mask, prepared = prepared_inputs(
                 case, truth, plan, chosen.restricted_to(inversion), number, progress
             )
@@ -139,6 +146,13 @@ def evaluate(cases: Sequence[Case], plan: Plan, options: Options, progress: Prog
                 ]
                 found.example[f"{method.name} on {inversion.name}"] = result
     return found
+
+
+def scanned_as(protocol: Protocol, options: Options) -> Options:
+    """Return options for maps of a scan: its field strength, TR and flip angle."""
+    return replace(
+        options, b0_tesla=protocol.b0_tesla, tr_s=protocol.tr_s, flip_deg=protocol.flip_deg
+    )
 
 
 def prepared_inputs(
@@ -159,6 +173,7 @@ def prepared_inputs(
             "r2prime": "r2prime",
             "r2star": "r2star",
             "net": "net",
+            "s0": "s0",
         }
         found = net.maps.keys() | net.intermediate.keys()
         given = {name: net.volume(key) for name, key in names.items() if key in found}
@@ -168,7 +183,7 @@ def prepared_inputs(
 
 
 def oracle_inputs(truth: Truth, plan: Plan, seed: list[int]) -> dict[str, Volume]:
-    """Return the true local field, R2' and R2* with noise, as a scan would have it."""
+    """Return the true local field, R2', R2* and magnitude at TE 0 with noise, as a scan has it."""
     rng = np.random.default_rng([*seed, 11])
     brain = truth.mask.astype(np.float32)
 
@@ -181,6 +196,12 @@ def oracle_inputs(truth: Truth, plan: Plan, seed: list[int]) -> dict[str, Volume
         "r2prime": noisy("r2prime", plan.r2prime_sd_hz).clip(min=0),
         "r2star": noisy("r2star", plan.r2prime_sd_hz).clip(min=0),
     }
+    if {"water", "t1"} <= truth.maps.keys():
+        water, t1_s = (torch.from_numpy(truth.maps[name]) for name in ("water", "t1"))
+        excitation = truth.protocol.tr_s, truth.protocol.flip_deg
+        s0 = signal_at_te0(water, t1_s, *excitation).numpy() * brain
+        noise = rng.standard_normal(brain.shape, dtype=np.float32)
+        arrays["s0"] = (s0 * (1 + np.float32(_S0_NOISE) * noise)).clip(min=0)
     return {name: Volume(array, truth.geometry, f"oracle {name}") for name, array in arrays.items()}
 
 

@@ -27,7 +27,7 @@ _MARGIN = 3
 def score_lesions(
     result: Result, truth: Truth, table: Mapping[int, Mapping[str, str]], progress: Progress
 ) -> list[dict[str, Any]]:
-    """Return measured and true values and classes of every lesion, in ppb.
+    """Return measured and true values and classes of every lesion, in ppb, and which are decided.
 
     Parameters
     ----------
@@ -51,6 +51,7 @@ def score_lesions(
         for source, found in (("para", lesion.para), ("dia", lesion.dia)):
             row[f"true_class_{source}"] = known[f"class_{source}"]
             row[f"class_{source}"] = found.name
+            row[f"decided_{source}"] = found.decided
         rows.append(row | _means(result, truth, lesion.id, float(known["rim_mm"])))
     return rows
 

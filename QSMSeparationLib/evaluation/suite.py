@@ -15,6 +15,7 @@ from typing import Any
 from QSMSeparationLib import __version__, catalogue
 from QSMSeparationLib.data.axes import Triple
 from QSMSeparationLib.evaluation.cases import Case, find_cases
+from QSMSeparationLib.evaluation.evaluate import scanned_as
 from QSMSeparationLib.evaluation.suite_measures import measure
 from QSMSeparationLib.io.nifti import read_labels
 from QSMSeparationLib.io.outputs import Outputs
@@ -246,7 +247,7 @@ def _scored(
         ],
     }
     if any(missing.values()):
-        chosen = replace(options, b0_tesla=truth.protocol.b0_tesla)
+        chosen = scanned_as(truth.protocol, options)
         measured = measure(
             made, truth, missing["separations"], missing["inversions"], chosen, progress
         )
