@@ -148,6 +148,9 @@ class QSMSeparationParameterNode:
     r2prime: vtkMRMLScalarVolumeNode
     r2star: vtkMRMLScalarVolumeNode
     r2: vtkMRMLScalarVolumeNode
+    s0: vtkMRMLScalarVolumeNode
+    trMs: Annotated[float, WithinRange(0.0, 20000.0)] = 0.0  # 0: not known
+    flipDeg: Annotated[float, WithinRange(0.0, 180.0)] = 0.0
     mask: LabelsNode
     b0Tesla: Annotated[float, WithinRange(0.1, 25.0)] = 3.0
     lesions: LabelsNode
@@ -326,8 +329,12 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
 
         if parameters.inputKind is InputKind.MAPS:
             maps = chosen_maps(parameters)
-            found = self._inspector.inspect_maps(maps, parameters.mask, parameters.b0Tesla)
-            return found
+            return self._inspector.inspect_maps(
+                maps,
+                parameters.mask,
+                parameters.b0Tesla,
+                excitation_known=parameters.trMs > 0 and parameters.flipDeg > 0,
+            )
         if parameters.inputKind is InputKind.DATABASE:
             from QSMSeparationPanel.dicom_database import inspect_series
 

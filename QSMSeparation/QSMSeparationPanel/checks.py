@@ -14,6 +14,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from QSMSeparationLib.data.method import Method
+from QSMSeparationLib.data.quantities import MAPS as MAP_ROWS
 from QSMSeparationLib.data.volume import Geometry, Volume
 from QSMSeparationLib.mrml.convert import labels_of, segment_ids, volume_of
 from QSMSeparationLib.pipeline.checked_inputs import checked_map, checked_mask
@@ -21,6 +22,7 @@ from QSMSeparationLib.runtime.errors import QSMSeparationError
 
 MAPS = {
     "local_field": "field", "net": "qsm", "r2prime": "r2prime", "r2star": "r2star", "r2": "r2",
+    "s0": "s0",
 }  # fmt: skip
 """Maps that can be chosen, with the names of their parameters and options."""
 
@@ -87,13 +89,17 @@ class Inspector:
         maps: dict[str, slicer.vtkMRMLScalarVolumeNode],
         mask: slicer.vtkMRMLNode | None,
         b0_tesla: float,
+        excitation_known: bool = True,
     ) -> Inputs:
-        """Inspect loaded volumes: geometry, units, mask."""
+        """Inspect loaded volumes: geometry, units, mask; whether TR and flip angle were given."""
         findings = []
         if "local_field" not in maps and "net" not in maps:
             findings.append(Finding(_("choose a local field or a QSM"), ok=False))
         if "r2prime" not in maps and "r2star" not in maps:
             findings.append(Finding(_("choose R2' or R2*"), ok=False))
+        if "s0" in maps and not excitation_known:
+            text = _("give TR and flip angle of the magnitude at TE 0")
+            findings.append(Finding(text, ok=False))
         if mask is None:
             findings.append(Finding(_("choose a brain mask"), ok=False))
         elif maps:
@@ -270,8 +276,8 @@ def _map_findings(
     tilt = ""
     if geometry.b0_angle_deg > 1:
         tilt = _(", tilted by {angle}°").format(angle=f"{geometry.b0_angle_deg:.0f}")
-    unit = "ppm" if kind in ("local_field", "net") else "Hz"
-    return [Finding(f"{volume.source}: {unit}, {size} mm{tilt}")]
+    unit = "" if kind == "s0" else f"{MAP_ROWS[kind].unit}, "
+    return [Finding(f"{volume.source}: {unit}{size} mm{tilt}")]
 
 
 def _thinned(volume: Volume) -> Volume:

@@ -62,6 +62,9 @@ def _options(parameters: Any, maps: dict[str, Any], inputs: Inputs) -> list[str]
     subject = parameters.subject
     if maps:
         options += ["--b0", f"{parameters.b0Tesla:g}"]
+        if "s0" in maps:
+            options += ["--tr", f"{parameters.trMs / 1000:g}"]
+            options += ["--flip-angle", f"{parameters.flipDeg:g}"]
         found = re.search(r"sub-[A-Za-z0-9]+", next(iter(maps.values())).GetName())
         subject = subject or (found[0] if found else "")
     return [*options, "--name", subject] if subject else options

@@ -49,6 +49,8 @@ class BindingTest(ModuleTestCase):
             ("b0Tesla", ui.b0SpinBox),
             ("drPara", ui.drParaSpinBox),
             ("drDia", ui.drDiaSpinBox),
+            ("trMs", ui.trSpinBox),
+            ("flipDeg", ui.flipSpinBox),
         ):
             rows.append((name, 7.0, lambda b=box: b.value, lambda v, b=box: setattr(b, "value", v)))
         rows.append(
@@ -65,8 +67,9 @@ class BindingTest(ModuleTestCase):
             rows.append((name, value, lambda c=combo: c.itemData(c.currentIndex),
                          lambda v, c=combo: c.setCurrentIndex(c.findData(v))))  # fmt: skip
         selectors = {"field": ui.fieldSelector, "qsm": ui.qsmSelector, "r2prime": ui.r2primeSelector,
-                     "r2star": ui.r2starSelector, "r2": ui.r2Selector, "mask": ui.maskSelector,
-                     "lesions": ui.lesionsSelector, "fourthVolume": ui.fourthSelector}  # fmt: skip
+                     "r2star": ui.r2starSelector, "r2": ui.r2Selector, "s0": ui.s0Selector,
+                     "mask": ui.maskSelector, "lesions": ui.lesionsSelector,
+                     "fourthVolume": ui.fourthSelector}  # fmt: skip
         for name, selector in selectors.items():
             node = self.add_map(f"a {name}", np.ones(GEOMETRY.shape, np.float32))
             rows.append((name, node, selector.currentNode, selector.setCurrentNode))
@@ -346,6 +349,19 @@ class ReadyTest(ModuleTestCase):
         self.assertEqual(ui.reasonLabel.text, "")
         ui.maskSelector.setCurrentNode(None)
         self.assertIn("choose a brain mask", self.reason())
+
+    def test_the_magnitude_at_te0_goes_with_tr_and_flip_angle(self):
+        self.choose_maps()
+        node = self.add_map("s0", 400 * small_result().maps["r2prime"])
+        self.ui.s0Selector.setCurrentNode(node)
+        self.assertIn("give TR and flip angle", self.reason())
+        self.ui.trSpinBox.value, self.ui.flipSpinBox.value = 33, 15
+        self.assertTrue(self.ui.applyButton.enabled)
+        request = self.logic.request(self.parameters)
+        self.assertIs(request.maps["--s0"], node)
+        self.assertIn("--tr 0.033 --flip-angle 15", " ".join(request.options))
+        self.ui.s0Selector.setCurrentNode(None)
+        self.assertNotIn("--tr", self.logic.request(self.parameters).options)
 
     def test_geometry_is_checked_as_soon_as_a_map_is_chosen(self):
         self.choose_maps()
