@@ -170,10 +170,14 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         lines = [" | ".join(["method", *(COLUMNS[n][0] for n in names)])]
         lines.append(" | ".join(["---"] * (1 + len(names))))
         for row in own:
-            cells = [f"{row[n]:.{COLUMNS[n][1]}f}" if n in row else "" for n in names]
+            cells = [_shown(row.get(n), COLUMNS[n][1]) for n in names]
             lines.append(" | ".join([row["method"], *cells]))
         parts.append(f"### {kind}\n\n" + "\n".join(f"| {line} |" for line in lines))
     return "\n\n".join(parts)
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "" if value is None or value != value else f"{value:.{digits}f}"
 
 
 def main() -> None:

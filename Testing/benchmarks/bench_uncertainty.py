@@ -1,7 +1,7 @@
 """How honest SDs are: shares of voxels and lesions within 68 % and 95 % intervals, and decided classes.
 
 Run: python Testing/benchmarks/bench_uncertainty.py CASES [--methods r2star-joint closed-form]
-     [--wrong-r2] [--fit] [--out rows.json]
+     [--weights FILE.pt] [--wrong-r2] [--fit] [--out rows.json]
 
 CASES: simulated cases ('qsmsep simulate'), each run through the whole chain. ``--wrong-r2`` lowers
 R2 of every lesion by another half of what it lost. ``--fit`` prints the Calibration that would have
@@ -22,6 +22,7 @@ from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.evaluation.cases import Case, find_cases
+from QSMSeparationLib.evaluation.evaluate import scanned_as
 from QSMSeparationLib.lesions.agreement import class_agreement
 from QSMSeparationLib.lesions.classes import DIA_CLASSES, PARA_CLASSES
 from QSMSeparationLib.pipeline import maps as pipeline
@@ -42,6 +43,7 @@ def inputs(case: Case, truth: Truth, wrong_r2: bool) -> tuple[dict[str, Volume],
     scan = reconstruct(case.scan(), Options(method="r2star-qsm"), Progress())
     maps = {"local_field": scan.intermediate["local_field_in_mask"]}
     maps |= {name: scan.maps[name] for name in ("net", "r2star", "r2prime") if name in scan.maps}
+    maps["s0"] = scan.intermediate["s0"]
     if wrong_r2:
         white = (truth.labels == 2) | (truth.labels == 41)
         usual = np.median(truth.maps["r2"][white & (truth.lesions == 0)])
@@ -160,7 +162,7 @@ def fitted(
 
 
 def measured(
-    cases: list[Case], methods: list[str], wrong_r2: bool, fit: bool
+    cases: list[Case], methods: list[str], wrong_r2: bool, fit: bool, weights: Path | None
 ) -> list[dict[str, Any]]:
     """Run every method on every case; return the rows of the table."""
     voxels: dict[str, dict[str, list[np.ndarray]]] = {m: {s: [] for s in _SIGN} for m in methods}
@@ -169,9 +171,10 @@ def measured(
         truth = case.truth()
         given, mask = inputs(case, truth, wrong_r2)
         for method in methods:
-            needs = catalogue.find(method, "separation").needs
-            own = {name: given[name] for name in {*needs, "local_field"}}
-            result = pipeline.separate(own, mask, Options(method=method), Progress())
+            row = catalogue.find(method, "separation")
+            own = {name: given[name] for name in {*row.needs, *row.uses, "local_field"}}
+            options = Options(method=method, weights=weights if row.networks else None)
+            result = pipeline.separate(own, mask, scanned_as(truth.protocol, options))
             for source in _SIGN:
                 voxels[method][source].append(voxel_ratios(result, truth, source))
             rows[method] += lesion_rows(result, truth, case.lesion_truth())
@@ -188,11 +191,12 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["r2star-joint", "closed-form"])
     parser.add_argument("--wrong-r2", action="store_true")
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--weights", type=Path, help="of a network, where others than the shipped")
     parser.add_argument("--label", default="", help="what these cases are, in the rows")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     cases = [case for folder in given.cases for case in find_cases(folder)]
-    rows = measured(cases, given.methods, given.wrong_r2, given.fit)
+    rows = measured(cases, given.methods, given.wrong_r2, given.fit, given.weights)
     rows = [{"heads": given.label} | row for row in rows] if given.label else rows
     for row in rows:
         print("  ".join(f"{k} {v:.2f}" if isinstance(v, float) else str(v) for k, v in row.items()))
