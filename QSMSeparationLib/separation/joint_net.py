@@ -15,7 +15,7 @@ from torch import Tensor
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.data.separated import Separated
 from QSMSeparationLib.inversion.by_network import linear_start
-from QSMSeparationLib.networks.grid import upright_maps
+from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
 from QSMSeparationLib.networks.inputs import NET_PPM, MagnitudeAtTE0, joint_inputs
 from QSMSeparationLib.networks.tiles import infer, note_fallback
 from QSMSeparationLib.physics.constants import R2PRIME_ESTIMATE_B0_T
@@ -46,15 +46,14 @@ def joint_net(maps: Maps, context: Context, *, refinement: int) -> Separated:
     """
     _require_3t(maps)
     loaded, grid = network_and_grid(maps, context)
-    told = maps.has_te0
-    upright = upright_maps(maps, grid, "local_field", "net", "r2star", *(["s0"] if told else []))
-    upright = replace(upright, tr_s=maps.tr_s, flip_deg=maps.flip_deg)
-    if not told:
+    upright = upright_maps(maps, grid, "local_field", "net", "r2star")
+    if not maps.has_te0:
         context.note(
             f"{context.networks[0]}: without the magnitude at TE 0 (with TR and flip angle), which "
             "tells water and T1"
         )
-    output, run = infer(loaded.network, _inputs(upright)[0], _OUTPUTS, context.report)
+    inputs = _inputs(upright, magnitude_at_te0(maps, grid, upright.mask))
+    output, run = infer(loaded.network, inputs[0], _OUTPUTS, context.report)
     note_fallback(run, context.networks[0], context.note)
     start = _start(upright)
     sources = (start + NET_PPM * output[:2]).clamp_(min=0).mul_(upright.mask)
@@ -84,13 +83,24 @@ def _require_3t(maps: Maps) -> None:
         )
 
 
-def _inputs(maps: Maps) -> Tensor:
+def magnitude_at_te0(maps: Maps, grid: NetworkGrid, upright_mask: Tensor) -> MagnitudeAtTE0:
+    """Return what the magnitude at TE 0 tells, on the grid of the network."""
+    mask = upright_mask[None, None].float()
+    if maps.s0 is None or not maps.tr_s or not maps.flip_deg:
+        return MagnitudeAtTE0.none(mask)
+    s0 = maps.s0.nan_to_num()
+    own = MagnitudeAtTE0.of(s0, maps.mask, maps.spacing_kji, maps.tr_s, maps.flip_deg)
+    # Its logarithm is interpolated, of which 0 is the usual: a magnitude would darken at borders.
+    known = (grid.to_network(own.known) > 0.5) * mask
+    return MagnitudeAtTE0(
+        grid.to_network(own.log_ratio) * known, own.weighting.amax() * known, known
+    )
+
+
+def _inputs(maps: Maps, te0: MagnitudeAtTE0) -> Tensor:
     """Return the inputs of the network from maps on its grid."""
     net, mask = prepare_net(maps)
     field, r2star = (m[None, None].float() for m in maps.need("local_field", "r2star"))
-    te0 = MagnitudeAtTE0.none(mask)
-    if maps.s0 is not None and maps.tr_s and maps.flip_deg:  # has_te0, as types are told it
-        te0 = MagnitudeAtTE0.of(maps.s0, maps.mask, maps.spacing_kji, maps.tr_s, maps.flip_deg)
     return joint_inputs(
         net,
         field,

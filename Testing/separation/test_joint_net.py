@@ -11,9 +11,11 @@ from catalogued import method
 from untrained import untrained
 
 from QSMSeparationLib.data.separated import Separated
+from QSMSeparationLib.networks.grid import NetworkGrid
 from QSMSeparationLib.networks.inputs import SD_PPM, MagnitudeAtTE0
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
 from QSMSeparationLib.runtime.errors import InputError
+from QSMSeparationLib.separation.joint_net import magnitude_at_te0
 from QSMSeparationLib.training.two_sources import CHI_SEPNET_SIZE, JOINT_NET_SIZE
 
 joint_net, chi_sepnet = (method(name) for name in ("joint-net", "chi-sepnet-r2prime"))
@@ -121,6 +123,18 @@ def test_a_receive_coil_hardly_changes_what_is_told():
     assert not nothing.known.any()
     assert contrast < -0.15
     assert shaded_contrast == pytest.approx(contrast, abs=0.02)
+
+
+def test_where_all_is_as_bright_the_border_of_an_oblique_mask_tells_nothing():
+    tilted = (0.96, 0.28, 0.0)
+    maps, _, _ = ball_with_boxes(17.0, [(0, 0, 1)], [(0, 0, 1)], SHAPE, (1.0, 1.0, 1.3), tilted)
+    maps = replace(maps, s0=700.0 * maps.mask, tr_s=0.03, flip_deg=15.0)
+    grid = NetworkGrid(maps)
+    mask = grid.to_network(maps.mask.float()) > 0.5
+    found = magnitude_at_te0(maps, grid, mask)
+    assert grid.resampled
+    assert found.log_ratio.abs().max() < 1e-3
+    assert torch.equal(found.known[0, 0] > 0, mask)
 
 
 def test_other_field_strengths_are_refused_with_what_to_use(ball, silent):
