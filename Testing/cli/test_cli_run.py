@@ -13,7 +13,7 @@ from small_head import small_head
 
 from QSMSeparationLib.data.volume import Volume
 from QSMSeparationLib.io import found
-from QSMSeparationLib.io.nifti import read_map, write_volume
+from QSMSeparationLib.io.nifti import read_excitation, read_map, write_volume
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.io.source import find_scans
 from QSMSeparationLib.runtime.errors import Cancelled
@@ -65,8 +65,10 @@ def test_every_scan_has_its_own_files_and_the_folder_describes_itself(scans, tmp
     assert "sub-01 r2prime" in outputs
     assert "sub-02 r2prime" not in outputs
     assert not [path for path in outputs.values() if not Path(path).is_file()]
-    for what in ("total_field", "trust", "net"):
+    for what in ("total_field", "trust", "net", "s0"):
         assert f"sub-02 {what}" in outputs
+    # The magnitude at TE 0 can go to 'separate --s0' as it is.
+    assert read_excitation(outputs["sub-02 s0"]) == (0.033, 15.0)
     said = facts_of(tmp_path / "dataset_description.json")
     assert said["DatasetType"] == "derivative"
     assert said["GeneratedBy"][0]["Name"] == "QSMSeparation"
