@@ -23,7 +23,9 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
         print(json.dumps([m.describe() for m in catalogue.methods()], indent=2))
         return
     for method in catalogue.methods():
-        needs = ", ".join(method.needs)
-        print(f"{method.stage:<11} {method.name:<22} {method.title}; needs {needs}")
+        inputs = f"needs {', '.join(method.needs)}"
+        if method.uses:
+            inputs += f"; uses {', '.join(method.uses)} where there is one"
+        print(f"{method.stage:<11} {method.name:<22} {method.title}; {inputs}")
         for p in method.parameters:
             print(f"{'':<34} {p.name} = {p.shown(p.default)} ({p.allowed}): {p.help}")

@@ -71,14 +71,14 @@ def network_and_grid(maps: Maps, context: Context) -> tuple[Weights, NetworkGrid
 
 
 def on_scan(
-    sources: Tensor, start: Tensor, own_start: Tensor, grid: NetworkGrid, maps: Maps
-) -> tuple[Tensor, Tensor]:
-    """Return chi+ and |chi-| on the grid of the scan.
+    found: Tensor, start: Tensor, own_start: Tensor, grid: NetworkGrid, maps: Maps
+) -> Tensor:
+    """Return maps that a network corrected, each at least 0, on the grid of the scan.
 
     Parameters
     ----------
-    sources, start : Tensor
-        What a network made and what it started from, on its grid, (2, k, j, i).
+    found, start : Tensor
+        What a network made and what it started from, on its grid, (n, k, j, i).
     own_start : Tensor
         The start from the maps of the scan; used where these were interpolated.
     grid : NetworkGrid
@@ -88,11 +88,10 @@ def on_scan(
     """
     if grid.resampled:
         # Only the change is interpolated: the start is as sharp as the scan.
-        sources = own_start.nan_to_num().add_(grid.from_network(sources - start))
+        found = own_start.nan_to_num().add_(grid.from_network(found - start))
     else:
-        sources = grid.from_network(sources)
-    para, dia = sources.clamp_(min=0).mul_(maps.mask)
-    return para, dia
+        found = grid.from_network(found)
+    return found.clamp_(min=0).mul_(maps.mask)
 
 
 def sds_on_scan(output: Tensor, grid: NetworkGrid, maps: Maps) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from QSMSeparationLib.data.maps import Maps
@@ -56,11 +57,12 @@ def joint_net(maps: Maps, context: Context, *, refinement: int) -> Separated:
     output, run = infer(loaded.network, inputs[0], _OUTPUTS, context.report)
     note_fallback(run, context.networks[0], context.note)
     start = _start(upright)
-    sources = (start + NET_PPM * output[:2]).clamp_(min=0).mul_(upright.mask)
-    rate_ppm = (_rate_ppm(start, maps) + NET_PPM * output[2]).clamp_(min=0).mul_(upright.mask)
+    found = (start + NET_PPM * output[:3]).clamp_(min=0).mul_(upright.mask)
     if refinement:
-        sources = refine(sources, replace(upright, r2prime=maps.mean_dr * rate_ppm), refinement)
-    para, dia = on_scan(sources, start, _start(maps) if grid.resampled else start, grid, maps)
+        estimated = replace(upright, r2prime=maps.mean_dr * found[2])
+        found[:2] = refine(found[:2], estimated, refinement)
+    own_start = _start(maps) if grid.resampled else start
+    para, dia, rate_ppm = on_scan(found, start, own_start, grid, maps)
     distance = _distance(maps)
     sds = sds_on_scan(output[3:], grid, maps) * distance.clamp(min=1)
     return Separated(
@@ -68,7 +70,7 @@ def joint_net(maps: Maps, context: Context, *, refinement: int) -> Separated:
         -dia,
         chi_para_sd=sds[0],
         chi_dia_sd=sds[1],
-        r2prime=maps.mean_dr * grid.from_network(rate_ppm) * maps.mask,
+        r2prime=maps.mean_dr * rate_ppm,
         r2prime_sd=maps.mean_dr * sds[2],
         unusual=(distance > 1) & maps.mask,
     )
@@ -106,7 +108,7 @@ def _inputs(maps: Maps, te0: MagnitudeAtTE0) -> Tensor:
         field,
         r2star,
         linear_start(maps)[None, None],
-        _start(maps)[None],
+        _start(maps)[None, :2],
         (maps.dr_para, maps.dr_dia),
         field_misfit_ppm(maps),
         te0,
@@ -115,16 +117,12 @@ def _inputs(maps: Maps, te0: MagnitudeAtTE0) -> Tensor:
 
 
 def _start(maps: Maps) -> Tensor:
-    """Return what the network corrects, (2, k, j, i)."""
+    """Return what the network corrects: chi+, |chi-| and R2' over the mean Dr, (3, k, j, i)."""
     net, mask = prepare_net(maps)
     (r2star,) = maps.need("r2star")
     r2star = r2star[None, None].float()
-    return r2star_closed_form(net, r2star, maps.dr_para, maps.dr_dia, mask)[0]
-
-
-def _rate_ppm(sources: Tensor, maps: Maps) -> Tensor:
-    """Return R2' of both sources over the mean relaxivity."""
-    return (maps.dr_para * sources[0] + maps.dr_dia * sources[1]) / maps.mean_dr
+    para, dia = r2star_closed_form(net, r2star, maps.dr_para, maps.dr_dia, mask)[0]
+    return torch.stack([para, dia, (maps.dr_para * para + maps.dr_dia * dia) / maps.mean_dr])
 
 
 def _distance(maps: Maps) -> Tensor:
