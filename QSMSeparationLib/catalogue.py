@@ -233,6 +233,7 @@ _SEPARATION: tuple[Method, ...] = (
         refits_net=True,
         estimates_r2prime=True,
         b0_tesla=R2PRIME_ESTIMATE_B0_T,
+        calibration=Calibration(1.0, 0.78, 0.8, contrast=0.82),
     ),
     Method(
         name="chi-separation",

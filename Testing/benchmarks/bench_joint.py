@@ -66,7 +66,9 @@ class Measured:
 
     scores: list[dict[str, float]] = field(default_factory=list)
     lesions: list[dict[str, Any]] = field(default_factory=list)
-    voxels: dict[str, list[np.ndarray]] = field(default_factory=lambda: {"para": [], "dia": []})
+    voxels: dict[str, list[np.ndarray]] = field(
+        default_factory=lambda: {"chi_para": [], "chi_dia": []}
+    )
     sure: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, case: Case, result: Result, truth: Truth) -> None:
@@ -80,8 +82,8 @@ class Measured:
         self.scores.append(scores)
         rows = score_lesions(result, truth, table, Progress())
         if "chi_para_sd" in result.maps:
-            for source, ratios in self.voxels.items():
-                ratios.append(voxel_ratios(result, truth, source))
+            for name, ratios in self.voxels.items():
+                ratios.append(voxel_ratios(result, truth, name))
             self.sure += lesion_rows(result, truth, table)
         self.lesions += [row | {"case": case.name} for row in rows]
 

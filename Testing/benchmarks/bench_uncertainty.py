@@ -35,6 +35,7 @@ from QSMSeparationLib.simulation.scanner import Truth
 SMALLEST_MM = 3.0
 LOST_MORE = 0.5
 _SIGN = {"para": 1, "dia": -1}
+_MAPS = ("chi_para", "chi_dia", "r2prime")
 _CLASSES = {"para": PARA_CLASSES, "dia": DIA_CLASSES}
 
 
@@ -55,12 +56,17 @@ def inputs(case: Case, truth: Truth, wrong_r2: bool) -> tuple[dict[str, Volume],
     return volumes, Volume(scan.mask.astype(np.uint8), scan.geometry, "mask")
 
 
-def voxel_ratios(result: Result, truth: Truth, source: str) -> np.ndarray:
-    """Return |error| / SD of every voxel of the brain."""
+def voxel_ratios(result: Result, truth: Truth, name: str) -> np.ndarray:
+    """Return |error| / SD of a map in every voxel of the brain."""
     inside = result.mask & truth.mask
-    name = f"chi_{source}"
     error = result.maps[name][inside] - truth.maps[name][inside]
     return np.abs(error) / result.maps[f"{name}_sd"][inside].clip(min=1e-6)
+
+
+def factor_of(ratios: list[np.ndarray]) -> float:
+    """Return what SDs are to be multiplied with: between what holds 68 and 95 %."""
+    both = np.concatenate(ratios)
+    return float(np.sqrt(np.quantile(both, 0.683) * np.quantile(both, 0.954) / 2))
 
 
 def lesion_rows(result: Result, truth: Truth, table: Any) -> Iterator[dict[str, Any]]:
@@ -110,7 +116,7 @@ def summary(
     """Return a row a source: coverage, and classes of the lesions that are decided."""
     found = []
     for source, sign in (("para", "chi+"), ("dia", "chi-")):
-        ratios = np.concatenate(voxels[source])
+        ratios = np.concatenate(voxels[f"chi_{source}"])
         means = [row[f"mean_{source}"] / row[f"share_{source}"] for row in rows]
         contrasts = [row[f"contrast_{source}"] for row in rows]
         told = [row for row in rows if row[f"decided_{source}"] is not None]
@@ -136,11 +142,10 @@ def fitted(
 ) -> dict[str, float]:
     """Return the Calibration that is right on these cases, given the one in the catalogue."""
     now = catalogue.find(method, "separation").calibration
-    factors = {
-        source: float(np.sqrt(np.quantile(r, 0.683) * np.quantile(r, 0.954) / 2))
-        for source in _SIGN
-        for r in [np.concatenate(voxels[source])]
-    }
+    factors = {source: factor_of(voxels[f"chi_{source}"]) for source in _SIGN}
+    rate = {}
+    if voxels["r2prime"]:
+        rate["r2prime"] = round(now.r2prime * factor_of(voxels["r2prime"]), 2)
     n = np.array([row["n"] for row in rows for _ in _SIGN], dtype=float)
     ratio = np.array([row[f"mean_{s}"] / factors[s] for row in rows for s in _SIGN])
     best = (np.inf, 1.0, 0.0)
@@ -158,14 +163,14 @@ def fitted(
         "contrast": round(float(now.contrast * scale * before / share), 2),
         "para": round(now.para * factors["para"], 2), "dia": round(now.dia * factors["dia"], 2),
         "floor": round(float(best[1]), 2), "power": round(float(best[2]), 2),
-    }  # fmt: skip
+    } | rate  # fmt: skip
 
 
 def measured(
     cases: list[Case], methods: list[str], wrong_r2: bool, fit: bool, weights: Path | None
 ) -> list[dict[str, Any]]:
     """Run every method on every case; return the rows of the table."""
-    voxels: dict[str, dict[str, list[np.ndarray]]] = {m: {s: [] for s in _SIGN} for m in methods}
+    voxels: dict[str, dict[str, list[np.ndarray]]] = {m: {n: [] for n in _MAPS} for m in methods}
     rows: dict[str, list[dict[str, Any]]] = {m: [] for m in methods}
     for case in cases:
         truth = case.truth()
@@ -175,8 +180,9 @@ def measured(
             own = {name: given[name] for name in {*row.needs, *row.uses, "local_field"}}
             options = Options(method=method, weights=weights if row.networks else None)
             result = pipeline.separate(own, mask, scanned_as(truth.protocol, options))
-            for source in _SIGN:
-                voxels[method][source].append(voxel_ratios(result, truth, source))
+            for name in _MAPS:
+                if f"{name}_sd" in result.maps and name in truth.maps:
+                    voxels[method][name].append(voxel_ratios(result, truth, name))
             rows[method] += lesion_rows(result, truth, case.lesion_truth())
         print(f"{case.name} done", flush=True)
     for method in methods if fit else ():
