@@ -139,7 +139,7 @@ def measured(
             found.setdefault((kind, SPIN_ECHO), Measured()).add(case, result, truth)
         print(f"{case.name} done", flush=True)
     return [
-        {"heads": kind, "method": name}
+        {"kind": kind, "method": name, "heads": len(one.scores)}
         | one.row()
         | agreement(one, found.get((kind, SPIN_ECHO)) if name != SPIN_ECHO else None)
         for (kind, name), one in found.items()
@@ -166,8 +166,8 @@ def agreement(one: Measured, other: Measured | None) -> dict[str, float]:
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as a table a kind, with the columns that any of its rows has."""
     parts = []
-    for kind in dict.fromkeys(row["heads"] for row in rows):
-        own = [row for row in rows if row["heads"] == kind]
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        own = [row for row in rows if row["kind"] == kind]
         names = [n for n in COLUMNS if any(row.get(n) is not None for row in own)]
         lines = [" | ".join(["method", *(COLUMNS[n][0] for n in names)])]
         lines.append(" | ".join(["---"] * (1 + len(names))))
