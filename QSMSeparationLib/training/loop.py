@@ -341,20 +341,28 @@ class _Curves:
         self.rows.append(facts | {name: round(v, 5) for name, v in values.items()})
 
     def write(self) -> None:
-        """Append the new rows."""
+        """Write the new rows below those of before, which may be of a version with fewer terms."""
         if not (self.active and self.rows):
             return
         names = ["step", "seconds", "part", "loss", "l1", "mean_2", "mean_4", "gradient"]
         names += ["net", "rate", "field", "structure", "contrast", "r2prime", "sureness"]
         names += ["cycle_field", "tv", "potential", "critic", "penalty"]
         names += ["cross_entropy", "overlap", "brain", "side"]
-        fresh = not self.file.exists()
-        with self.file.open("a", newline="", encoding="utf-8") as file:
+        rows: list[Any] = [*self._before(), *self.rows]
+        partial = self.file.with_suffix(".part")
+        with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
-            if fresh:
-                writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(self.file)
         self.rows = []
+
+    def _before(self) -> list[dict[str, str]]:
+        """Return the rows that are written already."""
+        if not self.file.exists():
+            return []
+        with self.file.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
     def figure(self, title: str) -> None:
         """Draw the L1 (of labels: the overlap's loss) of training and validation over the steps."""
@@ -362,8 +370,7 @@ class _Curves:
             return
         from QSMSeparationLib.report.figures import curve_figure, save_figure
 
-        with self.file.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = self._before()
         lines = {
             part: [
                 (int(r["step"]), float(r["l1"] or r["overlap"])) for r in rows if r["part"] == part

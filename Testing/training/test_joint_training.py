@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import csv
 
 import numpy as np
 import pytest
 import torch
 from small_pool import fill_pool
+from torch import nn
 
 from QSMSeparationLib.networks.inputs import fitted, sd_of
 from QSMSeparationLib.networks.weights import start_with
@@ -15,7 +17,7 @@ from QSMSeparationLib.physics import tissue_prior
 from QSMSeparationLib.physics.spoiled import signal_at_te0, t1_weighting
 from QSMSeparationLib.physics.two_sources import r2star_closed_form
 from QSMSeparationLib.runtime.errors import InputError
-from QSMSeparationLib.training import losses, recipes
+from QSMSeparationLib.training import loop, losses, recipes
 from QSMSeparationLib.training.pool import PatchPlan, Pool
 from QSMSeparationLib.training.scan_noise import measure_following
 
@@ -96,3 +98,19 @@ def test_a_wider_network_starts_where_a_narrower_one_stood():
     assert torch.allclose(before, after, atol=1e-5)
     assert torch.allclose(before, alone, atol=1e-5)
     assert fitted(inputs, another).shape[1] == 6
+
+
+def test_curves_of_a_run_that_knew_fewer_terms_go_on(tmp_path):
+    (tmp_path / "curves.csv").write_text("step,seconds,part,loss,l1\n25,9,training,1.5,0.5\n")
+    curves = loop._Curves(tmp_path, True)
+    state = loop._State(nn.Identity(), nn.Identity(), None, 50, 20.0)  # type: ignore[arg-type]
+    curves.validate(state, {"l1": 0.4, "sureness": -0.1})
+    curves.write()
+    with (tmp_path / "curves.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["step"], row["l1"], row["sureness"]) for row in rows] == [
+        ("25", "0.5", ""),
+        ("50", "0.4", "-0.1"),
+    ]
+    curves.figure("joint-net")
+    assert (tmp_path / "curves.png").is_file()
