@@ -212,7 +212,7 @@ _SEPARATION: tuple[Method, ...] = (
         needs=("net", "r2star"),
         function=f"{_LIBRARY}.separation.r2star_joint:r2star_joint",
         equation="chi+ + |chi-| = E[sum given chi, R2*], R2 follows the sources; chi+ + chi- = chi",
-        when="The default without a spin echo, at any field strength; lesion classes are uncertain.",
+        when="Without a spin echo: the default at other field strengths; nothing learned.",
         citation="Own; R2 of tissue: van Gelderen and Duyn; prior of lesions: see physics/tissue_prior.py",
         refits_net=True,
         estimates_r2prime=True,
@@ -225,7 +225,7 @@ _SEPARATION: tuple[Method, ...] = (
         needs=("local_field", "net", "r2star"),
         function=f"{_LIBRARY}.separation.joint_net:joint_net",
         equation="(chi+, |chi-|, R2') = linear start where R2 follows the sources + U(chi, f, R2*, S0)",
-        when="Without a spin echo at 3 T.",
+        when="The default without a spin echo at 3 T; lesion classes are uncertain.",
         parameters=(replace(_REFINEMENT, default=0),),
         citation="Own network and weights",
         networks=("joint-net",),
@@ -316,10 +316,10 @@ DEFAULT_BACKGROUND = "resharp"
 DEFAULT_INVERSION = "tv"
 """Methods that are used when the user names none."""
 
-_DEFAULT_SEPARATIONS = ("chi-sepnet-r2prime", "closed-form", "r2star-joint")
+_DEFAULT_SEPARATIONS = ("chi-sepnet-r2prime", "closed-form", "joint-net", "r2star-joint")
 """The first one whose needs are met is used when the user names none. Without a spin echo the joint
-estimate had the smallest errors on heads of realism 1 (seeds 801 and 802, whole chain: chi+ 35,
-chi- 38 % against 60 and 101 % of ``chi-sepnet-r2star``)."""
+network had the smaller errors on heads for settings (2 mm, whole chain, chi+ and chi-: 22 and 25 % on
+clean ones, 29 and 36 % on real ones, against 28 and 37 %, 30 and 41 % of ``r2star-joint``)."""
 
 
 def methods(stage: str | None = None) -> tuple[Method, ...]:

@@ -68,7 +68,7 @@ def test_other_values_are_refused_with_the_allowed_ones(parameter, text):
     [
         ({"local_field", "net", "r2prime", "r2star"}, 3.0, "chi-sepnet-r2prime"),
         ({"net", "r2prime"}, 3.0, "closed-form"),
-        ({"local_field", "net", "r2star"}, None, "r2star-joint"),
+        ({"local_field", "net", "r2star"}, 3.0, "joint-net"),
         ({"local_field", "net", "r2star"}, 7.0, "r2star-joint"),
         ({"net", "r2star"}, 3.0, "r2star-joint"),
     ],
