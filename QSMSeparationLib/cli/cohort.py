@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from QSMSeparationLib.cli.arguments import (
     Commands,
@@ -22,7 +22,8 @@ from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from QSMSeparationLib.cohort.scans import Chosen, Todo
+    from QSMSeparationLib.cohort.need import Crew, Need
+    from QSMSeparationLib.cohort.scans import Chosen, ScanTask, Todo
     from QSMSeparationLib.cohort.worker import Job, Outcome
 
 
@@ -129,12 +130,12 @@ def _run(
     from dataclasses import replace
 
     from QSMSeparationLib.cohort.engine import run_by_workers, run_here
-    from QSMSeparationLib.cohort.need import crew_for, need_of
+    from QSMSeparationLib.cohort.need import need_of
     from QSMSeparationLib.cohort.records import DONE
     from QSMSeparationLib.cohort.worker import ELSEWHERE
 
     tasks = [one.task for one in left]
-    crew = crew_for(need_of(tasks), len(tasks), args.workers, args.threads)
+    crew = _crew(tasks, need_of(tasks), args)
     job = replace(job, threads=crew.threads)
     counts = dict.fromkeys((DONE, ELSEWHERE), 0)
 
@@ -163,10 +164,11 @@ def _run(
 
 def _told(left: Sequence[Todo], args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     """Say what would be run, why, and about how long it takes."""
-    from QSMSeparationLib.cohort.need import crew_for, need_of
+    from QSMSeparationLib.cohort.need import need_of
 
-    need = need_of([one.task for one in left])
-    crew = crew_for(need, len(left), args.workers, args.threads)
+    tasks = [one.task for one in left]
+    need = need_of(tasks)
+    crew = _crew(tasks, need, args)
     minutes = len(left) * need.seconds / 60 * (2 / max(2, crew.workers * crew.threads))
     lines = [f"{one.task.name}: {one.reason}" for one in left]
     lines.append(
@@ -177,7 +179,16 @@ def _told(left: Sequence[Todo], args: argparse.Namespace, progress: Progress) ->
     return {}
 
 
-def _sbatch(tasks: Sequence[Any], args: argparse.Namespace) -> dict[str, str]:
+def _crew(tasks: Sequence[ScanTask], need: Need, args: argparse.Namespace) -> Crew:
+    """Return who works; the GPU of a scheduler's nodes is theirs to share, as a resource."""
+    from QSMSeparationLib.cohort.need import crew_for
+    from QSMSeparationLib.runtime.device import choose_device
+
+    on_gpu = not args.scheduler and choose_device(args.device).type != "cpu"
+    return crew_for(need, len(tasks), args.workers, args.threads, on_gpu)
+
+
+def _sbatch(tasks: Sequence[ScanTask], args: argparse.Namespace) -> dict[str, str]:
     """Write the script for SLURM."""
     from QSMSeparationLib.cohort.need import need_of
     from QSMSeparationLib.cohort.slurm import sbatch_script

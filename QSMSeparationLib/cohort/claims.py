@@ -109,6 +109,8 @@ def _is_dead_here(holder: str) -> bool:
     """Return whether a holder was a process of this machine that is gone."""
     host, _, rest = holder.partition(" ")
     number = rest.split(" ")[0]
+    if os.name == "nt":  # there, signal 0 is Ctrl-C to the holder; its age decides alone
+        return False
     if host != platform.node() or not number.isdecimal():
         return False
     try:

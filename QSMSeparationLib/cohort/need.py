@@ -59,10 +59,15 @@ def need_of(tasks: Sequence[ScanTask]) -> Need:
     return Need(_BASE_BYTES + voxels * _BYTES_PER_VOXEL, _BASE_S + voxels * _S_PER_VOXEL)
 
 
-def crew_for(need: Need, scans: int, workers: int = 0, threads: int = 0) -> Crew:
-    """Return as many workers as cores, memory and scans allow, unless they are given."""
+def crew_for(
+    need: Need, scans: int, workers: int = 0, threads: int = 0, on_gpu: bool = False
+) -> Crew:
+    """Return as many workers as cores, memory and scans allow, unless they are given.
+
+    A GPU is given to one scan at a time: its memory is not known to hold two.
+    """
     cores = available_cores()
-    fit = max(1, int(0.8 * available_memory() / need.memory_bytes))
+    fit = 1 if on_gpu else max(1, int(0.8 * available_memory() / need.memory_bytes))
     workers = workers or max(1, min(cores, fit, scans))
     return Crew(workers, threads or max(1, cores // workers), need.memory_bytes)
 

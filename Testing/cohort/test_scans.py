@@ -82,6 +82,8 @@ def test_as_many_workers_as_memory_cores_and_scans_allow(dataset, monkeypatch):
     monkeypatch.setattr("QSMSeparationLib.cohort.need.available_memory", lambda: 1e15)
     assert crew_for(need, 100).workers == 8
     assert crew_for(need, 3).workers == 3
+    assert crew_for(need, 100, on_gpu=True).workers == 1
+    assert crew_for(need, 100, workers=2, on_gpu=True).workers == 2
     assert crew_for(need, 100, workers=5, threads=2) == type(crew_for(need, 1))(
         5, 2, need.memory_bytes
     )
