@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,23 @@ from pydicom.dataset import Dataset
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Geometry, Volume, resample
+from QSMSeparationLib.io.dicom_out.page import page
 from QSMSeparationLib.io.dicom_out.reading_copies import FOR_READING, reading_copy, title_of
 from QSMSeparationLib.io.dicom_out.source import files_of_series, read_source_series
 from QSMSeparationLib.io.dicom_out.study import RESEARCH, Study, study_of
 from QSMSeparationLib.io.dicom_out.write import require_new_folder, write_objects
+from QSMSeparationLib.io.lesion_rows import read_lesion_rows
 from QSMSeparationLib.io.results import read_result
+from QSMSeparationLib.pipeline.dicom_lesions import lesions_of
+from QSMSeparationLib.report.summary_page import Words, summary_page
 from QSMSeparationLib.runtime.progress import Progress
 
 Series = tuple[str, list[Dataset]]
+
+_WITHOUT_EXTRA = (
+    "highdicom is not installed, so only maps for reading and the summary are written; "
+    "pip install 'qsm-separation[dicom]' adds exact maps, segments and the lesion report"
+)
 
 
 def export_dicom(
@@ -51,12 +62,22 @@ def export_dicom(
     """
     require_new_folder(out, overwrite)
     result, labels = read_result(folder)
+    rows = read_lesion_rows(folder)
     with progress.stage("reading") as report:
         source = read_source_series(files_of_series(like), result.geometry, report)
     placed, labels = on_grid(result, labels, source.geometry)
     study = study_of(source, _digest(placed), datetime.now(), anonymous)
+    exact = has_highdicom()
+    if not exact:
+        progress.message(_WITHOUT_EXTRA)
     with progress.stage("DICOM objects"):
-        return write_objects(_objects(placed, study), out, overwrite)
+        made = _objects(_Export(placed, labels, rows, study, anonymous), exact)
+        return write_objects(made, out, overwrite)
+
+
+def has_highdicom() -> bool:
+    """Return whether the optional packages of data copies are there."""
+    return find_spec("highdicom") is not None
 
 
 def on_grid(result: Result, labels: Volume | None, grid: Geometry) -> tuple[Result, Volume | None]:
@@ -73,15 +94,89 @@ def on_grid(result: Result, labels: Volume | None, grid: Geometry) -> tuple[Resu
     return placed, resample(labels, grid, order=0)
 
 
-def _objects(result: Result, study: Study) -> Iterator[Series]:
+@dataclass(frozen=True, eq=False)
+class _Export:
+    """What objects are made of."""
+
+    result: Result
+    labels: Volume | None
+    rows: list[dict[str, str]]
+    study: Study
+    anonymous: bool
+
+    @cached_property
+    def edited(self) -> Study:
+        """The study of objects that hold the user's edits, whose UIDs change with these."""
+        digest = hashlib.sha256(repr([sorted(row.items()) for row in self.rows]).encode())
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels.array, dtype="<i4").tobytes())
+        return replace(self.study, key=f"{self.study.key}/{digest.hexdigest()}")
+
+    def copies(self, name: str, number: int) -> list[Dataset]:
+        """Return the reading copy of a map."""
+        title = title_of(name, self.origin(name))
+        values, said = self.result.maps[name], derivation(self.result)
+        return reading_copy(name, values, self.study, number, title, said, _b0(self.result))
+
+    def origin(self, name: str) -> str:
+        """Return whether a map of R2' is measured or estimated; empty for others."""
+        return _origin(self.result) if name.startswith("r2prime") else ""
+
+
+def _objects(export: _Export, exact: bool) -> Iterator[Series]:
     """Make the series one by one: 100 MB each for a whole head."""
-    names = [name for name in FOR_READING if name in result.maps]
-    for number, name in enumerate(names, start=study.first_number):
-        title = title_of(name, _origin(result) if name == "r2prime" else "")
-        copies = reading_copy(
-            name, result.maps[name], study, number, title, derivation(result), _b0(result)
-        )
-        yield name, copies
+    first = export.study.first_number
+    numbers = {name: first + n for n, name in enumerate(FOR_READING)}
+    for name, number in numbers.items():
+        if name in export.result.maps:
+            yield name, export.copies(name, number)
+    yield "summary", [_page(export, first + len(numbers))]
+    if exact:
+        yield from _exact_objects(export, numbers, first + len(numbers) + 1)
+
+
+def _exact_objects(export: _Export, numbers: Mapping[str, int], first: int) -> Iterator[Series]:
+    """Make what holds exact values; each refers to the reading copy of its map."""
+    from QSMSeparationLib.io.dicom_out.data_copies import (
+        EXACT,
+        data_title,
+        parametric_map,
+        segmentation,
+    )
+    from QSMSeparationLib.io.dicom_out.lesion_report import lesion_report
+
+    study, maps = export.study, export.result.maps
+    for number, name in enumerate(EXACT, start=first):
+        if name in maps:
+            read = name.removesuffix("_sd")
+            copies = export.copies(read, numbers[read])
+            window = np.array(MAPS[name].report_window(_b0(export.result))) / MAPS[name].scale
+            title = data_title(name, export.origin(name))
+            made = parametric_map(
+                name, maps[name], copies, study, number, title, (window[0], window[1])
+            )
+            yield f"{name}_data", [made]
+    labels, rows = export.labels, export.rows
+    if labels is None or not (labels.array > 0).any():
+        return
+    volume = export.result.geometry.voxel_volume_mm3
+    lesions = lesions_of(rows, labels.array, volume, study, export.anonymous)
+    copies = export.copies("net", numbers["net"])
+    number = first + len(EXACT)
+    segments = segmentation(labels.array, lesions, copies, export.edited, number)
+    yield "lesions", [segments]
+    said = derivation(export.result)
+    report = lesion_report(lesions, segments, copies, export.edited, number + 1, said)
+    yield "lesion_report", [report]
+
+
+def _page(export: _Export, number: int) -> Dataset:
+    """Return the page to glance at."""
+    result, rows = export.result, export.rows
+    titles = {name: title_of(name, export.origin(name)) for name in FOR_READING}
+    words = Words("Susceptibility source separation", [derivation(result)], titles)
+    pixels = summary_page(result, export.labels, rows, words, _b0(result))
+    return page(pixels, export.edited, number, "QSM summary")
 
 
 def derivation(result: Result) -> str:
