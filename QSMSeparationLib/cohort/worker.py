@@ -29,6 +29,7 @@ from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.runtime.errors import Cancelled, QSMSeparationError
 from QSMSeparationLib.runtime.failures import FAILURES, one_line_reason
+from QSMSeparationLib.runtime.memory import keep_freed_memory
 from QSMSeparationLib.runtime.progress import Progress
 
 INTERRUPTED, ELSEWHERE = "interrupted", "elsewhere"
@@ -90,7 +91,7 @@ def work(task: ScanTask, job: Job, progress: Progress | None = None) -> Outcome:
     progress : Progress, optional
         Receives the stages.
     """
-    _use_threads(job.threads)
+    _prepare_process(job.threads)
     out = Path(job.out)
     try:
         with claim(out, task.name):
@@ -153,7 +154,9 @@ def _is_of_the_machine(error: BaseException) -> bool:
     )
 
 
-def _use_threads(threads: int) -> None:
+def _prepare_process(threads: int) -> None:
+    """Make a process of the cluster what that of the command line is: its threads, its memory."""
     import torch
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
