@@ -2,25 +2,6 @@
 (() => {
   const byId = (id) => document.getElementById(id);
 
-  function sortable(table) {
-    const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, column) => {
-      head.querySelector("button").addEventListener("click", () => {
-        const down = head.getAttribute("aria-sort") === "ascending";
-        heads.forEach((other) => other.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-        const sign = down ? -1 : 1;
-        const compare = (a, b) => {
-          if (column === 0) return key(a).localeCompare(key(b)) * sign;
-          if (key(a) === "" || key(b) === "") return key(a) === "" ? 1 : -1;
-          return (Number(key(a)) - Number(key(b))) * sign;
-        };
-        table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
-      });
-    });
-  }
-
   function filter() {
     const words = byId("find").value.trim().toLowerCase();
     const odd = byId("odd").checked;

@@ -13,7 +13,9 @@ import numpy as np
 
 from QSMSeparationLib.cohort.one_scan import table_prefix
 from QSMSeparationLib.cohort.records import DONE, Record
+from QSMSeparationLib.io.bids_names import entities_of
 from QSMSeparationLib.io.derivatives import anat_folder
+from QSMSeparationLib.io.tables import one_line
 
 Row = dict[str, Any]
 
@@ -72,7 +74,7 @@ def find_outliers(scans: Sequence[Row]) -> dict[str, list[str]]:
                           and not n.endswith("_status"))  # fmt: skip
     found: dict[str, list[str]] = {}
     for name in names:
-        values = np.array([_number(row.get(name)) for row in scans])
+        values = np.array([number(row.get(name)) for row in scans])
         for row, z in zip(scans, robust_z(values), strict=True):
             if abs(z) > OUTLIER_Z:
                 found.setdefault(row["scan"], []).append(f"{words(name)} (z {z:+.1f})")
@@ -93,9 +95,9 @@ def robust_z(values: np.ndarray) -> np.ndarray:
 
 def first_columns(name: str) -> Row:
     """Return whose scan it is, by its BIDS name."""
-    entities = [part for part in name.split("_") if part]
-    session = next((part for part in entities if part.startswith("ses-")), "n/a")
-    return {"participant_id": entities[0], "session_id": session, "scan": name}
+    entities = entities_of(name)
+    session = f"ses-{entities['ses']}" if "ses" in entities else "n/a"
+    return {"participant_id": f"sub-{entities['sub']}", "session_id": session, "scan": name}
 
 
 def _scan_row(record: Record) -> Row:
@@ -134,7 +136,8 @@ def _own_rows(record: Record, out: Path, table: str) -> Iterable[Row]:
         return
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """Return a value as a number; NaN where it is none."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -170,8 +173,7 @@ def tsv(rows: Sequence[Mapping[str, Any]], least: Sequence[str]) -> str:
 def _cell(value: Any) -> str:
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return "n/a"
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split()) or "n/a"
+    return one_line(f"{value:.6g}" if isinstance(value, float) else str(value)) or "n/a"
 
 
 def dictionary(rows: Sequence[Mapping[str, Any]], known: Mapping[str, str]) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import math
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,22 +21,31 @@ from QSMSeparationLib.cohort.group import (
     check_column,
     dictionary,
     gather,
+    number,
     tsv,
     words,
 )
 from QSMSeparationLib.cohort.one_scan import table_prefix
 from QSMSeparationLib.cohort.records import DONE, FAILED, Record, read_records
-from QSMSeparationLib.cohort.scans import Chosen, find_tasks
+from QSMSeparationLib.cohort.scans import scan_names
 from QSMSeparationLib.cohort.thumbnails import FOLDER as THUMBNAILS
 from QSMSeparationLib.cohort.visits import compare_all
 from QSMSeparationLib.io.derivatives import anat_folder
 from QSMSeparationLib.io.description import describe_results
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.lesions.classes import CLASSES, class_words
-from QSMSeparationLib.report.page import RESEARCH_USE, environment
+from QSMSeparationLib.lesions.table import FIRST_COLUMNS
+from QSMSeparationLib.report.page import (
+    RESEARCH_USE,
+    asset,
+    content_policy,
+    environment,
+    page_script,
+)
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress
 
+_PACKAGE = "QSMSeparationLib.cohort"
 _WORST = ("fail", "warn", "pass")
 _NAWM = {"nawm_para_ppb": "χ+ of NAWM", "nawm_dia_ppb": "|χ−| of NAWM"}
 _GROUPED = ("session_id", "scanner", "site")
@@ -65,7 +72,7 @@ def write_group(root: Path, out: Path, progress: Progress, visits: bool = False)
             raise InputError(f"{out} holds no record of a scan; run the level 'participant' first")
         tables = gather(records, out)
         known = {record.name for record in records}
-        missing = [task.name for task in find_tasks(root, Chosen()) if task.name not in known]
+        missing = [name for name in scan_names(root) if name not in known]
     compared = compare_all(records, out, progress) if visits else []
     outputs = Outputs(out, overwrite=True)
     describe_results(out)
@@ -82,10 +89,7 @@ def write_group(root: Path, out: Path, progress: Progress, visits: bool = False)
 
 def _least(name: str) -> tuple[str, ...]:
     """Return the columns of a table that has no rows."""
-    own = {
-        "lesions": ("id", "volume_mm3", "class_para", "class_dia"),
-        "regions": ("label", "region"),
-    }
+    own = {"lesions": FIRST_COLUMNS, "regions": ("label", "region")}
     return (*FIRST, *own.get(name, ()))
 
 
@@ -111,16 +115,16 @@ def render_page(
     visits : sequence of dict
         Change between visits, a row a pair.
     """
-    script = _asset("cohort.js")
-    style = _asset("report.css", "QSMSeparationLib.report") + _asset("cohort.css")
+    script = page_script("cohort.js", _PACKAGE)
+    style = asset("report.css") + asset("cohort.css", _PACKAGE)
     done = [row for row in tables.scans if row["status"] == DONE]
     failed = [row for row in tables.scans if row["status"] == FAILED]
     heads, checks = _checks(done, tables, _check_titles(records))
     return (
         environment()
-        .from_string(_asset("cohort.html"))
+        .from_string(asset("cohort.html", _PACKAGE))
         .render(
-            policy=_policy(script, style),
+            policy=content_policy(script, style, pictures="'self' file:"),
             style=Markup(style),
             script=Markup(script),
             name=name,
@@ -227,7 +231,7 @@ def _charts(done: Sequence[Row], tables: Tables) -> list[tuple[str, Markup]]:
             found += _chart(f"{title} by {words}", values)
         for region in _REGIONS:
             values = [
-                (groups[row["scan"]], _float(row.get("para_mean_ppb")))
+                (groups[row["scan"]], row.get("para_mean_ppb"))
                 for row in tables.regions
                 if region in str(row.get("region", "")).lower() and row["scan"] in groups
             ]
@@ -238,8 +242,8 @@ def _charts(done: Sequence[Row], tables: Tables) -> list[tuple[str, Markup]]:
 def _chart(title: str, values: Sequence[tuple[str, Any]]) -> list[tuple[str, Markup]]:
     groups: dict[str, list[float]] = {}
     for group, value in values:
-        if value is not None and value == value:
-            groups.setdefault(str(group), []).append(float(value))
+        if not math.isnan(known := number(value)):
+            groups.setdefault(str(group), []).append(known)
     return [(title, strip_chart(dict(sorted(groups.items())), "ppb"))] if groups else []
 
 
@@ -265,28 +269,5 @@ def _report_of(scan: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    number = _float(value)
-    return "–" if number is None else f"{number:.3g}"
-
-
-def _float(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _policy(script: str, style: str) -> str:
-    """Return the content security policy: pictures beside the page, this script and this style."""
-    digests = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (script, style)
-    )
-    return (
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src 'self' file:; "
-        "base-uri 'none'; form-action 'none'".format(*digests)
-    )
-
-
-def _asset(name: str, package: str = "QSMSeparationLib.cohort") -> str:
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    known = number(value)
+    return "–" if math.isnan(known) else f"{known:.3g}"

@@ -15,7 +15,8 @@ from QSMSeparationLib.cohort.records import (
     relative,
     stamps,
 )
-from QSMSeparationLib.io.bids import find_bids, find_subjects, parse_name
+from QSMSeparationLib.io.bids import find_bids, find_subjects, parse_name, sidecar_files
+from QSMSeparationLib.io.bids_names import entities_of
 from QSMSeparationLib.io.found import FoundScan
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -110,7 +111,7 @@ def find_tasks(root: Path, chosen: Chosen) -> list[ScanTask]:
             labels = {"lesions": lesions.of(one.name), "tissue": tissue.of(one.name)}
             labels |= {"regions": chosen.regions}
             given = {name: path.absolute() for name, path in labels.items() if path is not None}
-            files = [*one.files, *_sidecars(one.files), *given.values()]
+            files = [*one.files, *sidecar_files(one.files), *given.values()]
             tasks.append(
                 ScanTask(
                     one.name,
@@ -121,6 +122,11 @@ def find_tasks(root: Path, chosen: Chosen) -> list[ScanTask]:
                 )
             )
     return sorted(tasks, key=lambda task: task.name)
+
+
+def scan_names(root: Path) -> list[str]:
+    """Return the names of all scans of a dataset."""
+    return sorted(one.name for folder in find_subjects(root) for one in find_bids(folder))
 
 
 def what_to_do(
@@ -165,32 +171,6 @@ def _require_chosen(
         raise InputError(f"{root.name} has no such session: {', '.join(chosen.sessions)}")
 
 
-def _sidecars(files: Sequence[Path]) -> list[Path]:
-    """Return the sidecars of images: their own, and those of their suffixes in folders above."""
-    suffixes = {file.name.split(".")[0].rsplit("_", 1)[-1] for file in files}
-    found = [side for file in files if (side := file.with_name(_stem(file) + ".json")).is_file()]
-    folders = {folder for file in files[:1] for folder in list(file.parents)[:4]}
-    for folder in folders:
-        found += [
-            p for s in suffixes for p in folder.glob(f"*_{s}.json") if _is_inherited(p, files)
-        ]
-        found += [p for s in suffixes if (p := folder / f"{s}.json").is_file()]
-    return found
-
-
-def _is_inherited(sidecar: Path, files: Sequence[Path]) -> bool:
-    """Return whether a sidecar tells of one of the images."""
-    own = parse_name(sidecar)
-    images = [one for file in files if (one := parse_name(file)) is not None]
-    return own is not None and any(
-        all(image.entities.get(k) == v for k, v in own.entities.items()) for image in images
-    )
-
-
-def _stem(file: Path) -> str:
-    return file.name.removesuffix(".gz").removesuffix(".nii")
-
-
 class _Labels:
     """Label maps of a folder of derivatives, by subject and session."""
 
@@ -215,7 +195,7 @@ class _Labels:
 
     def of(self, name: str) -> Path | None:
         """Return the label map of a scan; None where it has none."""
-        entities = dict(part.split("-", 1) for part in name.split("_"))
+        entities = entities_of(name)
         files = self._files.get((entities["sub"], entities.get("ses", "")), [])
         if len(files) > 1:
             others = {k: v for k, v in entities.items() if k not in ("sub", "ses")}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from QSMSeparationLib.cohort.need import Need
 from QSMSeparationLib.cohort.scans import ScanTask
+from QSMSeparationLib.io.bids_names import entities_of
 
 _MARGIN = 1.5
 _SLOWER = 4.0
@@ -89,7 +90,7 @@ def participants(tasks: Sequence[ScanTask]) -> list[str]:
 
 
 def _label(task: ScanTask) -> str:
-    return task.name.split("_")[0].removeprefix("sub-")
+    return entities_of(task.name)["sub"]
 
 
 def _command(words: Sequence[str]) -> str:

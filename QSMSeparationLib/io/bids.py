@@ -8,6 +8,7 @@ a list of as many EchoTime in its sidecar.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -283,25 +284,41 @@ def _require_all_echoes(files: Sequence[BidsFile], name: str) -> None:
 
 def sidecar_of(file: BidsFile) -> tuple[dict[str, Any], list[Path]]:
     """Return the facts of a file, its own sidecar over those inherited, and the files read."""
-    folders = [file.path.parent]
-    while re.match(r"(sub|ses)-|anat$", folders[0].name) and len(folders) < 5:
-        folders.insert(0, folders[0].parent)
-    found: list[tuple[int, int, Path]] = []
-    for depth, folder in enumerate(folders):
-        for path in _listing(folder):
-            if not path.name.endswith(".json") or not is_regular(path):
-                continue
-            other = parse_name(path)
-            if other and other.suffix == file.suffix and _covers(other, file):
-                found.append((depth, len(other.entities), path))
+    found = sidecar_files([file.path])
     if not found:
         raise InputError(
             f"{file.path.name}: no JSON sidecar; add one with EchoTime and field strength"
         )
     merged: dict[str, Any] = {}
-    for _, _, path in sorted(found):
+    for path in found:
         merged.update(sidecars.read_json(path))
-    return merged, [path for _, _, path in sorted(found)]
+    return merged, found
+
+
+def sidecar_files(images: Sequence[Path]) -> list[Path]:
+    """Return the sidecars that tell of images of one folder, the inherited ones first."""
+    files = [file for path in images if (file := parse_name(path)) is not None]
+    if not files:
+        return []
+    folders = [files[0].path.parent]
+    while re.match(r"(sub|ses)-|anat$", folders[0].name) and len(folders) < 5:
+        folders.insert(0, folders[0].parent)
+    found: list[tuple[int, int, Path]] = []
+    for depth, folder in enumerate(folders):
+        for path in _json_files(folder):
+            other = parse_name(path)
+            if other and any(other.suffix == f.suffix and _covers(other, f) for f in files):
+                found.append((depth, len(other.entities), path))
+    return [path for _, _, path in sorted(found)]
+
+
+def _json_files(folder: Path) -> list[Path]:
+    """Return the JSON files of a folder, which may hold thousands of others."""
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".json")]
+    except OSError:
+        return []
+    return [path for name in names if is_regular(path := folder / name)]
 
 
 def _facts_of(

@@ -15,6 +15,12 @@ def is_bids_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def entities_of(name: str) -> dict[str, str]:
+    """Return the entities of a name in their order: ``sub-01_ses-02`` to sub: 01, ses: 02."""
+    parts = (part.partition("-") for part in name.split("_"))
+    return {entity: value for entity, _, value in parts}
+
+
 def require_bids_name(name: str) -> str:
     """Return a name that becomes part of file names, or raise InputError."""
     if not is_bids_name(name):

@@ -48,12 +48,12 @@ def render_report(data: ReportData) -> str:
     labels = None if data.lesions is None else data.lesions.labels
     scene = make_scene(data.maps, data.mask, labels)
     titles = {name: data.map_title(name, MAPS[name].title) for name in scene.maps}
-    script, style = _asset("report.js"), _asset("report.css")
+    script, style = page_script("report.js"), asset("report.css")
     payload = pack(scene, titles, data.b0_tesla) | {"presets": PRESETS}
     payload["lesions"] = _places(data.lesions, scene)
-    template = environment().from_string(_asset("report.html"))
+    template = environment().from_string(asset("report.html"))
     return template.render(
-        policy=_policy(script, style),
+        policy=content_policy(script, style),
         style=Markup(style),
         script=Markup(script),
         scene=Markup(json.dumps(payload, ensure_ascii=True).replace("<", "\\u003c")),
@@ -95,19 +95,29 @@ def environment() -> Environment:
     return environment
 
 
-def _asset(name: str) -> str:
-    return resources.files("QSMSeparationLib.report").joinpath(name).read_text(encoding="utf-8")
+def asset(name: str, package: str = "QSMSeparationLib.report") -> str:
+    """Return a file of a page."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(script: str, style: str) -> str:
-    """Return the content security policy: nothing from outside, only this script and this style."""
+def page_script(name: str, package: str = "QSMSeparationLib.report") -> str:
+    """Return the script of a page, after what all pages share."""
+    return asset("tables.js") + asset(name, package)
+
+
+def content_policy(script: str, style: str, pictures: str = "") -> str:
+    """Return the content security policy: nothing from outside, only this script and this style.
+
+    ``pictures`` are sources of pictures that lie beside the page.
+    """
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
+    images = f"img-src {pictures}; " if pictures else ""
     return (
         f"default-src 'none'; script-src 'sha256-{digest(script)}'; "
-        f"style-src 'sha256-{digest(style)}'; base-uri 'none'; form-action 'none'"
+        f"style-src 'sha256-{digest(style)}'; {images}base-uri 'none'; form-action 'none'"
     )
 
 
