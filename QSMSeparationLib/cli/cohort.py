@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,8 +128,6 @@ def _run(
     left: Sequence[Todo], job: Job, args: argparse.Namespace, progress: Progress
 ) -> dict[str, str]:
     """Hand the scans to whoever does the work, and tell what came of them."""
-    from dataclasses import replace
-
     from QSMSeparationLib.cohort.engine import run_by_workers, run_here
     from QSMSeparationLib.cohort.need import need_of
     from QSMSeparationLib.cohort.records import DONE

@@ -27,6 +27,8 @@ _LOST_S = 30.0
 """A scheduler that has not answered for this long is lost."""
 _LOST = "the scheduler was lost; start the same command again: what is done stays done"
 
+_GIVEN_UP = ("cancelled", "lost")
+"""States of the futures of a client that has lost its scheduler."""
 _AHEAD = 2
 """Tasks handed out per worker."""
 _MEMORY_MARGIN = 2.0
@@ -105,10 +107,7 @@ def _hand_out(
         except queue.Empty:
             answered = _still_there(client, answered)
             continue
-        if future.status in (
-            "cancelled",
-            "lost",
-        ):  # a client gives up its futures with its scheduler
+        if future.status in _GIVEN_UP:
             raise QSMSeparationError(_LOST)
         answered = time.monotonic()
         name = out.pop(future.key)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from QSMSeparationLib.cohort.scans import ScanTask
 from QSMSeparationLib.io._nifti_header import HEADER_BYTES, open_nifti, parse_header
+from QSMSeparationLib.runtime.memory import available_gib
 
 _BASE_BYTES, _BYTES_PER_VOXEL = 0.75 * 2**30, 260.0
 _BASE_S, _S_PER_VOXEL = 5.0, 2.8e-6
@@ -80,13 +81,7 @@ def available_cores() -> int:
 
 def available_memory() -> float:
     """Return free memory in bytes; 8 GB where the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return 8 * 2.0**30
+    return 2.0**30 * (available_gib() or 8.0)
 
 
 def _voxels(file: Path) -> int:

@@ -36,11 +36,10 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What came of a scan: its maps, tables, and the SHA-256 of what was read."""
+    """What came of a scan: its maps and tables."""
 
     result: Result
     reading: Reading
-    inputs: dict[str, str]
 
 
 def process_scan(
@@ -79,7 +78,7 @@ def process_scan(
     with outputs, progress.stage("writing"):
         write_result(result, outputs, scan.name, inputs, keep)
         write_report(result, reading, outputs, table_prefix(scan.name), scan.name, inputs)
-    return Written(result, reading, inputs)
+    return Written(result, reading)
 
 
 def planned_files(name: str) -> list[str]:

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from QSMSeparationLib.cohort.one_scan import Written
-from QSMSeparationLib.cohort.scans import ScanTask
 from QSMSeparationLib.io._sidecars import text
 from QSMSeparationLib.io.bids import parse_name, sidecar_of
+from QSMSeparationLib.io.found import FoundScan
 
 _ACQUISITION = {
     "Manufacturer": "manufacturer", "ManufacturersModelName": "scanner", "DeviceSerialNumber": "device",
@@ -17,10 +17,10 @@ _ACQUISITION = {
 """What BIDS sidecars say of scanner and site; none of it names the patient."""
 
 
-def summary_of(written: Written, task: ScanTask) -> dict[str, Any]:
+def summary_of(written: Written, found: FoundScan) -> dict[str, Any]:
     """Return checks, volumes, NAWM and what is known of the scanner, as plain data."""
     result, lesions = written.result, written.reading.lesions
-    found: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "checks": [check.as_dict() for check in result.checks],
         "brain_ml": round(float(result.mask.sum()) * result.geometry.voxel_volume_mm3 / 1000, 2),
         "separation": result.facts.get("Separation", ""),
@@ -28,19 +28,19 @@ def summary_of(written: Written, task: ScanTask) -> dict[str, Any]:
         "field_strength_t": result.facts.get("MagneticFieldStrength"),
         "r2prime": result.facts.get("SeparationR2prime", ""),
         "seconds": dict(result.facts.get("SecondsPerStage", {})),
-        "acquisition": _acquisition(task),
+        "acquisition": _acquisition(found),
     }
     if lesions is not None:
-        found["lesions"] = len(lesions.lesions)
-        found["lesion_ml"] = round(sum(one.volume_mm3 for one in lesions.lesions) / 1000, 3)
-        found["nawm"] = {name: value for name, value in asdict(lesions.nawm).items()
+        summary["lesions"] = len(lesions.lesions)
+        summary["lesion_ml"] = round(sum(one.volume_mm3 for one in lesions.lesions) / 1000, 3)
+        summary["nawm"] = {name: value for name, value in asdict(lesions.nawm).items()
                          if isinstance(value, int | float)}  # fmt: skip
-    return found
+    return summary
 
 
-def _acquisition(task: ScanTask) -> dict[str, str]:
+def _acquisition(found: FoundScan) -> dict[str, str]:
     """Return scanner and site by the sidecar of the first image."""
-    image = parse_name(task.found().files[0])
+    image = parse_name(found.files[0])
     assert image is not None  # it was found by its name
     sidecar, _ = sidecar_of(image)
     return {name: value for key, name in _ACQUISITION.items() if (value := text(sidecar, key))}

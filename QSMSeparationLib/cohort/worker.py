@@ -27,7 +27,7 @@ from QSMSeparationLib.io.description import describe_results
 from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.pipeline.options import Options
-from QSMSeparationLib.runtime.errors import Cancelled, QSMSeparationError
+from QSMSeparationLib.runtime.errors import Cancelled
 from QSMSeparationLib.runtime.failures import FAILURES, one_line_reason
 from QSMSeparationLib.runtime.memory import keep_freed_memory
 from QSMSeparationLib.runtime.progress import Progress
@@ -117,11 +117,10 @@ def _work(task: ScanTask, job: Job, before: Record | None, progress: Progress) -
             for name, stamp in task.inputs.items()
         }
         writer = Outputs(out, overwrite=True).at(anat_folder(task.name))
-        written = process_scan(
-            task.found(), job.options, task.label_paths, writer, job.keep, progress
-        )
+        found = task.found()
+        written = process_scan(found, job.options, task.label_paths, writer, job.keep, progress)
         describe_results(out)
-        facts["summary"] = summary_of(written, task)
+        facts["summary"] = summary_of(written, found)
         files = [*writer.published, write_thumbnail(written.result, out, task.name)]
         facts["outputs"] = tuple(sorted(p.relative_to(out).as_posix() for p in files))
         _remove_others(before, facts["outputs"], out)
@@ -148,10 +147,7 @@ def _is_of_the_machine(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     chain = [error, error.__cause__, error.__context__]
-    known = [one.errno for one in chain if isinstance(one, OSError)]
-    return any(number in _OF_THE_MACHINE for number in known) and not (
-        isinstance(error, QSMSeparationError) and not known
-    )
+    return any(isinstance(one, OSError) and one.errno in _OF_THE_MACHINE for one in chain)
 
 
 def _prepare_process(threads: int) -> None:
