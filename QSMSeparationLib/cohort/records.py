@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from QSMSeparationLib import __version__, catalogue
-from QSMSeparationLib.io.files import sha256
+from QSMSeparationLib.io.files import sha256, written_whole
 from QSMSeparationLib.networks.weights import FOLDER, read_card
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.runtime.errors import InputError
@@ -131,16 +131,10 @@ def write_record(out: Path, record: Record) -> None:
     """Write a record in one step."""
     file = record_path(out, record.name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}-{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump(asdict(record), stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())  # the outputs of a power cut have no record
-        os.replace(partial, file)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with written_whole(file) as partial, partial.open("w", encoding="utf-8") as stream:
+        json.dump(asdict(record), stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())  # the outputs of a power cut have no record
 
 
 def reason_to_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import reorient
+from QSMSeparationLib.io.files import written_whole
 
 FOLDER = "thumbnails"
 SHOWN = ("chi_para", "chi_dia", "net")
@@ -23,9 +23,8 @@ def write_thumbnail(result: Result, out: Path, name: str) -> Path:
     """Write chi+, |chi-| and net chi in the axial plane with most of the brain; returns the file."""
     file = out / FOLDER / f"{name}.jpg"
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}-{os.getpid()}")
-    Image.fromarray(thumbnail(result)).save(partial, "JPEG", quality=_QUALITY, optimize=True)
-    os.replace(partial, file)
+    with written_whole(file) as partial:
+        Image.fromarray(thumbnail(result)).save(partial, "JPEG", quality=_QUALITY, optimize=True)
     return file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,12 @@ def result_prefix(file: str) -> str | None:
         return None
     prefix = file.removesuffix(RESULT_MARKER)
     return None if prefix.endswith("_stat-sd") else prefix  # the SD of chi+ ends alike
+
+
+def find_results(folder: Path) -> list[Path]:
+    """Return the map of chi+ of every result below a folder."""
+    candidates = sorted(folder.rglob(f"*{RESULT_MARKER}")) if folder.is_dir() else []
+    return [path for path in candidates if result_prefix(path.name)]
 
 
 def planned_names(prefix: str, map_names: list[str]) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from QSMSeparationLib import __version__
+from QSMSeparationLib.io.files import written_whole
 from QSMSeparationLib.runtime.errors import InputError
 
 DESCRIPTION = "dataset_description.json"
@@ -35,9 +35,9 @@ def describe_results(folder: Path) -> None:
     if path.exists():
         return
     content = describe_dataset("QSMSeparation: chi+, chi- and net chi", "derivative")
-    own = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        own.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
-        os.replace(own, path)
+        with written_whole(path) as own:
+            text = json.dumps(content, indent=2) + "\n"
+            own.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,6 +17,17 @@ def sha256(path: Path | str) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Give a file beside another to write to, which takes its place when all is written."""
+    partial = file.with_name(f".{file.name}-{os.getpid()}")
+    try:
+        yield partial
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def input_hashes(files: Mapping[str, Path | None], beside: Collection[str] = ()) -> dict[str, str]:

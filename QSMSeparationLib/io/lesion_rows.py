@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
-from QSMSeparationLib.io.derivatives import RESULT_MARKER, result_prefix
+from QSMSeparationLib.io.derivatives import RESULT_MARKER, find_results
 from QSMSeparationLib.runtime.errors import InputError
 
 _FILES = ("lesions_reviewed.csv", "lesions.csv")  # the review holds all columns of the other
@@ -37,11 +39,18 @@ def read_lesion_rows(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
+def number_of(row: Mapping[str, str], column: str) -> float | None:
+    """Return a number of a row; None where there is none."""
+    try:
+        value = float(row.get(column, ""))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def _table(folder: Path) -> Path | None:
     """Return the table of the only result of a folder: its own name goes before a common one."""
-    for marker in sorted(folder.rglob(f"*{RESULT_MARKER}")):
-        if not result_prefix(marker.name):
-            continue
+    for marker in find_results(folder):
         prefix = marker.name.removesuffix(RESULT_MARKER)
         for name in (*(f"{prefix}_{file}" for file in _FILES), *_FILES):
             if (marker.parent / name).is_file():

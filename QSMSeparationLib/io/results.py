@@ -14,7 +14,7 @@ from QSMSeparationLib.data.quantities import IN_LESIONS, QUANTITIES, SD_OF
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.structures import ANATOMY
 from QSMSeparationLib.data.volume import Volume
-from QSMSeparationLib.io.derivatives import RESULT_MARKER, result_prefix
+from QSMSeparationLib.io.derivatives import RESULT_MARKER, find_results
 from QSMSeparationLib.io.nifti import read_labels, read_map
 from QSMSeparationLib.runtime.errors import InputError
 
@@ -34,8 +34,7 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
     lesions : Volume or None
         The lesion labels, where they were written.
     """
-    candidates = sorted(folder.rglob(f"*{RESULT_MARKER}")) if folder.is_dir() else []
-    found = [path for path in candidates if result_prefix(path.name)]
+    found = find_results(folder)
     if len(found) != 1:
         count = "no result" if not found else f"{len(found)} results"
         raise InputError(

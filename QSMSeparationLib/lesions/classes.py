@@ -60,6 +60,11 @@ def class_words(name: str, source: str) -> str:
     return getattr(row, source) if row is not None else name
 
 
+def plain_class_words(name: str, source: str) -> str:
+    """Return the same for fonts without Greek letters."""
+    return class_words(name, source).replace("χ", "chi").replace("−", "-")
+
+
 def class_rgb(name: str) -> Triple:
     """Return the color of a class as numbers from 0 to 1; that of ``iso`` for an unknown one."""
     code = CLASSES.get(name, CLASSES["iso"]).color

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from QSMSeparationLib.data.quantities import IN_LESIONS, MAPS, UNIT_CODES, Code
 from QSMSeparationLib.io.dicom_out.findings import SCHEME, Answer, Lesion, Remark, Value
 from QSMSeparationLib.io.dicom_out.study import Study
-from QSMSeparationLib.lesions.classes import class_words
+from QSMSeparationLib.io.lesion_rows import number_of
+from QSMSeparationLib.lesions.classes import plain_class_words
 
 _VOLUME = Code("118565006", "SCT", "Volume")
 _DIAMETER = Code("81827009", "SCT", "Diameter")
@@ -70,15 +70,6 @@ def lesions_of(
     ]
 
 
-def number_of(row: Mapping[str, str], column: str) -> float | None:
-    """Return a number of a row; None where there is none."""
-    try:
-        value = float(row.get(column, ""))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _values(row: Mapping[str, str]) -> list[Value]:
     found = [_value(row, "diameter_mm", _DIAMETER, _MM)]
     for name in IN_LESIONS:
@@ -106,8 +97,9 @@ def _answers(row: Mapping[str, str]) -> list[Answer]:
             column = f"{question}_{source}"
             said = row.get(column, "")
             if said:
-                meaning = class_words(said, source) if question in ("class", "review") else said
-                answer = Code(_short(said), SCHEME, _plain(meaning)[:_LONGEST_MEANING])
+                is_class = question in ("class", "review")
+                meaning = plain_class_words(said, source) if is_class else said
+                answer = Code(_short(said), SCHEME, meaning[:_LONGEST_MEANING])
                 found.append(Answer(Code(column, SCHEME, words.format(title)), answer))
     return found
 
@@ -122,8 +114,3 @@ def _remarks(row: Mapping[str, str], without_free_text: bool) -> list[Remark]:
 def _short(word: str) -> str:
     """Return a word as the value of a code."""
     return "_".join(word.split())[:_LONGEST_VALUE]
-
-
-def _plain(text: str) -> str:
-    """Return text without the letters that fonts of viewers lack."""
-    return text.replace("χ", "chi").replace("−", "-")

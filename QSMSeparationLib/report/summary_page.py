@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from QSMSeparationLib.data.quantities import MAPS
 from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Volume, reorient, resample
-from QSMSeparationLib.lesions.classes import CLASSES, class_rgb, class_words
+from QSMSeparationLib.io.lesion_rows import number_of
+from QSMSeparationLib.lesions.classes import CLASSES, class_rgb, plain_class_words
 
 SHOWN = ("chi_para", "chi_dia", "net", "r2prime")
 """Maps of the page, from left to right."""
@@ -196,7 +197,7 @@ def _row_of(panels: Sequence[Image.Image]) -> Image.Image:
 
 def _table(rows: Sequence[Mapping[str, str]]) -> Image.Image:
     """Draw the lesions, the largest first where not all have room."""
-    shown = sorted(rows, key=lambda row: -_number(row, "volume_mm3"))[:_MOST_ROWS]
+    shown = sorted(rows, key=lambda row: -(number_of(row, "volume_mm3") or 0.0))[:_MOST_ROWS]
     shown = sorted(shown, key=lambda row: int(row["id"]))
     left_out = len(rows) - len(shown)
     image = Image.new("RGB", (_WIDTH - 2 * _MARGIN, 40 + 30 * (len(shown) + 2)), _BACK)
@@ -224,12 +225,10 @@ def _reviewed(row: Mapping[str, str]) -> bool:
 def _cell(row: Mapping[str, str], column: str) -> str:
     if column.startswith("class_"):
         source = column.removeprefix("class_")
-        words = class_words(_class(row, source), source).replace("χ", "chi").replace("−", "-")
+        words = plain_class_words(_class(row, source), source)
         return f"{words} *" if row.get(f"review_{source}") else words
-    text = row.get(column, "")
-    if column == "id" or not _is_number(text):
-        return text
-    return f"{float(text):.0f}"
+    value = number_of(row, column)
+    return row.get(column, "") if column == "id" or value is None else f"{value:.0f}"
 
 
 def _color(row: Mapping[str, str], column: str) -> tuple[int, ...]:
@@ -237,18 +236,6 @@ def _color(row: Mapping[str, str], column: str) -> tuple[int, ...]:
     if name not in CLASSES:
         return _INK
     return tuple(round(255 * part) for part in class_rgb(name))
-
-
-def _number(row: Mapping[str, str], column: str) -> float:
-    text = row.get(column, "")
-    return float(text) if _is_number(text) else 0.0
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
 
 
 def _stacked(parts: Sequence[Image.Image]) -> Image.Image:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from QSMSeparationLib.io.files import written_whole
 from QSMSeparationLib.networks.weights import channels_last, start_with
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Report, silent
@@ -349,12 +350,13 @@ class _Curves:
         names += ["cycle_field", "tv", "potential", "critic", "penalty"]
         names += ["cross_entropy", "overlap", "brain", "side"]
         rows: list[Any] = [*self._before(), *self.rows]
-        partial = self.file.with_suffix(".part")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with (
+            written_whole(self.file) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(self.file)
         self.rows = []
 
     def _before(self) -> list[dict[str, str]]:
