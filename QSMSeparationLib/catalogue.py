@@ -132,7 +132,7 @@ _INVERSION: tuple[Method, ...] = (
         title="QSMnet (U-net)",
         needs=("local_field",),
         function=f"{_LIBRARY}.inversion.by_network:invert_by_network",
-        equation="chi = L2(f) + U(f, L2(f))",
+        equation="chi = TV(f) + U(f, L2(f), TV(f), misfit)",
         when="To compare with the published network.",
         parameters=(_REFINEMENT,),
         citation="Yoon et al., NeuroImage 2018;179:199 (own network and weights)",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-_BRIGHT_PERCENT = 99.0
+_BRIGHT_SHARE = 0.99
 """Above the brain in most contrasts, below the brightest vessels and fat."""
 _LARGEST = 2.0
 
 
-def scaled(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def scaled(image: Tensor) -> Tensor:
     """Scale an image so that its bright tissue is 1; what is negative or not finite is 0.
 
     The percentile is that of the voxels above 0, so that a wide empty frame changes nothing.
     """
-    image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0.0)
+    image = image.float().nan_to_num(0.0, 0.0, 0.0).clamp(min=0.0)
     above = image[image > 0]
-    if above.size == 0:
+    if above.numel() == 0:
         return image
-    bright = float(np.percentile(above, _BRIGHT_PERCENT))
-    return (image / max(bright, float(np.finfo(np.float32).tiny))).clip(max=_LARGEST)
+    rank = max(1, round(_BRIGHT_SHARE * above.numel()))
+    bright = above.kthvalue(rank).values.clamp(min=torch.finfo(torch.float32).tiny)
+    return (image / bright).clamp(max=_LARGEST)

@@ -107,14 +107,14 @@ def segment(image: Volume, report: Report = silent) -> Segmentation:
     report(0, 3)
     coarse = _without_trunk(_coarse(image))
     weights = load_weights(WEIGHTS)
-    first = _scores(weights.network, coarse.array)
+    first = _scores(weights.network, torch.from_numpy(coarse.array))
     report(1, 3)
     brain = _largest_filled(_brain_share(first) > 0.5)
     box = _window(brain, coarse.geometry.shape)
     inner = np.zeros(WINDOW, np.float32)
     there, here = _overlap(box, coarse.geometry.shape)
     inner[here] = coarse.array[there]
-    scores = _symmetric_scores(weights.network, scaled(inner))
+    scores = _symmetric_scores(weights.network, scaled(torch.from_numpy(inner)))
     report(2, 3)
     grid = _moved(coarse.geometry, box)
     chances = torch.softmax(scores[: len(STRUCTURES)], dim=0)
@@ -220,7 +220,7 @@ def _coarse(image: Volume) -> Volume:
     blocks = [max(1, round(GRID_MM / s)) for s in cut.geometry.spacing_kji]
     smooth = ndimage.uniform_filter(cut.array, blocks) if max(blocks) > 1 else cut.array
     coarse = resample(cut.like(smooth), grid)
-    return coarse.like(scaled(coarse.array))
+    return coarse.like(scaled(torch.from_numpy(coarse.array)).numpy())
 
 
 def _two_mm_grid(geometry: Geometry) -> Geometry:
@@ -238,10 +238,10 @@ def _cropped(geometry: Geometry, box: Box) -> Geometry:
     return Geometry(shape, geometry.spacing_mm, tuple(corner), geometry.direction)
 
 
-def _scores(network: nn.Module, image: NDArray[np.float32]) -> Tensor:
+def _scores(network: nn.Module, image: Tensor) -> Tensor:
     """Return the scores of a whole image, (output, k, j, i)."""
-    pad = [(0, -n % _MULTIPLE) for n in image.shape]
-    padded = torch.from_numpy(np.pad(image, pad))[None, None]
+    pad = [side for n in reversed(image.shape) for side in (0, -n % _MULTIPLE)]
+    padded = functional.pad(image, pad)[None, None]
     with (
         torch.inference_mode(),
         torch.autocast("cpu", torch.bfloat16, enabled=_has_fast_bfloat16()),
@@ -250,9 +250,9 @@ def _scores(network: nn.Module, image: NDArray[np.float32]) -> Tensor:
     return scores[:, : image.shape[0], : image.shape[1], : image.shape[2]]
 
 
-def _symmetric_scores(network: nn.Module, image: NDArray[np.float32]) -> Tensor:
+def _symmetric_scores(network: nn.Module, image: Tensor) -> Tensor:
     """Return the mean scores of an image and of its mirror image, where left is right."""
-    mirrored = _scores(network, np.ascontiguousarray(image[..., ::-1])).flip(-1)
+    mirrored = _scores(network, image.flip(-1)).flip(-1)
     mirrored[len(STRUCTURES)] *= -1
     return (_scores(network, image) + mirrored) / 2
 

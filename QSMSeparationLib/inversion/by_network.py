@@ -1,24 +1,35 @@
-"""Dipole inversion by a network that corrects the closed-form (L2) inversion.
+"""Dipole inversion by a network that corrects another inversion.
 
 ``qsmnet`` (Yoon et al., NeuroImage 2018;179:199) is a U-net trained on pairs of fields and maps,
 ``cycle-qsm`` (Oh et al., arXiv:2012.03842) one trained without pairs, against a critic that tells
-made maps from true ones (:mod:`QSMSeparationLib.training.cycle_qsm`). Ours see the closed-form
-inversion beside the field and correct it: the dipole couples voxels farther apart than the
-convolutions reach. The weights are our own; see their model cards.
+made maps from true ones (:mod:`QSMSeparationLib.training.cycle_qsm`). The dipole couples voxels
+farther apart than convolutions reach, so ours see an inversion beside the field and correct it:
+``qsmnet`` that of tv, told how much of the field no source explains, ``cycle-qsm`` the closed-form
+one (L2). The weights are our own; see their model cards.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
+from QSMSeparationLib.catalogue import find
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.l2 import l2
 from QSMSeparationLib.networks.grid import NetworkGrid, upright_maps
-from QSMSeparationLib.networks.inputs import NET_PPM, qsm_inputs
+from QSMSeparationLib.networks.inputs import (
+    NET_PPM,
+    QSM_INPUTS,
+    input_channels,
+    linear_inputs,
+    qsm_inputs,
+)
 from QSMSeparationLib.networks.tiles import infer, note_fallback
 from QSMSeparationLib.networks.weights import load_weights
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM, referenced
 from QSMSeparationLib.runtime.context import Context
+from QSMSeparationLib.solvers.misfit import field_misfit_ppm
 from QSMSeparationLib.solvers.refine import refine_net
 
 _TRAINED_REGULARISATION = 0.05
@@ -40,16 +51,35 @@ def invert_by_network(maps: Maps, context: Context, *, refinement: int) -> Tenso
     name = context.networks[0]
     loaded = load_weights(name, context.weights.get(name))
     grid = NetworkGrid(maps)
-    upright = upright_maps(maps, grid, "local_field")
-    linear = linear_start(upright)
-    (field,) = upright.need("local_field")
-    inputs = qsm_inputs(field[None, None], linear[None, None])[0]
-    correction, run = infer(loaded.network, inputs, 1, context.report)
+    upright, inputs = (
+        _seen_with_tv(maps, grid)
+        if input_channels(loaded.network) == QSM_INPUTS
+        else _seen_with_linear(maps, grid)
+    )
+    (start,) = upright.need("net")
+    correction, run = infer(loaded.network, inputs[0], 1, context.report)
     note_fallback(run, name, context.note)
-    net = (linear + NET_PPM * correction[0]) * upright.mask
+    net = (start + NET_PPM * correction[0]) * upright.mask
     if refinement:
         net = refine_net(net, upright, refinement)
     return referenced(grid.from_network(net), maps.mask)
+
+
+def _seen_with_tv(maps: Maps, grid: NetworkGrid) -> tuple[Maps, Tensor]:
+    """Return maps on the network's grid with tv's net chi, which is corrected, and the inputs."""
+    net = (find("tv", "inversion").run(maps) + BRAIN_MEAN_PPM) * maps.mask
+    upright = upright_maps(replace(maps, net=net), grid, "local_field", "net")
+    field, start = (m[None, None] for m in upright.need("local_field", "net"))
+    linear = linear_start(upright)[None, None]
+    mask = upright.mask[None, None].float()
+    return upright, qsm_inputs(field, linear, start, field_misfit_ppm(upright), mask)
+
+
+def _seen_with_linear(maps: Maps, grid: NetworkGrid) -> tuple[Maps, Tensor]:
+    """Return maps on the network's grid with closed-form net chi, and the inputs."""
+    upright = upright_maps(maps, grid, "local_field")
+    upright = replace(upright, net=linear_start(upright))
+    return upright, linear_inputs(*(m[None, None] for m in upright.need("local_field", "net")))
 
 
 def linear_inversion(maps: Maps) -> Tensor:

@@ -191,9 +191,13 @@ def joint_inputs(
 
 def fitted(inputs: Tensor, network: nn.Module) -> Tensor:
     """Return as many of the inputs as a network takes: some know of no misfit."""
+    return inputs[:, : input_channels(network)]
+
+
+def input_channels(network: nn.Module) -> int:
+    """Return how many maps a network takes."""
     first = next(p for p in network.parameters() if p.dim() == 5)
-    fold = getattr(network, "fold", 1)
-    return inputs[:, : first.shape[1] // fold**3]
+    return first.shape[1] // getattr(network, "fold", 1) ** 3
 
 
 def _misfit(misfit_ppm: Tensor | float, mask: Tensor) -> Tensor:
@@ -206,9 +210,25 @@ def sd_of(output: Tensor) -> Tensor:
     return SD_PPM * output.float().clamp(*LOG_SD_RANGE).exp()
 
 
-def qsm_inputs(field_ppm: Tensor, net_l2_ppm: Tensor) -> Tensor:
-    """Stack the inputs of ``qsmnet``: the field and its closed-form (L2) inversion."""
+QSM_INPUTS = 4
+"""Of ``qsmnet`` as it is trained now; before, it corrected the closed-form inversion and saw two."""
+
+
+def linear_inputs(field_ppm: Tensor, net_l2_ppm: Tensor) -> Tensor:
+    """Stack the inputs of ``cycle-qsm``: the field and its closed-form (L2) inversion."""
     return torch.cat([field_ppm / FIELD_PPM, net_l2_ppm / NET_PPM], dim=1)
+
+
+def qsm_inputs(
+    field_ppm: Tensor,
+    net_l2_ppm: Tensor,
+    net_tv_ppm: Tensor,
+    misfit_ppm: Tensor | float,
+    mask: Tensor,
+) -> Tensor:
+    """Stack the inputs of ``qsmnet``: the field, both its inversions, and its misfit."""
+    linear = linear_inputs(field_ppm, net_l2_ppm)
+    return torch.cat([linear, net_tv_ppm / NET_PPM, _misfit(misfit_ppm, mask) * mask], dim=1)
 
 
 def rate_inputs(r2star_hz: Tensor) -> Tensor:

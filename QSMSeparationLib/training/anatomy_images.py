@@ -9,7 +9,7 @@ tissue has any brightness. All get what scans suffer from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
+from torch import Tensor
 
 from QSMSeparationLib.anatomy.scaling import scaled
 from QSMSeparationLib.data.structures import FIRST_OF_BRAIN, INDEX
@@ -42,26 +43,32 @@ _PARTED = [n for n, name in enumerate(TISSUE_NAMES) if "/" in name]
 
 @dataclass
 class Picture:
-    """An image in the making, and what is to be learnt from it.
+    """An image in the making, and what is to be learnt from it, on one device.
 
     Parameters
     ----------
-    image : ndarray of float32
-        Brightness at 2 mm.
-    target, side : ndarray of uint8
-        Class and side (0 none, 1 left, 2 right).
+    image : Tensor
+        Brightness at 2 mm, float32.
+    target, side : Tensor
+        Class and side (0 none, 1 left, 2 right), uint8.
     """
 
-    image: Array
-    target: NDArray[np.uint8]
-    side: NDArray[np.uint8]
+    image: Tensor
+    target: Tensor
+    side: Tensor
+
+    @property
+    def brain(self) -> Tensor:
+        """Where the brain is."""
+        return self.target >= FIRST_OF_BRAIN
 
 
-def draw_picture(shape: dict[str, NDArray[np.uint8]], rng: Random) -> Picture:
-    """Draw a contrast on a shape, then spoil it as scans are spoilt."""
+def draw_picture(shape: Mapping[str, Tensor], rng: Random) -> Picture:
+    """Draw a contrast on a shape, then spoil it as scans are spoilt; on the device of the shape."""
     fine = shape["fine"]
-    image = _pooled(brightness(rng)[fine])
-    picture = Picture(image, shape["target"].copy(), shape["side"].copy())
+    values = torch.from_numpy(brightness(rng)).to(fine.device)
+    image = functional.avg_pool3d(values[fine.int()][None], 2)[0]
+    picture = Picture(image, shape["target"].clone(), shape["side"].clone())
     _textures(picture, rng)
     for chance, spoil in _SPOILS:
         if rng.uniform() < chance:
@@ -192,80 +199,87 @@ def _vary_outside(values: Array, rng: Random) -> None:
         values[marrow] = values[TISSUE_NAMES.index("fat/0")]
 
 
-def _pooled(fine: Array) -> Array:
-    k, j, i = WINDOW
-    return fine.reshape(k, 2, j, 2, i, 2).mean(axis=(1, 3, 5), dtype=np.float32)
-
-
-def _smooth(rng: Random, knots: int) -> Array:
+def _smooth(picture: Picture, rng: Random, knots: int) -> Tensor:
     """Return a smooth field of SD about 1."""
     noise = torch.tensor(rng.normal(0, 1, (1, 1, knots, knots, knots)), dtype=torch.float32)
-    return functional.interpolate(noise, size=WINDOW, mode="trilinear")[0, 0].numpy()
+    noise = noise.to(picture.image.device)
+    return functional.interpolate(noise, size=WINDOW, mode="trilinear")[0, 0]
 
 
-def _normal(rng: Random) -> Array:
-    return rng.standard_normal(WINDOW, dtype=np.float32)
+def _white_noise(picture: Picture, rng: Random) -> Tensor:
+    """Return white noise of SD 1, drawn on the device."""
+    device = picture.image.device
+    generator = torch.Generator(device).manual_seed(int(rng.integers(1 << 62)))
+    return torch.randn(WINDOW, generator=generator, device=device)
+
+
+def _axes(picture: Picture) -> list[Tensor]:
+    """Return the places of the voxels along each axis, to broadcast."""
+    k, j, i = (torch.arange(n, device=picture.image.device) for n in WINDOW)
+    return [k[:, None, None], j[None, :, None], i[None, None, :]]
+
+
+def _one_of(places: Tensor, rng: Random) -> list[int]:
+    """Return the indices of one voxel of many."""
+    return places[int(rng.integers(len(places)))].tolist()
 
 
 def _textures(picture: Picture, rng: Random) -> None:
     """Give every class its own graininess, and tissue a slow variation."""
     sd = rng.uniform(0, 0.08, len(INDEX)).astype(np.float32)
     sd[_AIR] = 0.0
-    picture.image += sd[picture.target] * _normal(rng)
-    picture.image *= 1 + rng.uniform(0, 0.06) * _smooth(rng, int(rng.integers(10, 40)))
+    graininess = torch.from_numpy(sd).to(picture.image.device)[picture.target.int()]
+    picture.image += graininess * _white_noise(picture, rng)
+    picture.image *= 1 + rng.uniform(0, 0.06) * _smooth(picture, rng, int(rng.integers(10, 40)))
 
 
 def _add_lesions(picture: Picture, rng: Random) -> None:
     """Make patches of white matter brighter or darker; they stay white matter."""
-    spots = (_smooth(rng, int(rng.integers(14, 34))) > rng.uniform(1.6, 2.4)) & (
-        picture.target == _WHITE
-    )
-    picture.image[spots] *= rng.uniform(0.5, 1.7)
+    where = _smooth(picture, rng, int(rng.integers(14, 34))) > rng.uniform(1.6, 2.4)
+    spots = where & (picture.target == _WHITE)
+    picture.image = torch.where(spots, picture.image * rng.uniform(0.5, 1.7), picture.image)
 
 
 def _cut_hole(picture: Picture, rng: Random) -> None:
     """Take a piece of brain out, as a surgeon does; fluid (or air) fills it."""
-    brain = np.argwhere(picture.target >= FIRST_OF_BRAIN)
+    brain = picture.brain.nonzero()
     if len(brain) == 0:
         return
-    center, radii = brain[rng.integers(len(brain))], rng.uniform(3, 14, 3)
-    axes = np.ogrid[tuple(slice(0, n) for n in WINDOW)]
-    distance = sum(((x - c) / r) ** 2 for x, c, r in zip(axes, center, radii, strict=True))
-    hole = (distance < 1) & (picture.target >= FIRST_OF_BRAIN)
+    center, radii = _one_of(brain, rng), rng.uniform(3, 14, 3).tolist()
+    parts = (((x - c) / r) ** 2 for x, c, r in zip(_axes(picture), center, radii, strict=True))
+    hole = (reduce(torch.add, parts) < 1) & picture.brain
     fluid = picture.image[picture.target == _FLUID]
-    filling = float(np.median(fluid)) if fluid.size and rng.uniform() < 0.7 else rng.uniform(0, 1)
-    picture.image[hole] = filling
+    of_fluid = len(fluid) > 0 and rng.uniform() < 0.7
+    picture.image[hole] = float(fluid.median()) if of_fluid else rng.uniform(0, 1)
     picture.target[hole], picture.side[hole] = _FLUID, 0
 
 
 def _drop_out(picture: Picture, rng: Random) -> None:
     """Take signal away near air: gradient echoes lose it above the sinuses and the ears."""
-    near = np.argwhere(
-        (picture.target == _AIR) & (np.roll(picture.target, -8, axis=0) >= FIRST_OF_BRAIN)
-    )
-    axes = np.ogrid[tuple(slice(0, n) for n in WINDOW)]
+    air = picture.target == _AIR
+    near = (air & torch.roll(picture.brain, -8, dims=0)).nonzero()
+    axes = _axes(picture)
     for _ in range(rng.integers(1, 4) if len(near) else 0):
-        center, reach = near[rng.integers(len(near))], rng.uniform(3, 10)
+        center, reach = _one_of(near, rng), rng.uniform(3, 10)
         parts = (((x - c) / reach) ** 2 for x, c in zip(axes, center, strict=True))
-        distance = reduce(np.add, parts)
-        picture.image *= 1 - np.exp(-distance.astype(np.float32)) * rng.uniform(0.3, 1.0)
+        picture.image *= 1 - torch.exp(-reduce(torch.add, parts)) * rng.uniform(0.3, 1.0)
 
 
 def _bias(picture: Picture, rng: Random) -> None:
     """Brighten what is near a coil."""
-    picture.image *= np.exp(rng.uniform(0, 0.45) * _smooth(rng, int(rng.integers(3, 6))))
+    smooth = _smooth(picture, rng, int(rng.integers(3, 6)))
+    picture.image *= torch.exp(rng.uniform(0, 0.45) * smooth)
 
 
 def _blur(picture: Picture, rng: Random) -> None:
     """Blur along each axis by up to a voxel."""
-    image = torch.from_numpy(picture.image)[None, None]
     for axis in range(3):
         share = rng.uniform(0, 0.25)
-        kernel = torch.tensor([share, 1 - 2 * share, share], dtype=torch.float32)
-        size, pad = [1, 1, 1, 1, 1], [0, 0, 0]
-        size[axis + 2], pad[axis] = 3, 1
-        image = functional.conv3d(image, kernel.view(size), padding=tuple(pad))
-    picture.image = image[0, 0].numpy()
+        image = (1 - 2 * share) * picture.image
+        n = WINDOW[axis] - 1
+        image.narrow(axis, 1, n).add_(picture.image.narrow(axis, 0, n), alpha=share)
+        image.narrow(axis, 0, n).add_(picture.image.narrow(axis, 1, n), alpha=share)
+        picture.image = image
 
 
 def _thicken_slices(picture: Picture, rng: Random) -> None:
@@ -273,38 +287,38 @@ def _thicken_slices(picture: Picture, rng: Random) -> None:
     axis, thickness = rng.integers(3), rng.uniform(2.2, 5.0)
     size: list[int] = list(WINDOW)
     size[axis] = round(size[axis] * 2 / thickness)
-    image = torch.from_numpy(picture.image)[None, None]
-    thick = functional.interpolate(image, size=size, mode="area")
-    picture.image = functional.interpolate(thick, size=WINDOW, mode="trilinear")[0, 0].numpy()
+    thick = functional.interpolate(picture.image[None, None], size=size, mode="area")
+    picture.image = functional.interpolate(thick, size=WINDOW, mode="trilinear")[0, 0]
 
 
 def _noise(picture: Picture, rng: Random) -> None:
     """Add noise as magnitudes have it: that of two channels."""
     sd = 10 ** rng.uniform(-2.3, -0.9) * float(picture.image.max())
-    empty = (picture.target == _AIR) & (rng.uniform() < 0.4)
-    noisy = np.hypot(picture.image + sd * _normal(rng), sd * _normal(rng))
-    picture.image = np.where(empty, picture.image, noisy).astype(np.float32, copy=False)
+    noisy = torch.hypot(
+        picture.image + sd * _white_noise(picture, rng), sd * _white_noise(picture, rng)
+    )
+    if rng.uniform() < 0.4:
+        noisy = torch.where(picture.target == _AIR, picture.image, noisy)
+    picture.image = noisy
 
 
 def _bend_brightness(picture: Picture, rng: Random) -> None:
     """Apply a gamma."""
     top = max(float(picture.image.max()), 1e-6)
-    gamma = float(np.exp(rng.normal(0, 0.25)))
-    bent = (picture.image.clip(min=0) / top) ** np.float32(gamma)
-    picture.image = bent.astype(np.float32, copy=False)
+    picture.image = (picture.image.clamp(min=0) / top) ** float(np.exp(rng.normal(0, 0.25)))
 
 
-def _hide(picture: Picture, hidden: NDArray[np.bool_]) -> None:
+def _hide(picture: Picture, hidden: Tensor) -> None:
     picture.image[hidden] = 0
     picture.target[hidden], picture.side[hidden] = _AIR, 0
 
 
 def _cut_field_of_view(picture: Picture, rng: Random) -> None:
     """Cut the head below, above, or on both sides: missing neck, slabs."""
-    rows = np.flatnonzero((picture.target >= FIRST_OF_BRAIN).any(axis=(1, 2)))
-    if rows.size == 0:
+    rows = picture.brain.any(dim=2).any(dim=1).nonzero().flatten().tolist()
+    if not rows:
         return
-    low, high = int(rows[0]), int(rows[-1])
+    low, high = rows[0], rows[-1]
     kind = rng.uniform()
     bottom, top = 0, WINDOW[0]
     if kind < 0.75:
@@ -314,33 +328,34 @@ def _cut_field_of_view(picture: Picture, rng: Random) -> None:
     if kind > 0.92:
         bottom = int(rng.integers(low, max(low + 1, high - 20)))
         top = bottom + int(rng.integers(20, 50))
-    hidden = np.ones(WINDOW, bool)
+    hidden = torch.ones_like(picture.target, dtype=torch.bool)
     hidden[bottom : max(top, bottom + 20)] = False
     _hide(picture, hidden)
 
 
+def _grown(mask: Tensor, voxels: int) -> Tensor:
+    """Return a mask and what is within so many voxels of it, a cube at a time."""
+    grown = mask.float()[None, None]
+    return functional.max_pool3d(grown, 2 * voxels + 1, stride=1, padding=voxels)[0, 0] > 0
+
+
 def _extract_brain(picture: Picture, rng: Random) -> None:
     """Set to 0 what a brain extraction takes off: all beyond 0 to 6 mm from the brain."""
-    brain = torch.from_numpy((picture.target >= FIRST_OF_BRAIN).astype(np.float32))[None, None]
-    for _ in range(rng.integers(0, 4)):
-        brain = functional.max_pool3d(brain, 3, stride=1, padding=1)
-    _hide(picture, brain[0, 0].numpy() == 0)
+    _hide(picture, ~_grown(picture.brain, int(rng.integers(0, 4))))
 
 
 def _take_face_off(picture: Picture, rng: Random) -> None:
     """Set to 0 what lies before and below a plane, but for the brain and 1 cm around it."""
-    brain = torch.from_numpy((picture.target >= FIRST_OF_BRAIN).astype(np.float32))[None, None]
-    near = functional.max_pool3d(brain, 11, stride=1, padding=5)[0, 0].numpy() > 0
-    k, j, _ = np.ogrid[tuple(slice(0, n) for n in WINDOW)]
+    near = _grown(picture.brain, 5)
+    k, j, _ = _axes(picture)
     _hide(picture, ((k + j) < rng.uniform(60, 90)) & ~near)
 
 
 def _flip(picture: Picture) -> None:
     """Exchange left and right."""
-    picture.image = np.ascontiguousarray(picture.image[..., ::-1])
-    picture.target = np.ascontiguousarray(picture.target[..., ::-1])
-    swap = np.array([0, 2, 1], np.uint8)
-    picture.side = np.ascontiguousarray(swap[picture.side[..., ::-1]])
+    picture.image, picture.target = picture.image.flip(2), picture.target.flip(2)
+    side = picture.side.flip(2)
+    picture.side = torch.where(side > 0, 3 - side, side)
 
 
 _SPOILS: tuple[tuple[float, Callable[[Picture, Random], None]], ...] = (

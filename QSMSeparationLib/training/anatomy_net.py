@@ -67,7 +67,9 @@ class HeadBatch:
 
 def measure(heads: Tensor, generator: torch.Generator, know_dr: bool) -> HeadBatch:
     """Take image, classes and sides apart; contrasts and noise are drawn with the image."""
-    parts = torch.randperm(_BLOCK**3, generator=generator)[:_PARTS].tolist()
+    parts = torch.randperm(_BLOCK**3, generator=generator, device=generator.device)[
+        :_PARTS
+    ].tolist()
     return HeadBatch(heads[:, :1].contiguous(), heads[:, 1].long(), heads[:, 2].long(), parts)
 
 

@@ -57,7 +57,9 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
     device = choose_device(plan.device)
     if plan.export is not None and plan.export.suffix != ".pt":
         raise InputError(f"--export {plan.export}: give a file that ends with .pt")
-    held_out = None if plan.held_out is None else recipe.pool(plan.held_out, wait_s=0.0)
+    held_out = (
+        None if plan.held_out is None else recipe.pool(plan.held_out, wait_s=0.0, device=device)
+    )
     start = None
     if plan.start is not None:
         start = read_weights(plan.network, plan.start).network.state_dict()
@@ -74,7 +76,8 @@ def run_training(plan: Plan, progress: Progress) -> dict[str, str]:
         )
     try:
         with progress.stage("first heads"):
-            pool = recipe.pool(plan.pool, least=min(plan.heads, _READY) if workers else 1)
+            least = min(plan.heads, _READY) if workers else 1
+            pool = recipe.pool(plan.pool, least=least, device=device)
         with progress.stage(f"training {plan.network}") as report:
             network = loop.train(
                 recipe, settings, pool, held_out, plan.run, device, start, report=report

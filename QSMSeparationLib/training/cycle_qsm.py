@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +26,16 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from QSMSeparationLib.data.axes import Shape
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.inversion.by_network import linear_inversion, linear_start
-from QSMSeparationLib.networks.inputs import FIELD_PPM, NET_PPM, qsm_inputs
+from QSMSeparationLib.networks.inputs import FIELD_PPM, NET_PPM, linear_inputs
 from QSMSeparationLib.networks.weights import build
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import BRAIN_MEAN_PPM
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training import losses
 from QSMSeparationLib.training.heads import CHANNELS
-from QSMSeparationLib.training.pool import PatchPlan, Pool, turned
+from QSMSeparationLib.training.pool import CPU, PatchPlan, Pool, turned
 from QSMSeparationLib.training.switches import Switches, Terms
 
 WEIGHTS = {
@@ -122,9 +121,16 @@ class UnpairedPool(Pool):
     no person is in both halves either.
     """
 
-    def __init__(self, folder: Path, least: int = 2, wait_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        least: int = 2,
+        wait_s: float = 600.0,
+        device: torch.device = CPU,
+    ) -> None:
         self._prepared: dict[str, NDArray[np.float16]] = {}
-        super().__init__(folder, max(2, least), wait_s)
+        # Cut and measured on the CPU, whatever the device: what is cut is made from heads first.
+        super().__init__(folder, max(2, least), wait_s, CPU)
 
     def halves(self) -> tuple[list[str], list[str]]:
         """Return the names of the heads that give fields, and of those that give maps."""
@@ -230,14 +236,16 @@ def measure(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -
 def terms(networks: CycleNetworks, batch: UnpairedBatch, switches: Switches) -> Terms:
     """Return the generator's terms: both cycles, gradient, total variation, potential."""
     seen = [
-        qsm_inputs(batch.field_ppm, batch.field_l2_ppm),
-        qsm_inputs(batch.made_ppm, batch.made_l2_ppm),
+        linear_inputs(batch.field_ppm, batch.field_l2_ppm),
+        linear_inputs(batch.made_ppm, batch.made_l2_ppm),
     ]
     correction, of_made = networks.generator(torch.cat(seen)).float().chunk(2)
     correction = correction * batch.field_mask
     error = (batch.made_l2_ppm + NET_PPM * of_made - batch.net_ppm) * batch.map_mask
     found = losses.error_terms(error, batch.map_mask)
-    rest = batch.rest_ppm - NET_PPM * _dipole(tuple(correction.shape[2:]))(correction)
+    rest = batch.rest_ppm - NET_PPM * losses.dipole_of(
+        tuple(correction.shape[2:]), correction.device
+    )(correction)
     # Near the border of the patch the correction outside it would count.
     inner = functional.pad(batch.field_mask[..., _INNER, _INNER, _INNER], (_MARGIN,) * 6)
     found["cycle_field"] = (rest.abs() * inner).sum() / inner.sum().clamp(min=1) / FIELD_PPM
@@ -273,9 +281,3 @@ _INNER = slice(_MARGIN, -_MARGIN)
 def _number(name: str) -> int:
     """Return the number of a head from the name of its file."""
     return int(name.split("-head")[1].split(".")[0])
-
-
-@lru_cache(maxsize=4)
-def _dipole(shape: Shape) -> DipoleOperator:
-    """Return the dipole of a patch (voxels are isotropic, so their size cancels)."""
-    return DipoleOperator(shape, _SPACING_MM, _B0, pad=0.5)

@@ -117,6 +117,9 @@ def train(
         Progress.
     """
     rank, world = _join_processes()
+    torch.backends.cudnn.benchmark = (
+        True  # patches have one size: the fastest kernels are worth finding
+    )
     state = _start(recipe, settings, device, start_from)
     _resume(state, folder, settings, device)
     model = state.network
@@ -249,7 +252,7 @@ def _patches(
 
 def _batch(patches: Tensor, recipe: Recipe, settings: Settings, step: int, rank: int) -> Any:
     seed = np.random.SeedSequence([settings.seed, step, rank, 6]).generate_state(1)[0]
-    generator = torch.Generator().manual_seed(int(seed))
+    generator = torch.Generator(patches.device).manual_seed(int(seed))
     return recipe.measure(patches, generator, settings.switches.know_dr)
 
 

@@ -83,14 +83,16 @@ def model_terms(error_ppm: Tensor, batch: Batch) -> dict[str, Tensor]:
     return {
         "net": _mean(net.abs(), batch.mask),
         "rate": _mean(rate.abs(), batch.mask),
-        "field": _mean(dipole_of(tuple(net.shape[2:]))(net).abs() * batch.mask, batch.mask),
+        "field": _mean(
+            dipole_of(tuple(net.shape[2:]), net.device)(net).abs() * batch.mask, batch.mask
+        ),
     }
 
 
 @lru_cache(maxsize=4)
-def dipole_of(shape: Shape) -> DipoleOperator:
+def dipole_of(shape: Shape, device: torch.device) -> DipoleOperator:
     """Return the dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
-    return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5)
+    return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5, device=device)
 
 
 def structure_term(result_ppm: Tensor, truth_ppm: Tensor, mask: Tensor) -> Tensor:

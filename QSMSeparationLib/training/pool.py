@@ -24,6 +24,7 @@ from QSMSeparationLib.training import anatomies
 from QSMSeparationLib.training.heads import CHANNELS, draw_training_head
 from QSMSeparationLib.training.slots import fill_slots
 
+CPU = torch.device("cpu")
 _NET_CHANNELS = (CHANNELS.index("net_tv"), CHANNELS.index("net_l2"))
 _IMPORTANCE = CHANNELS.index("importance")
 
@@ -78,11 +79,23 @@ class Pool:
         Where the heads are.
     least : int
         Number of heads to wait for.
+    wait_s : float
+        How long.
+    device : torch.device, optional
+        Where patches are cut. Heads are held on a GPU (some 60 MB each), and read from disk else.
     """
 
-    def __init__(self, folder: Path, least: int = 1, wait_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        least: int = 1,
+        wait_s: float = 600.0,
+        device: torch.device = CPU,
+    ) -> None:
         self.folder = folder
+        self.device = device
         self._open: dict[str, NDArray[np.float16]] = {}
+        self._held: dict[str, Tensor] = {}
         self._mean: dict[str, float] = {}
         self._blobs: dict[str, NDArray[np.int64]] = {}
         begin = time.monotonic()
@@ -98,6 +111,7 @@ class Pool:
         names = sorted(p.name for p in self.folder.glob("slot*-head*.npy"))
         for gone in set(self._open) - set(names):
             del self._open[gone]
+            self._held.pop(gone, None)
             self._blobs.pop(gone, None)
         for name in names:
             if name not in self._open:
@@ -106,11 +120,14 @@ class Pool:
                 except FileNotFoundError:  # a worker has just replaced it
                     continue
                 self._open[name], self._mean[name] = maps, _mean_net_ppm(maps)
+                if self.device.type != "cpu":
+                    self._held[name] = torch.from_numpy(np.array(maps)).to(self.device)
         return sorted(self._open)
 
     def patches(self, count: int, plan: PatchPlan, rng: np.random.Generator) -> Tensor:
         """Cut ``count`` patches, flipped and turned about B0: (count, channels, s, s, s)."""
-        batch = torch.zeros((count, len(CHANNELS), plan.size, plan.size, plan.size))
+        shape = (count, len(CHANNELS), plan.size, plan.size, plan.size)
+        batch = torch.zeros(shape, device=self.device)
         names = sorted(self._open)
         for patch in batch:
             name = names[rng.integers(len(names))]
@@ -120,11 +137,11 @@ class Pool:
                 int(np.clip(c - plan.size // 2 + rng.integers(-8, 9), 0, max(0, n - plan.size)))
                 for c, n in zip(center, maps.shape[1:], strict=True)
             ]
-            cut = np.asarray(
-                maps[(slice(None), *(slice(a, a + plan.size) for a in low))], dtype=np.float32
-            )
+            box = (slice(None), *(slice(a, a + plan.size) for a in low))
+            held = self._held.get(name)
+            cut = torch.from_numpy(np.array(maps[box])) if held is None else held[box]
             k, j, i = cut.shape[1:]
-            patch[:, :k, :j, :i] = torch.from_numpy(cut)
+            patch[:, :k, :j, :i] = cut
             # Inversions leave mean 0 over the head; truth has another mean, no local matter.
             for channel in _NET_CHANNELS:
                 patch[channel] += self._mean[name] * (patch[_IMPORTANCE] > 0)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.inputs import (
     NET_PPM,
+    QSM_INPUTS,
     qsm_inputs,
     rate_inputs,
     starting_rate,
@@ -89,16 +90,24 @@ class Recipe:
         return build(self.name) if self.size is None else create(*self.size)
 
 
+QSMNET_SIZE: tuple[str, dict[str, Any]] = (
+    "unet",
+    {"inputs": QSM_INPUTS, "outputs": 1, "widths": [16, 32, 64, 96], "fold": 1},
+)
+
+
 def _qsm_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
-    correction = network(qsm_inputs(batch.field_ppm, batch.net_l2_ppm)).float()
+    start = batch.net_tv_ppm
+    inputs = qsm_inputs(batch.field_ppm, batch.net_l2_ppm, start, batch.misfit_ppm, batch.mask)
+    correction = network(inputs).float()
     true = batch.sources_ppm[:, :1] - batch.sources_ppm[:, 1:]
     # The field knows no mean: errors are compared without that of the patch.
     mask = batch.mask
-    error = (batch.net_l2_ppm + NET_PPM * correction - true) * mask
+    error = (start + NET_PPM * correction - true) * mask
     mean = error.sum((2, 3, 4), keepdim=True) / mask.sum((2, 3, 4), keepdim=True).clamp(min=1)
     error = (error - mean) * mask
     terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
-    field_error = losses.dipole_of(tuple(error.shape[2:]))(error / NET_PPM)
+    field_error = losses.dipole_of(tuple(error.shape[2:]), error.device)(error / NET_PPM)
     terms["field"] = (field_error.abs() * mask).sum() / mask.sum().clamp(min=1)
     return terms
 
@@ -122,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
             measure=measure_following,
             size=two_sources.JOINT_NET_SIZE,
         ),
-        Recipe("qsmnet", _qsm_terms),
+        Recipe("qsmnet", _qsm_terms, size=QSMNET_SIZE),
         Recipe("r2primenet", _rate_terms, steps=1500, measure=measure_usual),
         Recipe(
             "cycle-qsm",

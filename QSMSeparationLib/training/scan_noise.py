@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,8 +62,8 @@ class Batch:
 
     Parameters
     ----------
-    field_ppm, net_ppm, net_l2_ppm : Tensor
-        Measured local field, its inversion (mostly tv), and the closed-form one.
+    field_ppm, net_ppm, net_tv_ppm, net_l2_ppm : Tensor
+        Measured local field, its inversion (mostly tv), that of tv, and the closed-form one.
     r2prime_hz, r2star_hz : Tensor
         Measured rates.
     sources_ppm : Tensor
@@ -82,6 +83,7 @@ class Batch:
 
     field_ppm: Tensor
     net_ppm: Tensor
+    net_tv_ppm: Tensor
     net_l2_ppm: Tensor
     r2prime_hz: Tensor
     r2star_hz: Tensor
@@ -135,33 +137,36 @@ def measure(
     patches : Tensor
         (batch, len(CHANNELS), k, j, i).
     generator : torch.Generator
-        Source of all draws.
+        Source of all draws, on the device of the patches.
     know_dr : bool
         False tells the networks 114 Hz/ppm, whatever it is (an ablation).
     ranges : Ranges
         How widely values are drawn.
     """
-    count = len(patches)
+    count, device = len(patches), generator.device
 
     def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand((count, 1, 1, 1, 1), generator=generator)
+        place = torch.rand((count, 1, 1, 1, 1), generator=generator, device=device)
+        return low + (high - low) * place
+
+    def normal(shape: Sequence[int]) -> Tensor:
+        return torch.randn(tuple(shape), generator=generator, device=device)
 
     def chance(share: float) -> Tensor:
         return (uniform(0, 1) < share).float()
 
     def smooth(knots: int = 4) -> Tensor:
-        noise = torch.randn((count, 1, knots, knots, knots), generator=generator)
+        noise = normal((count, 1, knots, knots, knots))
         return functional.interpolate(noise, size=patches.shape[2:], mode="trilinear")
 
     maps = {name: patches[:, n : n + 1] for n, name in enumerate(CHANNELS)}
     mask = (maps["importance"] > 0).float()
     scale = uniform(*(math.log(s) for s in ranges.scale)).exp()
     field, para, dia = (maps[name] * scale for name in ("field", "para", "dia"))
-    net = torch.where(chance(0.85) > 0, maps["net_tv"], maps["net_l2"]) * scale
     # The reference of net chi is known to a few ppb only.
     reference = mask * uniform(-1, 1) * _REFERENCE_PPM
-    net = net + reference
-    net_l2 = maps["net_l2"] * scale + reference
+    net_tv, net_l2 = (maps[name] * scale + reference for name in ("net_tv", "net_l2"))
+    net = torch.where(chance(0.85) > 0, net_tv, net_l2)
     dr_para = uniform(*ranges.dr)
     dr_dia = torch.where(chance(0.5) > 0, dr_para, uniform(*ranges.dr))
     true = maps["r2prime_factor"] * (dr_para * para + dr_dia * dia)
@@ -175,16 +180,17 @@ def measure(
     excess = chance(0.1) * uniform(0, 15) * (smooth(3) - 1).clamp(min=0)
     bias = 1 + chance(0.3) * uniform(0, 0.12) * smooth(3)
     sd = uniform(math.log(0.4), math.log(4.0)).exp() * (1 + 0.2 * smooth(4)).clamp(min=0.3)
-    noise = sd * torch.randn(field.shape, generator=generator)
+    noise = sd * normal(field.shape)
     blurred = sum_of_27(true + noise) / 27
     share = chance(0.15) * uniform(0, 0.7)
     r2prime = (torch.lerp(true + noise, blurred, share) * bias + excess).clamp(min=0) * mask
-    star_noise = 0.7 * sd * torch.randn(field.shape, generator=generator)
+    star_noise = 0.7 * sd * normal(field.shape)
     r2star = ((true + r2 + star_noise) * bias + excess).clamp(min=0) * mask
     told = (dr_para, dr_dia) if know_dr else (torch.full_like(dr_para, DR_HZ_PER_PPM),) * 2
     return Batch(
         field_ppm=field,
         net_ppm=net,
+        net_tv_ppm=net_tv,
         net_l2_ppm=net_l2,
         r2prime_hz=r2prime,
         r2star_hz=r2star,
@@ -209,25 +215,32 @@ def _magnitude_at_te0(
     water: Tensor, t1_s: Tensor, mask: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Return the magnitude at TE 0 as a scan gives it: receive field, wrong flip angles, noise."""
+    count, device = len(water), generator.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand((count, *shape), generator=generator, device=device)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn((count, *shape), generator=generator, device=device)
+
     s0 = torch.ones_like(water)
-    weighting = torch.zeros((len(water), 1, 1, 1, 1))
-    for n in range(len(water)):
-        draws = torch.rand(4, generator=generator).tolist()
+    weighting = torch.zeros((count, 1, 1, 1, 1))
+    for n, draws in enumerate(uniform(3).tolist()):
         tr_s = math.exp(_between(draws[0], *(math.log(t) for t in _TR_RANGE_S)))
         flip_deg = _between(draws[1], *_FLIP_RANGE_DEG)
         real_deg = flip_deg * _between(draws[2], 0.85, 1.15)
         s0[n] = signal_at_te0(water[n], t1_s[n].clamp(min=0.1), tr_s, real_deg)
         weighting[n] = t1_weighting(tr_s, flip_deg)
-    knots = torch.randn((len(water), 1, 3, 3, 3), generator=generator)
-    receive = 0.15 * functional.interpolate(knots, size=water.shape[2:], mode="trilinear")
-    noise = 0.03 * torch.rand((len(water), 1, 1, 1, 1), generator=generator)
-    s0 = s0.clamp(min=1e-4).log() + receive + noise * torch.randn(water.shape, generator=generator)
-    known = (torch.rand((len(water), 1, 1, 1, 1), generator=generator) < _TE0_SHARE).float()
-    ratio = torch.zeros_like(s0)
-    for patch, one, inside in zip(ratio, s0, mask > 0, strict=True):
-        if inside.any():
-            # The median of a patch is not that of the brain, which the receive field hides.
-            patch.copy_((one - one[inside].median()).clamp(*(math.log(r) for r in S0_RATIO_RANGE)))
+    receive = 0.15 * functional.interpolate(
+        normal(1, 3, 3, 3), size=water.shape[2:], mode="trilinear"
+    )
+    noise = 0.03 * uniform(1, 1, 1, 1)
+    s0 = s0.clamp(min=1e-4).log() + receive + noise * normal(*water.shape[1:])
+    known = (uniform(1, 1, 1, 1) < _TE0_SHARE).float()
+    weighting = weighting.to(device)
+    # The median of a patch is not that of the brain, which the receive field hides.
+    median = torch.where(mask > 0, s0, torch.nan).flatten(1).nanmedian(dim=1).values.nan_to_num()
+    ratio = (s0 - median.view(-1, 1, 1, 1, 1)).clamp(*(math.log(r) for r in S0_RATIO_RANGE))
     return {
         "s0_log_ratio": ratio * mask * known,
         "s0_weighting": weighting * known,

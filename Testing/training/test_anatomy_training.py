@@ -39,6 +39,12 @@ def shape():
     return anatomy_shapes.draw_shape(person(), 5)
 
 
+def blank(shape, brightness: float) -> anatomy_images.Picture:
+    """Return a picture of one brightness."""
+    target, side = (torch.from_numpy(shape[name].copy()) for name in ("target", "side"))
+    return anatomy_images.Picture(torch.full(WINDOW, brightness), target, side)
+
+
 def test_every_tissue_has_a_class_and_the_brain_is_complete() -> None:
     assert len(CLASS_OF_INDEX) == len(TISSUE_NAMES)
     assert set(CLASS_OF_INDEX) == set(range(len(INDEX)))
@@ -82,28 +88,25 @@ def test_bone_is_dark_in_gradient_echoes() -> None:
 
 
 def test_picture_and_what_is_learnt_from_it_belong_together(shape) -> None:
+    tensors = {name: torch.from_numpy(values) for name, values in shape.items()}
     for seed in range(6):
-        picture = anatomy_images.draw_picture(shape, np.random.default_rng(seed))
+        picture = anatomy_images.draw_picture(tensors, np.random.default_rng(seed))
         assert picture.image.shape == picture.target.shape == picture.side.shape == WINDOW
-        assert np.isfinite(picture.image).all()
+        assert picture.image.isfinite().all()
         assert picture.image.min() >= 0
         sided = picture.side > 0
-        assert (picture.target[sided] >= FIRST_OF_BRAIN).mean() > 0.95
+        assert picture.brain[sided].float().mean() > 0.95
 
 
 def test_flip_exchanges_the_sides(shape) -> None:
-    picture = anatomy_images.Picture(
-        np.zeros(WINDOW, np.float32), shape["target"].copy(), shape["side"].copy()
-    )
+    picture = blank(shape, 0.0)
     anatomy_images._flip(picture)
-    assert np.array_equal(picture.target, shape["target"][..., ::-1])
-    assert np.array_equal(picture.side == 1, shape["side"][..., ::-1] == 2)
+    assert np.array_equal(picture.target.numpy(), shape["target"][..., ::-1])
+    assert np.array_equal((picture.side == 1).numpy(), shape["side"][..., ::-1] == 2)
 
 
 def test_nothing_is_learnt_where_nothing_is_seen(shape) -> None:
-    picture = anatomy_images.Picture(
-        np.ones(WINDOW, np.float32), shape["target"].copy(), shape["side"].copy()
-    )
+    picture = blank(shape, 1.0)
     anatomy_images._cut_field_of_view(picture, np.random.default_rng(1))
     unseen = picture.image == 0
     assert unseen.any()
@@ -111,9 +114,7 @@ def test_nothing_is_learnt_where_nothing_is_seen(shape) -> None:
 
 
 def test_extracted_brain_stays_whole(shape) -> None:
-    picture = anatomy_images.Picture(
-        np.ones(WINDOW, np.float32), shape["target"].copy(), shape["side"].copy()
-    )
+    picture = blank(shape, 1.0)
     anatomy_images._extract_brain(picture, np.random.default_rng(1))
     brain = shape["target"] >= FIRST_OF_BRAIN
     assert (picture.image[brain] == 1).all()
@@ -186,3 +187,16 @@ def test_network_is_small_and_keeps_the_grid() -> None:
     image = torch.rand(1, 1, 32, 32, 32)
     with torch.no_grad():
         assert network(image).shape == (1, OUTPUTS, 32, 32, 32)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_draws_images_that_the_network_takes(tmp_path, shape) -> None:
+    np.savez(tmp_path / "slot000-shape00000.npz", **shape)
+    device = torch.device("cuda")
+    pool = anatomy_pool.ShapePool(tmp_path, device=device)
+    heads = pool.patches(2, None, np.random.default_rng(3))
+    assert heads.is_cuda
+    batch = anatomy_net.measure(heads, torch.Generator(device).manual_seed(0), True)
+    found = anatomy_net.terms(recipes.find("anatomy-net").build().to(device), batch, Switches())
+    assert all(torch.isfinite(value) for value in found.values())

@@ -252,3 +252,22 @@ def test_two_processes_train_one_network(tmp_path, pool_folder):
         check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
     )  # fmt: skip
     assert (tmp_path / "run" / "rank0").read_text() == (tmp_path / "run" / "rank1").read_text()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", OF_HEADS)
+def test_a_gpu_cuts_the_same_patches_and_finds_the_same_loss(pool_folder, name):
+    recipe, device = recipes.find(name), torch.device("cuda")
+    here, there = (
+        recipe.pool(pool_folder, device=where).patches(2, PatchPlan(32), np.random.default_rng(0))
+        for where in (torch.device("cpu"), device)
+    )
+    assert torch.equal(here, there.cpu())
+    batch = recipe.measure(here, torch.Generator().manual_seed(0), True)
+    network = recipe.build().train()
+    expected = recipes.total(recipe.terms(network, batch, Switches()), recipe)
+    found = recipes.total(recipe.terms(network.to(device), batch.to(device), Switches()), recipe)
+    assert float(found) == pytest.approx(float(expected), rel=0.02)
+    drawn = recipe.measure(there, torch.Generator(there.device).manual_seed(0), True).to(device)
+    assert torch.isfinite(recipes.total(recipe.terms(network, drawn, Switches()), recipe))
