@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from QSMSeparationLib.runtime.errors import InputError
 _NUMBERS = ("RelaxivityPara_HzPerPpm", "RelaxivityDia_HzPerPpm", "MagneticFieldStrength")
 _TEXTS = (
     "Separation", "Inversion", "Reference", "SoftwareVersion", "R2primeOrigin", "SeparationR2prime",
+    "Created",
 )  # fmt: skip
 
 
@@ -42,11 +44,9 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
         )
     stem = str(found[0]).removesuffix(RESULT_MARKER)
     mask = read_labels(f"{stem}_{QUANTITIES['mask'].bids}.nii.gz")
-    result = Result(
-        mask.geometry,
-        mask.array > 0,
-        facts=_facts(Path(f"{stem}_{QUANTITIES['chi_para'].bids}.json")),
-    )
+    facts = _facts(Path(f"{stem}_{QUANTITIES['chi_para'].bids}.json"))
+    facts["Created"] = _created(facts.get("Created"), found[0])
+    result = Result(mask.geometry, mask.array > 0, facts=facts)
     for name in (*IN_LESIONS, *SD_OF.values(), "r2prime_sd"):
         path = Path(f"{stem}_{QUANTITIES[name].bids}.nii.gz")
         if path.is_file():
@@ -60,6 +60,15 @@ def read_result(folder: Path) -> tuple[Result, Volume | None]:
         result.anatomy = volume.array.astype(np.int16)
     labels = Path(f"{stem}_desc-lesions_dseg.nii.gz")
     return result, read_labels(labels) if labels.is_file() else None
+
+
+def _created(said: object, file: Path) -> str:
+    """Return when a result was made; where its sidecar does not say it, the time of a file."""
+    try:
+        return datetime.fromisoformat(str(said)).isoformat()
+    except ValueError:
+        made = datetime.fromtimestamp(file.stat().st_mtime)
+        return made.isoformat(timespec="seconds")
 
 
 def _facts(sidecar: Path) -> dict:

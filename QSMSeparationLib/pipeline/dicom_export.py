@@ -66,7 +66,8 @@ def export_dicom(
     with progress.stage("reading") as report:
         source = read_source_series(files_of_series(like), result.geometry, report)
     placed, labels = on_grid(result, labels, source.geometry)
-    study = study_of(source, _digest(placed), datetime.now(), anonymous)
+    made_at = datetime.fromisoformat(result.facts["Created"])
+    study = study_of(source, _digest(placed), made_at, anonymous)
     exact = has_highdicom()
     if not exact:
         progress.message(_WITHOUT_EXTRA)
@@ -110,7 +111,7 @@ class _Export:
         digest = hashlib.sha256(repr([sorted(row.items()) for row in self.rows]).encode())
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels.array, dtype="<i4").tobytes())
-        return replace(self.study, key=f"{self.study.key}/{digest.hexdigest()}")
+        return replace(self.study, edition=f"{self.study.edition}/{digest.hexdigest()}")
 
     def copies(self, name: str, number: int) -> list[Dataset]:
         """Return the reading copy of a map."""

@@ -60,7 +60,7 @@ def lesions_of(
     return [
         Lesion(
             number=int(number),
-            tracking_uid=study.uid("lesion", int(number)),
+            tracking_uid=study.lasting_uid("lesion", int(number)),
             values=(Value(_VOLUME, count * voxel_mm3, _CUBIC_MM), *_values(row)),
             answers=tuple(_answers(row)),
             remarks=tuple(_remarks(row, without_free_text)),

@@ -64,7 +64,7 @@ def invert(
         mask.geometry,
         inside,
         maps={"net": inverted.net.cpu().numpy()},
-        facts=facts | {"SecondsPerStage": dict(progress.seconds)},
+        facts=facts | provenance.facts_of_time(progress.seconds),
         notes=list(inverted.notes),
     )
 
@@ -111,7 +111,7 @@ def separate(
         provenance.facts_of_maps(maps, options),
         {"R2primeOrigin": origin, "SeparationR2prime": origin},
         sources.facts,
-        {"SecondsPerStage": dict(progress.seconds)},
+        provenance.facts_of_time(progress.seconds),
     )
     kept = {name: arrays[name] for name in (*_RATES, "local_field") if name in arrays}
     return Result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from QSMSeparationLib import __version__
@@ -104,6 +105,12 @@ def weight_hashes(method: Method, context: Context) -> dict[str, Any]:
         name: load_weights(name, context.weights.get(name)).sha256 for name in method.networks
     }
     return {"WeightsSha256": hashes}
+
+
+def facts_of_time(seconds: dict[str, float]) -> dict[str, Any]:
+    """Return when a result was made, by the clock of its place, and the seconds of its stages."""
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"Created": now, "SecondsPerStage": dict(seconds)}
 
 
 def merged(*facts: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def reconstruct(
         done.rates.facts,
         provenance.facts_of_method(method, parameters),
         sources.facts,
-        {"SecondsPerStage": dict(progress.seconds)},
+        provenance.facts_of_time(progress.seconds),
     )
     return _assembled(scan, done, sources, residual, checked, facts)
 

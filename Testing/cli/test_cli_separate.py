@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -37,6 +38,8 @@ def test_separate_recovers_the_sources_it_was_given(case, tmp_path):
     assert facts["Units"] == "ppm"
     assert facts["RelaxivityPara_HzPerPpm"] == 114
     assert len(facts["InputSHA256"]["qsm.nii.gz"]) == 64
+    made = datetime.fromisoformat(facts["Created"])
+    assert abs(datetime.now(timezone.utc) - made) < timedelta(minutes=10)
 
 
 def test_separate_inverts_the_field_when_no_qsm_is_given(case, tmp_path):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 NAMES = [f"sub-{n:02d}" for n in range(1, 5)]
 QUICK = ("--method", "r2star-qsm", "--inversion", "tkd", "--threads", "1", "--progress", "auto")
-_TIMES = re.compile(r'"(SecondsPerStage|seconds|mtime_ns)": (\{[^}]*\}|[\d.]+)')
+_TIMES = re.compile(r'"(SecondsPerStage|seconds|mtime_ns|Created)": (\{[^}]*\}|[\d.]+|"[^"]*")')
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from dicom_result import (
 
 from QSMSeparationLib.cli.parser import main
 from QSMSeparationLib.data.volume import from_sitk, resample
+from QSMSeparationLib.io.dicom_out import study
 from QSMSeparationLib.pipeline import dicom_export
 
 pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
@@ -189,15 +192,47 @@ def test_edits_of_the_user_are_in_the_report_under_new_numbers(result):
     assert tracked[0] == tracked[1]
 
 
-def test_numbers_are_the_same_whenever_the_same_result_is_written(result):
-    sets = []
-    for name in ("first", "second"):
-        uids = set()
-        for file in export(result, name=name).rglob("*.dcm"):
-            image = pydicom.dcmread(file)
-            uids |= {str(e.value) for e in image.iterall() if e.VR == "UI"}
-        sets.append(uids)
-    assert sets[0] == sets[1]
+def bytes_of(out: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(out)): file.read_bytes() for file in out.rglob("*.dcm")}
+
+
+@pytest.mark.parametrize("options", [(), ("--anonymous",)])
+def test_the_same_result_gives_the_same_bytes_whenever_it_is_written(result, options):
+    first = export(result, *options)
+    time.sleep(1.1)  # DICOM counts seconds
+    again = export(result, *options, name="again")
+    assert bytes_of(first) == bytes_of(again)
+    kinds = {"net", "net_data", "lesions", "lesion_report", "summary"}
+    assert kinds <= {folder.name for folder in first.iterdir()}
+
+
+def test_objects_are_of_the_time_when_the_result_was_made(result):
+    for image in map(pydicom.dcmread, export(result).rglob("*.dcm")):
+        assert (image.ContentDate, image.ContentTime) == ("20240103", "174506")
+
+
+def test_a_result_that_does_not_say_when_it_was_made_is_of_the_time_of_its_file(result):
+    when = datetime(2021, 5, 6, 7, 8, 9)
+    for file in (result / "result").rglob("*"):
+        if file.suffix == ".json":
+            facts = json.loads(file.read_text()) | {"Created": "yesterday"}
+            file.write_text(json.dumps(facts))
+        os.utime(file, (when.timestamp(), when.timestamp()))
+    image = read(export(result), "net_data")
+    assert (image.ContentDate, image.ContentTime) == ("20210506", "070809")
+
+
+def test_another_version_gives_other_objects_of_the_same_lesions(result, monkeypatch):
+    before = export(result)
+    monkeypatch.setattr(study, "__version__", "99.0")
+    after = export(result, name="again")
+    old, new = (
+        {pydicom.dcmread(file).SOPInstanceUID for file in out.rglob("*.dcm")}
+        for out in (before, after)
+    )
+    assert not old & new
+    tracked = [read(out, "lesions").SegmentSequence[0].TrackingUID for out in (before, after)]
+    assert tracked[0] == tracked[1]
 
 
 def test_all_objects_are_of_the_study_and_know_each_other(exported):

@@ -20,6 +20,7 @@ FACTS = {
     "Separation": "closed-form", "Inversion": "tv", "MagneticFieldStrength": 3.0,
     "RelaxivityPara_HzPerPpm": 114.0, "RelaxivityDia_HzPerPpm": 114.0,
     "R2primeOrigin": "measured (R2* - R2 of the spin echo)", "SoftwareVersion": "0.1",
+    "Created": "2024-01-03T17:45:06+05:00",
 }  # fmt: skip
 HEADER = {
     "SpecificCharacterSet": "ISO_IR 100", "PatientBirthDate": "19700101", "PatientSex": "F",

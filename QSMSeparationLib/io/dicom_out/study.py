@@ -42,8 +42,10 @@ class Study:
         What slices were made from; empty without an identity.
     first_number : int
         Number of the first new series.
-    key : str
-        What tells this result from any other; UIDs follow from it.
+    result : str
+        What tells this result from any other.
+    edition : str
+        What tells one making of objects from it from another: software version, user's edits.
     when : datetime
         When the result was made.
     """
@@ -53,12 +55,17 @@ class Study:
     geometry: Geometry
     images: tuple[SourceImage, ...]
     first_number: int
-    key: str
+    result: str
+    edition: str
     when: datetime
 
     def uid(self, *parts: object) -> str:
-        """Return the UID of a part of the result: the same whenever it is asked for."""
-        return uid_of(self.key, *parts)
+        """Return the UID of a part of this edition: the same whenever it is asked for."""
+        return uid_of(self.result, self.edition, *parts)
+
+    def lasting_uid(self, *parts: object) -> str:
+        """Return a UID that later editions share."""
+        return uid_of(self.result, *parts)
 
 
 def uid_of(*parts: object) -> str:
@@ -83,16 +90,25 @@ def study_of(source: SourceSeries, digest: str, when: datetime, without_identity
     number = max(_FIRST_NUMBER, source.last_number // 1000 * 1000 + 1000) + 1
     if without_identity:
         # Of the maps alone: whoever knows the UIDs of the scan can't find these.
-        key = f"anonymous/{digest}"
+        result = f"anonymous/{digest}"
         identity = anonymous(source.header, digest[:8])
-        identity.StudyInstanceUID = uid_of(key, "study")
-        dummy = datetime(2000, 1, 1)
-        frame = uid_of(key, "frame of reference")
-        return Study(identity, frame, source.geometry, (), _FIRST_NUMBER + 1, key, dummy)
-    key = f"{source.uid}/{digest}"
+        identity.StudyInstanceUID = uid_of(result, "study")
+        frame = uid_of(result, "frame of reference")
+        first, dummy = _FIRST_NUMBER + 1, datetime(2000, 1, 1)
+        return Study(identity, frame, source.geometry, (), first, result, __version__, dummy)
+    result = f"{source.uid}/{digest}"
     identity = identity_of(source.header, source.name)
     frame = identity.get("FrameOfReferenceUID") or uid_of(source.uid, "frame of reference")
-    return Study(identity, str(frame), source.geometry, source.images, number, key, when)
+    return Study(
+        identity,
+        str(frame),
+        source.geometry,
+        source.images,
+        number,
+        result,
+        __version__,
+        when,
+    )
 
 
 def new_object(study: Study, sop_class: str, instance: str) -> Dataset:
@@ -120,6 +136,8 @@ def stamp(new: Dataset, study: Study) -> None:
     for what in ("InstanceCreation", "Content", "Series"):
         setattr(new, f"{what}Date", date)
         setattr(new, f"{what}Time", time)
+    for equipment in new.get("ContributingEquipmentSequence", ()):  # highdicom's own
+        equipment.ContributionDateTime = f"{date}{time}"
 
 
 def code_item(code: Code) -> Dataset:
