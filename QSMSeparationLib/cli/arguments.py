@@ -100,6 +100,14 @@ def add_mask_method(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_anonymous(parser: argparse.ArgumentParser) -> None:
+    """Add ``--anonymous``."""
+    parser.add_argument(
+        "--anonymous", action="store_true",
+        help="DICOM objects of nobody: no identity, no dates, a new study",
+    )  # fmt: skip
+
+
 def add_keep(parser: argparse.ArgumentParser) -> None:
     """Add ``--keep``."""
     parser.add_argument("--keep", action="store_true", help="write intermediate maps too")

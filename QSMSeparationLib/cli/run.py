@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from QSMSeparationLib.cli.arguments import (
     Commands,
+    add_anonymous,
     add_background,
     add_command,
     add_keep,
@@ -27,8 +28,10 @@ from QSMSeparationLib.runtime.failures import FAILURES, one_line_reason
 from QSMSeparationLib.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from QSMSeparationLib.cohort.dicom_copies import DicomCopies
     from QSMSeparationLib.cohort.one_scan import Labels
     from QSMSeparationLib.io.found import FoundScan
+    from QSMSeparationLib.io.source import Given
 
 
 def add(commands: Commands) -> None:
@@ -50,6 +53,12 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--b0", type=float, metavar="T", help="field strength of NIfTI files without sidecars"
     )
+    parser.add_argument(
+        "--dicom", type=Path, nargs="?", const=True, metavar="SERIES",
+        help="write DICOM objects, too, into 'dicom' beside the maps: in the study of SERIES, the "
+        "folder of the scan's DICOM series (not needed where SOURCE is DICOM)",
+    )  # fmt: skip
+    add_anonymous(parser)
     add_outputs(parser)
     add_mask_method(parser)
     add_background(parser)
@@ -73,25 +82,30 @@ def run(args: argparse.Namespace, progress: Progress) -> dict[str, str]:
     with progress.stage("finding scans") as report:
         given = Given(_listed_files(args), tuple(args.te), args.b0)
         found = find_scans(args.source, args.name, args.mask, report, given)
-    labels = _labels(args, found)
+    labels, copies = _labels(args, found), _copies(args, found, given)
     writers = [outputs.at(anat_folder(one.name)) for one in found]
     for one, writer in zip(found, writers, strict=True):
         writer.refuse_existing(planned_files(one.name))
+        if copies is not None:
+            copies.refuse_existing(one, writer)
     progress.expect_scans(len(found))
     written: dict[str, str] = {}
     for one, writer in zip(found, writers, strict=True):
+        part = progress.part()
         try:
-            done = process_scan(one, options, labels, writer, args.keep, progress.part())
+            read = one if copies is None else copies.checked(one)
+            done = process_scan(read, options, labels, writer, args.keep, part)
             progress.message(findings(done.result, one.name))
+            written |= {f"{one.name} {what}": path for what, path in writer.written.items()}
+            describe_results(outputs.folder)
+            if copies is not None:
+                written[f"{one.name} dicom"] = copies.write(one, writer, part)
         except (Cancelled, BrokenPipeError):
             raise
         except FAILURES as error:
             if len(found) == 1:
                 raise
             progress.fail(one.name, one_line_reason(error))
-            continue
-        written |= {f"{one.name} {what}": path for what, path in writer.written.items()}
-        describe_results(outputs.folder)
     return written
 
 
@@ -109,6 +123,22 @@ def _listed_files(args: argparse.Namespace) -> tuple[Path, ...]:
         what = f"{len(missing)} files are missing, such as {missing[0].name}" if files else "empty"
         raise InputError(f"{args.files.name}: {what}; list files that exist, one a line")
     return files
+
+
+def _copies(
+    args: argparse.Namespace, found: Sequence[FoundScan], given: Given
+) -> DicomCopies | None:
+    """Return the DICOM copies that are asked for; why there can be none is told before the work."""
+    if args.dicom is None:
+        if args.anonymous:
+            raise InputError("--anonymous is for DICOM objects; add --dicom")
+        return None
+    from QSMSeparationLib.cohort.dicom_copies import copies_of
+    from QSMSeparationLib.io.source import source_kind
+
+    series = None if args.dicom is True else args.dicom
+    kind = source_kind(args.source, given.files)
+    return copies_of(series, kind, found, args.anonymous)
 
 
 def _labels(args: argparse.Namespace, found: Sequence[FoundScan]) -> Labels:

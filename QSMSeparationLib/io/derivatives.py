@@ -44,9 +44,10 @@ def result_prefix(file: str) -> str | None:
     return None if prefix.endswith("_stat-sd") else prefix  # the SD of chi+ ends alike
 
 
-def find_results(folder: Path) -> list[Path]:
-    """Return the map of chi+ of every result below a folder."""
-    candidates = sorted(folder.rglob(f"*{RESULT_MARKER}")) if folder.is_dir() else []
+def find_results(path: Path) -> list[Path]:
+    """Return the map of chi+ of every result below a folder; of such a map, the map itself."""
+    candidates = sorted(path.rglob(f"*{RESULT_MARKER}")) if path.is_dir() else [path]
+    candidates = [path for path in candidates if path.is_file()]
     return [path for path in candidates if result_prefix(path.name)]
 
 

@@ -95,7 +95,7 @@ def find_dicom(
     notes += [f"not used: {error}" for _, error in refused]
     names = _names([plan.acquisition for plan in plans], name)
     return [
-        FoundScan(own, partial(_read, plan, own, tuple(notes)))
+        FoundScan(own, partial(_read, plan, own, tuple(notes)), plan.files)
         for plan, own in zip(plans, names, strict=True)
     ]
 
@@ -162,6 +162,11 @@ class _Plan:
     geometry: Geometry
     b0_tesla: float
     spin_echoes: tuple[Acquisition, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the gradient echo."""
+        return tuple(dict.fromkeys(frame.path for frame in self.acquisition.frames))
 
 
 def _plan(acquisition: Acquisition, spin_echoes: Sequence[Acquisition]) -> _Plan:

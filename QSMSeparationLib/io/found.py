@@ -22,7 +22,7 @@ class FoundScan:
     reader : callable
         Reads the scan; takes a ``report(done, of)``.
     files : tuple of Path
-        Its images, where the names of files tell them.
+        Its images, where they are known before it is read.
     """
 
     name: str

@@ -27,7 +27,7 @@ _TEXTS = (
 
 
 def read_result(folder: Path) -> tuple[Result, Volume | None]:
-    """Read the maps of one subject from a folder of results, at any depth.
+    """Read the maps of one subject from a folder of results, at any depth, or beside its chi+.
 
     Returns
     -------

@@ -110,7 +110,7 @@ def _find_bids(folder: Path, name: str | None, mask: Path | str | None) -> list[
 
 def _renamed(found: FoundScan, name: str, n: int) -> FoundScan:
     own = f"{name}_run-{n + 1:02d}" if n else name
-    return FoundScan(own, partial(_read_renamed, found, own))
+    return replace(found, name=own, reader=partial(_read_renamed, found, own))
 
 
 def _read_renamed(found: FoundScan, name: str, report: Report) -> Scan:
@@ -118,7 +118,7 @@ def _read_renamed(found: FoundScan, name: str, report: Report) -> Scan:
 
 
 def _masked(found: FoundScan, mask: Path) -> FoundScan:
-    return FoundScan(found.name, partial(_read_masked, found, mask))
+    return replace(found, reader=partial(_read_masked, found, mask))
 
 
 def _read_masked(found: FoundScan, mask: Path, report: Report) -> Scan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -18,27 +18,28 @@ from QSMSeparationLib.data.result import Result
 from QSMSeparationLib.data.volume import Geometry, Volume, resample
 from QSMSeparationLib.io.dicom_out.page import page
 from QSMSeparationLib.io.dicom_out.reading_copies import FOR_READING, reading_copy, title_of
-from QSMSeparationLib.io.dicom_out.source import files_of_series, read_source_series
+from QSMSeparationLib.io.dicom_out.source import read_source_series
 from QSMSeparationLib.io.dicom_out.study import RESEARCH, Study, study_of
 from QSMSeparationLib.io.dicom_out.write import require_new_folder, write_objects
 from QSMSeparationLib.io.lesion_rows import read_lesion_rows
 from QSMSeparationLib.io.results import read_result
 from QSMSeparationLib.pipeline.dicom_lesions import lesions_of
 from QSMSeparationLib.report.summary_page import Words, summary_page
-from QSMSeparationLib.runtime.progress import Progress
+from QSMSeparationLib.runtime.progress import Progress, Report
 
 Series = tuple[str, list[Dataset]]
 
+WITH_EXTRA = "pip install 'qsm-separation[dicom]'"
 _WITHOUT_EXTRA = (
     "highdicom is not installed, so only maps for reading and the summary are written; "
-    "pip install 'qsm-separation[dicom]' adds exact maps, segments and the lesion report"
+    f"{WITH_EXTRA} adds exact maps, segments and the lesion report"
 )
 
 
 def export_dicom(
-    folder: Path,
+    path: Path,
     out: Path,
-    like: Path,
+    like: Sequence[Path],
     progress: Progress,
     anonymous: bool = False,
     overwrite: bool = False,
@@ -47,12 +48,12 @@ def export_dicom(
 
     Parameters
     ----------
-    folder : Path
-        Result of one subject, at any depth.
+    path : Path
+        Folder of one result, at any depth, or its map of chi+.
     out : Path
         New folder for the objects.
-    like : Path
-        Folder with the series that the maps were made from.
+    like : sequence of Path
+        Files of the series that the maps were made from; others may be among them.
     progress : Progress
         Receives the stages.
     anonymous : bool
@@ -61,19 +62,28 @@ def export_dicom(
         Replace ``out`` as a whole.
     """
     require_new_folder(out, overwrite)
-    result, labels = read_result(folder)
-    rows = read_lesion_rows(folder)
-    with progress.stage("reading") as report:
-        source = read_source_series(files_of_series(like), result.geometry, report)
+    result, labels = read_result(path)
+    rows = read_lesion_rows(path)
+    with progress.stage("reading the series") as report:
+        source = read_source_series(like, result.geometry, report)
     placed, labels = on_grid(result, labels, source.geometry)
     made_at = datetime.fromisoformat(result.facts["Created"])
     study = study_of(source, _digest(placed), made_at, anonymous)
     exact = has_highdicom()
     if not exact:
         progress.message(_WITHOUT_EXTRA)
-    with progress.stage("DICOM objects"):
-        made = _objects(_Export(placed, labels, rows, study, anonymous), exact)
+    export = _Export(placed, labels, rows, study, anonymous)
+    with progress.stage("DICOM objects") as report:
+        made = _counted(_objects(export, exact), export.count(exact), report)
         return write_objects(made, out, overwrite)
+
+
+def require_series(files: Sequence[Path], grid: Geometry, anonymous: bool) -> None:
+    """Raise InputError where a result on a grid can't go with a series: no image, two studies ...
+
+    The same is found when objects are written; this is for before the result is computed.
+    """
+    study_of(read_source_series(files, grid), "", datetime.now(), anonymous)
 
 
 def has_highdicom() -> bool:
@@ -113,6 +123,22 @@ class _Export:
             digest.update(np.ascontiguousarray(self.labels.array, dtype="<i4").tobytes())
         return replace(self.study, edition=f"{self.study.edition}/{digest.hexdigest()}")
 
+    @property
+    def has_lesions(self) -> bool:
+        """Whether there is any lesion."""
+        return self.labels is not None and bool((self.labels.array > 0).any())
+
+    def count(self, exact: bool) -> int:
+        """Return how many series there are."""
+        names: list[str] = list(FOR_READING)
+        others = 1
+        if exact:
+            from QSMSeparationLib.io.dicom_out.data_copies import EXACT
+
+            names += EXACT
+            others += 2 * self.has_lesions
+        return sum(name in self.result.maps for name in names) + others
+
     def copies(self, name: str, number: int) -> list[Dataset]:
         """Return the reading copy of a map."""
         title = title_of(name, self.origin(name))
@@ -122,6 +148,13 @@ class _Export:
     def origin(self, name: str) -> str:
         """Return whether a map of R2' is measured or estimated; empty for others."""
         return _origin(self.result) if name.startswith("r2prime") else ""
+
+
+def _counted(made: Iterator[Series], count: int, report: Report) -> Iterator[Series]:
+    """Tell how many series are made; between two of them work can be cancelled."""
+    for n, one in enumerate(made):
+        report(n, count)
+        yield one
 
 
 def _objects(export: _Export, exact: bool) -> Iterator[Series]:
@@ -158,7 +191,7 @@ def _exact_objects(export: _Export, numbers: Mapping[str, int], first: int) -> I
             )
             yield f"{name}_data", [made]
     labels, rows = export.labels, export.rows
-    if labels is None or not (labels.array > 0).any():
+    if labels is None or not export.has_lesions:
         return
     volume = export.result.geometry.voxel_volume_mm3
     lesions = lesions_of(rows, labels.array, volume, study, export.anonymous)

@@ -36,6 +36,8 @@ SECONDS = {
     "regions": 1.0,
     "lesions": 3.0,
     "writing": 2.0,
+    "reading the series": 1.0,
+    "DICOM objects": 15.0,
     "anatomy and lesions": 5.0,
     "tissue maps": 4.0,
     "field and signal": 12.0,
@@ -49,6 +51,7 @@ STAGES = {
     ),
     "separate": ("inversion", "separation", "lesions", "writing"),
     "invert": ("inversion", "writing"),
+    "dicom": ("reading the series", "DICOM objects"),
     "simulate": ("anatomy and lesions", "tissue maps", "field and signal", "writing"),
 }  # fmt: skip
 """What is expected of a command; stages that come beside are added when they begin."""
