@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from QSMSeparationLib.mrml.load import ResultFiles, load_steps, search_results
 from QSMSeparationLib.mrml.runs import Run
+from QSMSeparationPanel.dialogs import choose_folder
 from QSMSeparationPanel.idle_steps import IdleSteps
 
 _FILES = "(*.nii.gz *.json *.csv *.html)"
@@ -55,8 +56,7 @@ class ResultLoader:
         self._show("")
 
     def _ask_folder(self) -> None:
-        window = slicer.util.mainWindow()
-        if path := qt.QFileDialog.getExistingDirectory(window, _("Folder of a result")):
+        if path := choose_folder(_("Folder of a result")):
             self.load(Path(path))
 
     def _ask_file(self) -> None:

@@ -32,8 +32,8 @@ from QSMSeparationLib.mrml.visits import (
     visits_csv,
 )
 from QSMSeparationPanel import packages, tables
+from QSMSeparationPanel.dialogs import choose_file
 from QSMSeparationPanel.idle_steps import IdleSteps
-from QSMSeparationPanel.results import choose_file
 from QSMSeparationPanel.worker import End, Step, Worker
 
 _NEEDED = ("chi_para", "chi_dia", "net", marks.MASK, marks.LESIONS, marks.LESION_TABLE)

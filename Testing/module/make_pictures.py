@@ -135,7 +135,7 @@ def reduce_colors(file: Path) -> None:
 def clearest_rim(widget: Any) -> int:
     """Return the number of the largest lesion among those whose rim is surest."""
     sure = ("clear", "probable", "borderline")
-    rows = [row for row in widget._controls.results._rows if row["class_para"] == "rim"]
+    rows = [row for row in widget._controls.results.lesions.rows if row["class_para"] == "rim"]
     best = min(
         rows, key=lambda row: (sure.index(row["confidence_para"]), -float(row["volume_mm3"]))
     )
@@ -155,7 +155,7 @@ def zoom(widget: Any, width_mm: float) -> None:
 
     from QSMSeparationLib.mrml import layouts
 
-    row = widget._controls.results._row()
+    row = widget._controls.results.lesions.row()
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         width, height, depth = node.GetFieldOfView()
         node.SetFieldOfView(width_mm, height * width_mm / width, depth)

@@ -61,7 +61,7 @@ class LifecycleTest(ModuleTestCase):
             ui.lesionTable.selectRow(1)
             ui.fadeSlider.value = 0.3
             ui.windowComboBox.setCurrentIndex(1)
-            self.assertEqual(widget._controls.results.lesion, 2)
+            self.assertEqual(widget._controls.results.lesions.chosen, 2)
             widget.cleanup()
             panel.deleteLater()
         self.assertEqual(len(find_runs(slicer.mrmlScene)), 1)

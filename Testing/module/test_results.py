@@ -11,7 +11,7 @@ import numpy as np
 import qt
 import slicer
 from module_test_case import ModuleTestCase, wait_for
-from QSMSeparationPanel import results
+from QSMSeparationPanel import lesions, results_to_disk
 from small_result import CENTERS, GEOMETRY, REPORT, write_small_result
 
 from QSMSeparationLib.lesions.classes import class_rgb
@@ -40,7 +40,7 @@ class ResultsTest(ModuleTestCase):
         for row in range(table.rowCount):
             if table.item(row, 0).text() == str(lesion):
                 table.selectRow(row)
-        self.assertEqual(self.results.lesion, lesion)
+        self.assertEqual(self.results.lesions.chosen, lesion)
 
     def test_lesions_are_listed_with_their_classes(self):
         table = self.ui.lesionTable
@@ -67,12 +67,12 @@ class ResultsTest(ModuleTestCase):
     def test_keys_go_from_lesion_to_lesion_and_hide_the_outlines(self):
         keys = {one.key.toString(): one for one in self.ui.lesionTable.findChildren(qt.QShortcut)}
         for name, lesion in (
-            (results.NEXT_KEY, 1), (results.NEXT_KEY, 2), (results.PREVIOUS_KEY, 1),
-            (results.PREVIOUS_KEY, 5),
+            (lesions.NEXT_KEY, 1), (lesions.NEXT_KEY, 2), (lesions.PREVIOUS_KEY, 1),
+            (lesions.PREVIOUS_KEY, 5),
         ):  # fmt: skip
             keys[name].activated.emit()
-            self.assertEqual(self.results.lesion, lesion)
-        keys[results.OUTLINES_KEY].activated.emit()
+            self.assertEqual(self.results.lesions.chosen, lesion)
+        keys[lesions.OUTLINES_KEY].activated.emit()
         self.assertFalse(outlines_of(self.run_.node("lesions")).GetDisplayNode().GetVisibility())
 
     def test_fading_is_offered_in_its_layout_only(self):
@@ -124,7 +124,7 @@ class ResultsTest(ModuleTestCase):
         row = rows_of(self.run_.node("lesion_table"))[1]
         self.assertEqual((row["class_para"], row["review_para"]), ("hyper", "rim"))
         self.assertEqual(row["remark"], "thin rim, slices 9 to 12")
-        self.assertEqual(self.results.lesion, 2, "the row stays chosen")
+        self.assertEqual(self.results.lesions.chosen, 2, "the row stays chosen")
         segmentation = self.run_.node("lesions").GetSegmentation()
         color = segmentation.GetSegment(segment_of(self.run_.node("lesions"), 2)).GetColor()
         np.testing.assert_allclose(color, class_rgb("rim"), atol=1e-5)
@@ -212,26 +212,26 @@ class ResultsTest(ModuleTestCase):
         self.choose(5)
         self.ui.reviewDiaComboBox.setCurrentIndex(self.ui.reviewDiaComboBox.findData("iso"))
         path = self.folder / "table.csv"
-        with mock.patch.object(results, "choose_file", return_value=str(path)):
+        with mock.patch.object(results_to_disk, "choose_file", return_value=str(path)):
             self.ui.saveTableButton.click()
         rows = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
         self.assertEqual((rows[2]["class_dia"], rows[2]["review_dia"]), ("hypo", "iso"))
 
     def test_export_writes_maps_table_and_report(self):
         out = self.folder / "export"
-        with mock.patch.object(results, "choose_folder", return_value=str(out)):
+        with mock.patch.object(results_to_disk, "choose_folder", return_value=str(out)):
             self.ui.exportButton.click()
-        self.assertTrue(wait_for(lambda: not self.results.exporting))
+        self.assertTrue(wait_for(lambda: not self.results.saver.exporting))
         self.assertEqual((out / "report.html").read_text(encoding="utf-8"), REPORT)
         sidecar = json.loads((out / "sub-01_Chimap.json").read_text(encoding="utf-8"))
         self.assertEqual(sidecar["Separation"], "closed-form")
-        with mock.patch.object(results, "choose_folder", return_value=str(out)):
+        with mock.patch.object(results_to_disk, "choose_folder", return_value=str(out)):
             self.ui.exportButton.click()
-        self.assertTrue(wait_for(lambda: not self.results.exporting))
+        self.assertTrue(wait_for(lambda: not self.results.saver.exporting))
         self.assertIn("already exists", self.errors[0])
 
     def test_report_opens_in_the_browser(self):
-        with mock.patch.object(results, "open_page") as opened:
+        with mock.patch.object(results_to_disk, "open_page") as opened:
             self.ui.reportButton.click()
         path = opened.call_args[0][0]
         self.assertEqual(path.read_text(encoding="utf-8"), REPORT)
