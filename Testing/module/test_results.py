@@ -1,61 +1,23 @@
-"""The results part of the panel: runs, views, windows, lesions, review, export."""
+"""The results part of the panel: runs, views, windows, what a scene keeps of them."""
 
 from __future__ import annotations
 
-import csv
-import json
 import unittest
 from unittest import mock
 
 import numpy as np
-import qt
 import slicer
-from module_test_case import ModuleTestCase, wait_for
-from QSMSeparationPanel import lesions, results_to_disk
-from small_result import CENTERS, GEOMETRY, REPORT, write_small_result
+from module_test_case import wait_for
+from result_test_case import ResultTestCase
+from small_result import GEOMETRY
 
 from QSMSeparationLib.lesions.classes import class_rgb
 from QSMSeparationLib.mrml import colors, layouts
-from QSMSeparationLib.mrml.lesions import outlines_of, segment_of
-from QSMSeparationLib.mrml.load import find_results, load_result
+from QSMSeparationLib.mrml.lesions import outlines_of
 from QSMSeparationLib.mrml.runs import find_runs
-from QSMSeparationLib.mrml.table import rows_of
 
 
-class ResultsTest(ModuleTestCase):
-    def setUp(self):
-        super().setUp()
-        self.results = self.widget._controls.results
-        self.manager = slicer.app.layoutManager()
-        self.run_ = self.load("first")
-
-    def load(self, name: str, b0_tesla: float = 3.0):
-        write_small_result(self.folder / name, b0_tesla)
-        run = load_result(find_results(self.folder / name)[0], slicer.mrmlScene)
-        self.results.refresh(newest=True)
-        return run
-
-    def choose(self, lesion: int) -> None:
-        table = self.ui.lesionTable
-        for row in range(table.rowCount):
-            if table.item(row, 0).text() == str(lesion):
-                table.selectRow(row)
-        self.assertEqual(self.results.lesions.chosen, lesion)
-
-    def test_lesions_are_listed_with_their_classes(self):
-        table = self.ui.lesionTable
-        rows = [[table.item(n, m).text() for m in (0, 1, 2, 9)] for n in range(table.rowCount)]
-        self.assertEqual(
-            rows,
-            [
-                ["1", "iron rim", "less myelin", "128.7"],
-                ["2", "more iron", "as NAWM", "128.7"],
-                ["5", "as NAWM", "less myelin", "128.7"],
-            ],
-        )
-        self.assertFalse(table.item(0, 1).icon().isNull(), "a swatch in the color of the outline")
-        self.assertTrue(table.item(0, 0).textAlignment() & int(qt.Qt.AlignRight))
-
+class ResultsTest(ResultTestCase):
     def test_a_chosen_lesion_comes_up_in_narrow_windows_unless_the_reader_chose_others(self):
         combo = self.ui.windowComboBox
         self.choose(2)
@@ -63,17 +25,6 @@ class ResultsTest(ModuleTestCase):
         combo.setCurrentIndex(combo.findData("wide"))
         self.choose(1)
         self.assertEqual(combo.itemData(combo.currentIndex), "wide")
-
-    def test_keys_go_from_lesion_to_lesion_and_hide_the_outlines(self):
-        keys = {one.key.toString(): one for one in self.ui.lesionTable.findChildren(qt.QShortcut)}
-        for name, lesion in (
-            (lesions.NEXT_KEY, 1), (lesions.NEXT_KEY, 2), (lesions.PREVIOUS_KEY, 1),
-            (lesions.PREVIOUS_KEY, 5),
-        ):  # fmt: skip
-            keys[name].activated.emit()
-            self.assertEqual(self.results.lesions.chosen, lesion)
-        keys[lesions.OUTLINES_KEY].activated.emit()
-        self.assertFalse(outlines_of(self.run_.node("lesions")).GetDisplayNode().GetVisibility())
 
     def test_fading_is_offered_in_its_layout_only(self):
         for button, offered in ((self.ui.fadeButton, True), (self.ui.rowButton, False)):
@@ -87,51 +38,6 @@ class ResultsTest(ModuleTestCase):
         self.assertEqual(colors.shown_in(net), "diverging")
         self.results.refresh()
         self.assertEqual(combo.itemData(combo.currentIndex), "diverging")
-
-    def test_choosing_a_row_moves_all_views_to_that_lesion(self):
-        self.ui.fadeButton.click()
-        self.choose(2)
-        x, y, z = GEOMETRY.world(np.array(CENTERS[2], dtype=float))
-        for tag in ("QSMAxial", "QSMCoronal", "QSMSagittal"):
-            to_ras = slicer.util.arrayFromVTKMatrix(
-                self.manager.sliceWidget(tag).mrmlSliceNode().GetSliceToRAS()
-            )
-            distance = (np.array((-x, -y, z)) - to_ras[:3, 3]) @ to_ras[:3, 2]
-            self.assertLess(abs(distance), 1e-3)
-
-    def test_another_layout_stays_at_the_chosen_lesion(self):
-        self.ui.rowButton.click()
-        self.choose(2)
-        self.ui.fourButton.click()
-        x, y, z = GEOMETRY.world(np.array(CENTERS[2], dtype=float))
-        node = self.manager.sliceWidget("QSMFourth").mrmlSliceNode()
-        to_ras = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
-        distance = (np.array((-x, -y, z)) - to_ras[:3, 3]) @ to_ras[:3, 2]
-        self.assertLess(abs(distance), 1e-3)
-
-    def test_a_row_is_the_same_lesion_after_sorting(self):
-        self.ui.lesionTable.sortItems(0, qt.Qt.DescendingOrder)
-        self.choose(1)
-        self.assertEqual(self.ui.reviewLabel.text, "Lesion 1")
-
-    def test_review_is_kept_beside_the_computed_class_and_colors_the_outline(self):
-        ui = self.ui
-        self.assertFalse(ui.reviewFrame.enabled)
-        self.choose(2)
-        ui.reviewParaComboBox.setCurrentIndex(ui.reviewParaComboBox.findData("rim"))
-        ui.remarkEdit.text = "thin rim, slices 9 to 12"
-        ui.remarkEdit.editingFinished.emit()
-        row = rows_of(self.run_.node("lesion_table"))[1]
-        self.assertEqual((row["class_para"], row["review_para"]), ("hyper", "rim"))
-        self.assertEqual(row["remark"], "thin rim, slices 9 to 12")
-        self.assertEqual(self.results.lesions.chosen, 2, "the row stays chosen")
-        segmentation = self.run_.node("lesions").GetSegmentation()
-        color = segmentation.GetSegment(segment_of(self.run_.node("lesions"), 2)).GetColor()
-        np.testing.assert_allclose(color, class_rgb("rim"), atol=1e-5)
-        self.choose(1)
-        self.assertEqual(ui.remarkEdit.text, "")
-        self.choose(2)
-        self.assertEqual(ui.remarkEdit.text, "thin rim, slices 9 to 12")
 
     def test_layout_buttons_and_fade(self):
         for button, name in (
@@ -207,36 +113,6 @@ class ResultsTest(ModuleTestCase):
         table = self.ui.checksTable
         cells = [table.item(0, m).text() for m in range(table.columnCount)]
         self.assertIn("a note with 'quotes' and χ", cells)
-
-    def test_table_is_saved_with_the_review(self):
-        self.choose(5)
-        self.ui.reviewDiaComboBox.setCurrentIndex(self.ui.reviewDiaComboBox.findData("iso"))
-        path = self.folder / "table.csv"
-        with mock.patch.object(results_to_disk, "choose_file", return_value=str(path)):
-            self.ui.saveTableButton.click()
-        rows = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
-        self.assertEqual((rows[2]["class_dia"], rows[2]["review_dia"]), ("hypo", "iso"))
-
-    def test_export_writes_maps_table_and_report(self):
-        out = self.folder / "export"
-        with mock.patch.object(results_to_disk, "choose_folder", return_value=str(out)):
-            self.ui.exportButton.click()
-        self.assertTrue(wait_for(lambda: not self.results.saver.exporting))
-        self.assertEqual((out / "report.html").read_text(encoding="utf-8"), REPORT)
-        sidecar = json.loads((out / "sub-01_Chimap.json").read_text(encoding="utf-8"))
-        self.assertEqual(sidecar["Separation"], "closed-form")
-        with mock.patch.object(results_to_disk, "choose_folder", return_value=str(out)):
-            self.ui.exportButton.click()
-        self.assertTrue(wait_for(lambda: not self.results.saver.exporting))
-        self.assertIn("already exists", self.errors[0])
-
-    def test_report_opens_in_the_browser(self):
-        with mock.patch.object(results_to_disk, "open_page") as opened:
-            self.ui.reportButton.click()
-        path = opened.call_args[0][0]
-        self.assertEqual(path.read_text(encoding="utf-8"), REPORT)
-        # Browsers that are shut in can't read the temporary folder.
-        self.assertTrue(path.is_relative_to(slicer.app.cachePath))
 
     def test_scene_bundle_brings_everything_back(self):
         self.ui.rowButton.click()
