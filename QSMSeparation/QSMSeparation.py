@@ -1,29 +1,23 @@
 """Susceptibility source separation in 3D Slicer: chi+, chi- and net chi beside MS lesions.
 
 The module is thin: what is computed is in QSMSeparationLib, which runs in a process of its own;
-what the panel is made of is in QSMSeparationPanel. Neither is imported before it is needed.
+what the panel is made of is in QSMSeparationPanel. Only the parameters, which are light, are imported
+before they are needed.
 """
 
-import enum
 import importlib
 import importlib.util
-import re
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Any
 
 import slicer
 import vtk
-from slicer import (
-    vtkMRMLLabelMapVolumeNode,
-    vtkMRMLScalarVolumeNode,
-    vtkMRMLSegmentationNode,
-)
+from QSMSeparationPanel.parameters import InputKind as InputKind  # for scripts, as in the tutorial
+from QSMSeparationPanel.parameters import QSMSeparationParameterNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -31,11 +25,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
-
-LabelsNode = Union[  # noqa: UP007
-    vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, None
-]
-"""What may hold a mask or lesions; without ``None`` the wrapper of parameter nodes raises."""
 
 
 class QSMSeparation(ScriptedLoadableModule):
@@ -117,52 +106,6 @@ def make_sample_data(source: Any = None) -> list[Any]:
     except QSMSeparationError as error:
         slicer.util.errorDisplay(str(error))
         return []
-
-
-class InputKind(enum.Enum):
-    """Where a run starts from."""
-
-    SCAN = "scan"
-    MAPS = "maps"
-    DATABASE = "database"
-
-    def label(self) -> str:
-        """Return what the panel shows."""
-        return {
-            "scan": _("Scan (BIDS or DICOM folder)"),
-            "maps": _("Loaded volumes"),
-            "database": _("Scan in the DICOM database"),
-        }[self.value]
-
-
-@parameterNodeWrapper
-class QSMSeparationParameterNode:
-    """Everything that the user chooses; saved with the scene."""
-
-    inputKind: InputKind = InputKind.SCAN
-    scanFolder: str = ""
-    dicomSeries: str = ""
-    subject: str = ""
-    field: vtkMRMLScalarVolumeNode
-    qsm: vtkMRMLScalarVolumeNode
-    r2prime: vtkMRMLScalarVolumeNode
-    r2star: vtkMRMLScalarVolumeNode
-    r2: vtkMRMLScalarVolumeNode
-    s0: vtkMRMLScalarVolumeNode
-    trMs: Annotated[float, WithinRange(0.0, 20000.0)] = 0.0  # 0: not known
-    flipDeg: Annotated[float, WithinRange(0.0, 180.0)] = 0.0
-    mask: LabelsNode
-    b0Tesla: Annotated[float, WithinRange(0.1, 25.0)] = 3.0
-    lesions: LabelsNode
-    method: str = ""
-    inversion: str = "tv"
-    settings: str = ""
-    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
-    drPara: Annotated[float, WithinRange(1.0, 2000.0)] = 114.0
-    drDia: Annotated[float, WithinRange(1.0, 2000.0)] = 114.0
-    weightsFile: str = ""
-    keepIntermediate: bool = False
-    fourthVolume: vtkMRMLScalarVolumeNode
 
 
 class QSMSeparationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -325,26 +268,9 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
 
     def inputs(self, parameters: QSMSeparationParameterNode) -> Any:
         """Return what is known of the chosen inputs (:class:`checks.Inputs`)."""
-        from QSMSeparationPanel.request import chosen_maps
+        from QSMSeparationPanel.readiness import inputs_of
 
-        if parameters.inputKind is InputKind.MAPS:
-            maps = chosen_maps(parameters)
-            return self._inspector.inspect_maps(
-                maps,
-                parameters.mask,
-                parameters.b0Tesla,
-                excitation_known=parameters.trMs > 0 and parameters.flipDeg > 0,
-            )
-        if parameters.inputKind is InputKind.DATABASE:
-            from QSMSeparationPanel.dicom_database import inspect_series
-
-            found = inspect_series(parameters.dicomSeries)
-        else:
-            found = self._inspector.inspect_folder(Path(parameters.scanFolder))
-        if parameters.mask is not None:
-            mask = self._inspector.inspect_mask(parameters.mask, None)
-            found = replace(found, findings=(*found.findings, *mask))
-        return found
+        return inputs_of(parameters, self._inspector)
 
     def lesion_findings(self, parameters: QSMSeparationParameterNode) -> list[Any]:
         """Return what is known of the chosen lesions."""
@@ -352,21 +278,9 @@ class QSMSeparationLogic(ScriptedLoadableModuleLogic):
 
     def problems(self, parameters: QSMSeparationParameterNode) -> list[str]:
         """Return why a run cannot start; empty when it can."""
-        from QSMSeparationPanel.methods import method_problems
-        from QSMSeparationPanel.packages import unsupported
+        from QSMSeparationPanel.readiness import problems_of
 
-        if reason := unsupported():
-            return [reason]
-        found = self.inputs(parameters)
-        lesions = [f.text for f in self.lesion_findings(parameters) if not f.ok]
-        methods = method_problems(parameters.method, parameters.inversion, found)
-        others = []
-        if parameters.subject and not re.fullmatch(r"sub-[A-Za-z0-9]{1,64}", parameters.subject):
-            others.append(_("write the subject as sub-01 (letters and digits only)"))
-        weights = parameters.weightsFile
-        if weights and not Path(weights).is_file():
-            others.append(_("there is no weights file {path}").format(path=weights))
-        return [*found.problems, *methods, *lesions, *others]
+        return problems_of(parameters, self.inputs(parameters), self.lesion_findings(parameters))
 
     def request(self, parameters: QSMSeparationParameterNode) -> Any:
         """Return what a run with these parameters is asked for (:class:`job.Request`)."""

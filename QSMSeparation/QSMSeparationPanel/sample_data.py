@@ -15,6 +15,7 @@ from QSMSeparationLib.mrml.convert import oriented_image
 from QSMSeparationLib.mrml.volumes import fill_node
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.packages import ensure_packages
+from QSMSeparationPanel.parameters import InputKind
 from QSMSeparationPanel.worker import End, Step, Worker
 
 _being_made = False
@@ -105,7 +106,7 @@ def _add_lesions(
 
 def _set_panel(folder: Path, lesions: slicer.vtkMRMLSegmentationNode) -> None:
     """Choose the head in the panel, so that only Separate is left to press."""
-    from QSMSeparation import InputKind, QSMSeparationLogic
+    from QSMSeparation import QSMSeparationLogic
 
     logic = QSMSeparationLogic()
     parameters = logic.getParameterNode()

@@ -6,10 +6,11 @@ import unittest
 
 import slicer
 
-from QSMSeparation import InputKind, QSMSeparationLogic
+from QSMSeparation import QSMSeparationLogic
 from QSMSeparationPanel import ball
 from QSMSeparationPanel.computer import version_lines
 from QSMSeparationPanel.packages import missing_packages, unsupported
+from QSMSeparationPanel.parameters import InputKind
 
 
 def run(case: unittest.TestCase) -> list[str]:
