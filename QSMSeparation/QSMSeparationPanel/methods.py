@@ -113,7 +113,7 @@ class MethodControls:
             self._changed(which, combo.itemData(combo.currentIndex))
 
     def show(self, method: str, inversion: str, settings: str, inputs: Inputs) -> None:
-        """Show the chosen methods, grey those that lack an input, and list their parameters."""
+        """Show the chosen methods, grey what lacks an input, and list their parameters."""
         self._filling = True
         for which, value in (("method", method), ("inversion", inversion)):
             combo = self._combo(which)
@@ -122,6 +122,7 @@ class MethodControls:
             for one in catalogue.methods(stage):
                 self._mark(combo, one, method_problem(one, inputs))
         self._ui.inversionComboBox.enabled = "local_field" in inputs.available
+        self._ui.drAutoCheckBox.enabled = "r2prime" in inputs.available
         self._filling = False
         self._settings = settings
         chosen = chosen_methods(method, inversion, inputs)

@@ -58,6 +58,7 @@ class QSMSeparationParameterNode:
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
     drPara: Annotated[float, WithinRange(1.0, 2000.0)] = 114.0
     drDia: Annotated[float, WithinRange(1.0, 2000.0)] = 114.0
+    drAuto: bool = False
     weightsFile: str = ""
     keepIntermediate: bool = False
     fourthVolume: vtkMRMLScalarVolumeNode

@@ -54,6 +54,8 @@ def _options(parameters: Any, maps: dict[str, Any], inputs: Inputs) -> list[str]
     options = ["--method", parameters.method] if parameters.method else []
     options += ["--inversion", parameters.inversion, "--device", parameters.device]
     options += ["--dr-para", f"{parameters.drPara:g}", "--dr-dia", f"{parameters.drDia:g}"]
+    if parameters.drAuto and "r2prime" in inputs.available:
+        options.append("--dr-auto")
     options += parameter_options(parameters.settings, chosen)
     if parameters.keepIntermediate:
         options.append("--keep")

@@ -12,7 +12,9 @@ import qt
 
 GROUP = "QSMSeparation"
 """Where they lie in the settings."""
-KEPT = ("method", "inversion", "settings", "device", "drPara", "drDia", "keepIntermediate")
+KEPT = (
+    "method", "inversion", "settings", "device", "drPara", "drDia", "drAuto", "keepIntermediate",
+)  # fmt: skip
 """Names of the parameters that are kept."""
 
 

@@ -126,8 +126,8 @@ def separate_maps(maps: Maps, options: Options, progress: Progress) -> Sources:
             context = Context(report, weights=_user_weights(method, options.weights))
             separated = _within_band(separated, maps, method, options, context)
     about, said = _about_r2prime(maps, separated, method)
-    if options.dr_auto and scale is None:
-        said.append("no measured R2', whose level relaxivities could be scaled by")
+    if options.dr_auto:
+        said.append(_about_scaling(scale))
     facts = merged(
         inverted.facts,
         facts_of_method(method, parameters),
@@ -152,6 +152,13 @@ def _scale(maps: Maps) -> float:
     """Return R2' over what usual tissue has with the usual relaxivity."""
     net, r2prime = maps.need("net", "r2prime")
     return r2prime_scale(r2prime.float(), net, maps.mask, maps.b0_tesla)
+
+
+def _about_scaling(scale: float | None) -> str:
+    """Return a note on what ``--dr-auto`` did."""
+    if scale is None:
+        return "no measured R2', whose level relaxivities could be scaled by"
+    return f"both relaxivities were scaled by {scale:.2f}, the level of R2' in this scan"
 
 
 def _within_band(

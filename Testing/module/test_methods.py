@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import unittest
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from QSMSeparationPanel.methods import chosen_methods
 from small_result import small_result
 
 from QSMSeparationLib import catalogue
+from QSMSeparationLib.cli import arguments
 
 
 class MethodsTest(ModuleTestCase):
@@ -77,6 +79,26 @@ class MethodsTest(ModuleTestCase):
     def test_citation_and_needs_are_shown(self):
         self.choose_maps()
         self.assertIn("Shin et al.", self.ui.methodLabel.text)
+
+    def test_relaxivities_are_scaled_by_the_level_of_r2prime_only_where_it_is_measured(self):
+        self.choose_maps()
+        box = self.ui.drAutoCheckBox
+        options = lambda: self.logic.request(self.parameters).options  # noqa: E731
+        self.assertTrue(box.enabled)
+        self.assertNotIn("--dr-auto", options())
+        box.checked = True
+        self.assertIn("--dr-auto", options())
+        self.ui.r2primeSelector.setCurrentNode(None)
+        self.ui.r2starSelector.setCurrentNode(self.add_map("r2star", small_result().maps["r2star"]))
+        self.assertFalse(box.enabled, "R2' of a gradient echo is estimated, not measured")
+        self.assertNotIn("--dr-auto", options())
+
+    def test_the_check_box_says_what_the_option_of_the_command_line_says(self):
+        parser = argparse.ArgumentParser()
+        arguments.add_method_options(parser)
+        said, option, _rest = self.ui.drAutoCheckBox.toolTip.partition(" (--dr-auto)")
+        self.assertTrue(option)
+        self.assertIn(said[0].lower() + said[1:], " ".join(parser.format_help().split()))
 
     def test_parameters_of_a_method_go_to_the_node_and_back(self):
         self.ui.inputKindComboBox.currentIndex = 0  # a scan has a field: the inversion is used

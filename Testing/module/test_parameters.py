@@ -37,6 +37,8 @@ class BindingTest(ModuleTestCase):
              lambda v: self.choose_path(ui.weightsEdit, v)),
             ("keepIntermediate", True, lambda: ui.keepCheckBox.checked,
              lambda v: setattr(ui.keepCheckBox, "checked", v)),
+            ("drAuto", True, lambda: ui.drAutoCheckBox.checked,
+             lambda v: setattr(ui.drAutoCheckBox, "checked", v)),
         ]  # fmt: skip
         for name, box in (
             ("b0Tesla", ui.b0SpinBox),
@@ -104,13 +106,14 @@ class SessionTest(ModuleTestCase):
         self.use_worker("slow")
         parameters = self.parameters
         parameters.device, parameters.drPara, parameters.keepIntermediate = "cpu", 137.0, True
-        parameters.method, parameters.subject = "closed-form", "sub-09"
+        parameters.method, parameters.subject, parameters.drAuto = "closed-form", "sub-09", True
         self.press_separate()
         self.ui.cancelButton.click()
         self.wait_for_end()
         slicer.mrmlScene.Clear(False)  # as when the application begins
         parameters = self.parameters
         self.assertEqual((parameters.device, parameters.drPara), ("cpu", 137.0))
+        self.assertTrue(parameters.drAuto)
         self.assertEqual((parameters.method, parameters.keepIntermediate), ("closed-form", True))
         self.assertEqual((parameters.subject, parameters.weightsFile), ("", ""))
 

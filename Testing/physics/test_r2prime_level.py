@@ -63,6 +63,10 @@ def test_scaled_relaxivities_are_those_that_the_sidecar_names(head):
     dr = auto.facts["RelaxivityPara_HzPerPpm"]
     assert dr == pytest.approx(114 * auto.facts["R2primeScale"], rel=1e-3)
     assert dr > 130
+    assert (
+        f"both relaxivities were scaled by {dr / 114:.2f}, the level of R2' in this scan"
+        in auto.notes
+    )
     same = separate(given, brain, Options("closed-form", dr_para=dr, dr_dia=dr))
     assert auto.maps["chi_para"] == pytest.approx(same.maps["chi_para"], abs=1e-6)
     gre = {"net": given["net"], "r2star": volume(1.4 * r2prime + 12.0 * mask, "R2*")}
