@@ -29,7 +29,7 @@ from QSMSeparationLib.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from QSMSeparationLib.cohort.dicom_copies import DicomCopies
-    from QSMSeparationLib.cohort.one_scan import Labels
+    from QSMSeparationLib.cohort.labels import Labels
     from QSMSeparationLib.io.found import FoundScan
     from QSMSeparationLib.io.source import Given
 
@@ -143,7 +143,7 @@ def _copies(
 
 def _labels(args: argparse.Namespace, found: Sequence[FoundScan]) -> Labels:
     """Return the label maps, of which the lesions can only belong to a single scan."""
-    from QSMSeparationLib.cohort.one_scan import Labels
+    from QSMSeparationLib.cohort.labels import Labels
 
     if args.lesions is not None and len(found) > 1:
         raise InputError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from QSMSeparationLib.cohort.one_scan import table_prefix
 from QSMSeparationLib.data.scan import Scan
+from QSMSeparationLib.io.bids_names import table_prefix
 from QSMSeparationLib.io.dicom_out.source import files_of_series
 from QSMSeparationLib.io.dicom_out.write import require_new_folder
 from QSMSeparationLib.io.found import FoundScan

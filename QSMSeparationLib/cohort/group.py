@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from QSMSeparationLib.cohort.one_scan import table_prefix
 from QSMSeparationLib.cohort.records import DONE, Record
-from QSMSeparationLib.io.bids_names import entities_of
+from QSMSeparationLib.io.bids_names import entities_of, table_prefix
 from QSMSeparationLib.io.derivatives import anat_folder
 from QSMSeparationLib.io.tables import one_line
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from QSMSeparationLib.cohort.labels import Labels
 from QSMSeparationLib.data.result import Result
+from QSMSeparationLib.io.bids_names import table_prefix
 from QSMSeparationLib.io.derivatives import planned_names, write_result
 from QSMSeparationLib.io.files import input_hashes
 from QSMSeparationLib.io.found import FoundScan
@@ -17,21 +18,6 @@ from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.pipeline.reconstruct import reconstruct
 from QSMSeparationLib.report.write import REPORT_FILES, Reading, read, write_report
 from QSMSeparationLib.runtime.progress import Progress
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Label maps that belong to a scan; None where there is none.
-
-    Parameters
-    ----------
-    lesions, tissue, regions : Path, optional
-        Lesion segmentation, labels that tell where lesions lie, and labels to measure in.
-    """
-
-    lesions: Path | None = None
-    tissue: Path | None = None
-    regions: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +72,6 @@ def planned_files(name: str) -> list[str]:
     prefix = table_prefix(name)
     maps = planned_names(name, ["net", "chi_para", "chi_dia", "mask"])
     return [*maps, *(f"{prefix}{file}" for file in REPORT_FILES)]
-
-
-def table_prefix(name: str) -> str:
-    """Return how table and report begin: with the scan's name if others share its folder."""
-    shares_folder = any(not part.startswith(("sub-", "ses-")) for part in name.split("_"))
-    return f"{name}_" if shares_folder else ""
 
 
 def findings(result: Result, name: str) -> str:

@@ -25,11 +25,11 @@ from QSMSeparationLib.cohort.group import (
     tsv,
     words,
 )
-from QSMSeparationLib.cohort.one_scan import table_prefix
 from QSMSeparationLib.cohort.records import DONE, FAILED, Record, read_records
 from QSMSeparationLib.cohort.scans import scan_names
 from QSMSeparationLib.cohort.thumbnails import FOLDER as THUMBNAILS
 from QSMSeparationLib.cohort.visits import compare_all
+from QSMSeparationLib.io.bids_names import table_prefix
 from QSMSeparationLib.io.derivatives import anat_folder
 from QSMSeparationLib.io.description import describe_results
 from QSMSeparationLib.io.outputs import Outputs

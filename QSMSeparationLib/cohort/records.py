@@ -15,7 +15,7 @@ from typing import Any
 
 from QSMSeparationLib import __version__, catalogue
 from QSMSeparationLib.io.files import sha256, written_whole
-from QSMSeparationLib.networks.weights import FOLDER, read_card
+from QSMSeparationLib.networks.cards import FOLDER, read_card
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.runtime.errors import InputError
 

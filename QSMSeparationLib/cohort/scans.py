@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from QSMSeparationLib.cohort.one_scan import Labels
+from QSMSeparationLib.cohort.labels import FoundLabels, Labels
 from QSMSeparationLib.cohort.records import (
     FAILED,
     read_record,
@@ -15,12 +15,9 @@ from QSMSeparationLib.cohort.records import (
     relative,
     stamps,
 )
-from QSMSeparationLib.io.bids import find_bids, find_subjects, parse_name, sidecar_files
-from QSMSeparationLib.io.bids_names import entities_of
+from QSMSeparationLib.io.bids import find_bids, find_subjects, sidecar_files
 from QSMSeparationLib.io.found import FoundScan
 from QSMSeparationLib.runtime.errors import InputError
-
-_SUFFIXES = ("mask", "dseg")
 
 
 @dataclass(frozen=True)
@@ -103,8 +100,8 @@ def find_tasks(root: Path, chosen: Chosen) -> list[ScanTask]:
     there = find_subjects(root)
     folders = [folder for folder in there if _is_chosen(folder, root, chosen)]
     _require_chosen(root, there, folders, chosen)
-    lesions = _Labels(chosen.lesions_from, ("lesion", "lesions"))
-    tissue = _Labels(chosen.tissue_from, ("aseg", "aparcaseg", "synthseg", "tissue"))
+    lesions = FoundLabels(chosen.lesions_from, ("lesion", "lesions"))
+    tissue = FoundLabels(chosen.tissue_from, ("aseg", "aparcaseg", "synthseg", "tissue"))
     tasks = []
     for folder in folders:
         for one in find_bids(folder):
@@ -169,44 +166,3 @@ def _require_chosen(
         raise InputError(f"{root.name} has no gradient-echo scan of sub-{missing[0]}")
     if not folders:
         raise InputError(f"{root.name} has no such session: {', '.join(chosen.sessions)}")
-
-
-class _Labels:
-    """Label maps of a folder of derivatives, by subject and session."""
-
-    def __init__(self, folder: Path | None, meanings: tuple[str, ...]) -> None:
-        self._files: dict[tuple[str, str], list[Path]] = {}
-        if folder is None:
-            return
-        if not folder.is_dir():
-            raise InputError(f"{folder} is no folder of derivatives; check the path")
-        for path in sorted(folder.glob("**/sub-*.nii*")):
-            own = parse_name(path)
-            if own is None or own.suffix not in _SUFFIXES:
-                continue
-            if {own.entities.get("desc", ""), own.entities.get("label", "")} & set(meanings):
-                key = own.entities.get("sub", ""), own.entities.get("ses", "")
-                self._files.setdefault(key, []).append(path)
-        if not self._files:
-            raise InputError(
-                f"{folder} holds no label maps named sub-XX_..._desc-{meanings[0]}_dseg.nii.gz "
-                "(or label-, or _mask); check the names"
-            )
-
-    def of(self, name: str) -> Path | None:
-        """Return the label map of a scan; None where it has none."""
-        entities = entities_of(name)
-        files = self._files.get((entities["sub"], entities.get("ses", "")), [])
-        if len(files) > 1:
-            others = {k: v for k, v in entities.items() if k not in ("sub", "ses")}
-            files = [f for f in files if _agrees(f, others)] or files
-        if len(files) > 1:
-            raise InputError(
-                f"{name}: several label maps fit ({files[0].name}, {files[1].name}); keep one"
-            )
-        return files[0] if files else None
-
-
-def _agrees(file: Path, entities: Mapping[str, str]) -> bool:
-    own = parse_name(file)
-    return own is not None and all(own.entities.get(k, v) == v for k, v in entities.items())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from QSMSeparationLib.cohort.one_scan import Written
 from QSMSeparationLib.io._sidecars import text
 from QSMSeparationLib.io.bids import parse_name, sidecar_of
 from QSMSeparationLib.io.found import FoundScan
+
+if TYPE_CHECKING:
+    from QSMSeparationLib.cohort.one_scan import Written
 
 _ACQUISITION = {
     "Manufacturer": "manufacturer", "ManufacturersModelName": "scanner", "DeviceSerialNumber": "device",

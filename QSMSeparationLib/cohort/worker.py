@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from QSMSeparationLib.cohort.claims import Claimed, claim
-from QSMSeparationLib.cohort.one_scan import process_scan
 from QSMSeparationLib.cohort.records import (
     DONE,
     FAILED,
@@ -91,13 +90,13 @@ def work(task: ScanTask, job: Job, progress: Progress | None = None) -> Outcome:
     progress : Progress, optional
         Receives the stages.
     """
-    _prepare_process(job.threads)
     out = Path(job.out)
     try:
         with claim(out, task.name):
             record = read_record(out, task.name)
             if not reason_to_run(record, task.inputs, job.recipe, Path(task.root), out, job.retry):
                 return Outcome(task.name, ELSEWHERE, "another run has done it")
+            _prepare_process(job.threads)
             return _work(task, job, record, progress or Progress())
     except (Cancelled, BrokenPipeError):
         raise
@@ -109,6 +108,9 @@ def work(task: ScanTask, job: Job, progress: Progress | None = None) -> Outcome:
 
 def _work(task: ScanTask, job: Job, before: Record | None, progress: Progress) -> Outcome:
     """Run a scan that is claimed and write its record."""
+    # Here, for whoever only plans and hands out: torch takes seconds to start.
+    from QSMSeparationLib.cohort.one_scan import process_scan
+
     out, began = Path(job.out), time.monotonic()
     facts: dict[str, Any] = {"recipe": job.recipe}
     try:

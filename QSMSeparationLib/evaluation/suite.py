@@ -19,7 +19,7 @@ from QSMSeparationLib.evaluation.evaluate import scanned_as
 from QSMSeparationLib.evaluation.suite_measures import measure
 from QSMSeparationLib.io.nifti import read_labels
 from QSMSeparationLib.io.outputs import Outputs
-from QSMSeparationLib.networks.weights import FOLDER, read_card
+from QSMSeparationLib.networks.cards import FOLDER, read_card
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress

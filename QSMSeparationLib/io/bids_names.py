@@ -29,3 +29,9 @@ def require_bids_name(name: str) -> str:
             f"(letters and digits only)"
         )
     return name
+
+
+def table_prefix(name: str) -> str:
+    """Return how table and report begin: with the scan's name if others share its folder."""
+    shares_folder = any(not part.startswith(("sub-", "ses-")) for part in name.split("_"))
+    return f"{name}_" if shares_folder else ""

@@ -1,7 +1,7 @@
 """Weight files: saved in half precision with a model card, loaded with a checksum.
 
-``NAME.pt`` holds a state dict and nothing else; ``NAME.json`` beside it is the model card:
-architecture, SHA-256, data, losses, steps, seeds, hardware, time, figures, limits, licence.
+``NAME.pt`` holds a state dict and nothing else; ``NAME.json`` beside it is the model card
+(:mod:`QSMSeparationLib.networks.cards`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,8 @@ from torch import nn
 
 from QSMSeparationLib.io.files import sha256
 from QSMSeparationLib.networks.architectures import create
+from QSMSeparationLib.networks.cards import FOLDER, read_card
 from QSMSeparationLib.runtime.errors import InputError
-
-FOLDER = Path(__file__).parents[1] / "weights"
-"""Where the weights that come with the package lie."""
-
-_LARGEST_CARD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,27 +84,6 @@ def save_weights(network: nn.Module, file: Path, card: dict[str, Any]) -> None:
     partial.replace(file)
     text = json.dumps(card | {"sha256": sha256(file)}, indent=2, ensure_ascii=False)
     file.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-
-
-def read_card(file: Path) -> dict[str, Any]:
-    """Read the model card that belongs to a weight file."""
-    card_file = file.with_suffix(".json")
-    if not file.is_file():
-        raise InputError(f"{file}: there is no such weight file")
-    if not card_file.is_file():
-        raise InputError(f"{file}: its model card {card_file.name} is missing; put it beside it")
-    if card_file.stat().st_size > _LARGEST_CARD_BYTES:
-        raise InputError(f"{card_file}: too large for a model card")
-    try:
-        card = json.loads(card_file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{card_file}: not a model card ({error})") from None
-    missing = {"name", "architecture", "parameters", "sha256"} - set(
-        card if isinstance(card, dict) else ()
-    )
-    if missing:
-        raise InputError(f"{card_file}: the model card lacks {', '.join(sorted(missing))}")
-    return card
 
 
 def start_with(network: nn.Module, state: dict[str, torch.Tensor]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from QSMSeparationLib.networks.weights import FOLDER, read_card, read_weights, save_weights
+from QSMSeparationLib.networks.cards import FOLDER, read_card
+from QSMSeparationLib.networks.weights import read_weights, save_weights
 from QSMSeparationLib.runtime.device import choose_device, describe_device
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.runtime.progress import Progress

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,12 @@ def test_as_many_workers_as_memory_cores_and_scans_allow(dataset, monkeypatch):
     assert crew_for(need, 100, workers=5, threads=2) == type(crew_for(need, 1))(
         5, 2, need.memory_bytes
     )
+
+
+def test_whoever_plans_or_makes_the_tables_does_not_wait_for_torch():
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys, QSMSeparationLib.cohort.engine, QSMSeparationLib.cohort.page; "
+         "print('torch' in sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout.strip() == "False"

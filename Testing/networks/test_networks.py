@@ -14,11 +14,12 @@ from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
 from QSMSeparationLib.networks import tiles
 from QSMSeparationLib.networks.architectures import create
+from QSMSeparationLib.networks.cards import FOLDER, read_card
 from QSMSeparationLib.networks.grid import NetworkGrid
 from QSMSeparationLib.networks.susep import SusepNet
 from QSMSeparationLib.networks.tiles import infer
 from QSMSeparationLib.networks.unet import UNet, folded, unfolded
-from QSMSeparationLib.networks.weights import FOLDER, build, load_weights, read_card, save_weights
+from QSMSeparationLib.networks.weights import build, load_weights, save_weights
 from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import guided, guided_closed_form
 from QSMSeparationLib.runtime.errors import InputError
