@@ -60,7 +60,8 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def __init__(self, parent: QtWidgets.QWidget | None = None):
         super().__init__(parent)
         self._collapsed = False
-        self._hidden_by_me: list[QtWidgets.QWidget] = []
+        self._hidden: set[QtCore.QObject] = set()  # by others than this section
+        self._forcing = False
         self.setContentsMargins(4, self._title_height(), 4, 2)
         self.clicked.connect(lambda: self.setCollapsed(not self._collapsed))
 
@@ -79,16 +80,25 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     flat = stored(bool, "flat", False)
 
     def _show_contents(self) -> None:
-        if self._collapsed:
-            for child in self._contents():
-                if not child.isHidden():
-                    child.setVisible(False)
-                    self._hidden_by_me.append(child)
-        else:
-            for child in self._hidden_by_me:
-                child.setVisible(True)
-            self._hidden_by_me.clear()
+        """Hide all that is in a closed section, and show it again but for what was hidden."""
+        self._forcing = True
+        for child in self._contents():
+            wanted = child not in self._hidden
+            child.setVisible(wanted and not self._collapsed)
+            if wanted:  # as in C++: else Qt sees no change when others hide it, and tells nobody
+                child.setAttribute(QtCore.Qt.WA_WState_ExplicitShowHide, False)
+        self._forcing = False
         self.updateGeometry()
+
+    def eventFilter(self, child: QtCore.QObject, event: QEvent) -> bool:
+        """Take notice of what is shown or hidden by others: in a closed section that waits."""
+        if event.type() == QEvent.HideToParent and not self._forcing:
+            self._hidden.add(child)
+        elif event.type() == QEvent.ShowToParent and not self._forcing:
+            self._hidden.discard(child)
+            if self._collapsed:
+                self._show_contents()
+        return False
 
     def _contents(self) -> list[QtWidgets.QWidget]:
         return [c for c in self.children() if isinstance(c, QtWidgets.QWidget)]
@@ -98,9 +108,16 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def event(self, event: QEvent) -> bool:
         # Widgets may be put in after the section was closed, as the .ui loader does.
-        if event.type() == QEvent.ChildPolished and self._collapsed:
-            self._show_contents()
+        if event.type() == QEvent.ChildPolished and isinstance(event.child(), QtWidgets.QWidget):
+            self._follow(event.child())
         return super().event(event)
+
+    def _follow(self, child: QtWidgets.QWidget) -> None:
+        if child.isHidden() and child.testAttribute(QtCore.Qt.WA_WState_ExplicitShowHide):
+            self._hidden.add(child)
+        child.installEventFilter(self)
+        if self._collapsed:
+            self._show_contents()
 
     def showEvent(self, event: QEvent) -> None:
         super().showEvent(event)

@@ -1,5 +1,6 @@
 """The qMRML stand-ins follow the scene as Slicer's do; the .ui loader finds mistakes."""
 
+import ctk
 import host
 import numpy as np
 import pytest
@@ -194,3 +195,21 @@ def test_arrays_of_oblique_volumes_keep_their_geometry():
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     np.testing.assert_allclose(slicer.util.arrayFromVTKMatrix(matrix), ijk_to_ras, atol=1e-12)
+
+
+def test_a_closed_section_shows_nothing_and_remembers_what_was_asked_for():
+    section = ctk.ctkCollapsibleButton()
+    layout = qt.QVBoxLayout(section)
+    shown_later, hidden_later = qt.QLabel("shown"), qt.QLabel("hidden")
+    for label in (shown_later, hidden_later):
+        layout.addWidget(label)
+    shown_later.visible = False
+    section.show()
+    slicer.app.processEvents()
+    assert (shown_later.visible, hidden_later.visible) == (False, True)
+    section.collapsed = True
+    shown_later.visible, hidden_later.visible = True, False
+    assert (shown_later.visible, hidden_later.visible) == (False, False)
+    section.collapsed = False
+    assert (shown_later.visible, hidden_later.visible) == (True, False)
+    section.deleteLater()
