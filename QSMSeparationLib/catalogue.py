@@ -213,7 +213,7 @@ _SEPARATION: tuple[Method, ...] = (
         function=f"{_LIBRARY}.separation.r2star_joint:r2star_joint",
         equation="chi+ + |chi-| = E[sum given chi, R2*], R2 follows the sources; chi+ + chi- = chi",
         when="Without a spin echo: the default at other field strengths; nothing learned.",
-        citation="Own; R2 of tissue: van Gelderen and Duyn; prior of lesions: see physics/tissue_prior.py",
+        citation="Own; R2 of tissue: van Gelderen and Duyn; lesions: Paling 2012, Chen 2014, Zhang 2016",
         refits_net=True,
         estimates_r2prime=True,
         calibration=Calibration(1.33, 1.22, 1.28, floor=0.9, power=0.1, contrast=0.56),
