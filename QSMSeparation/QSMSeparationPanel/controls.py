@@ -67,7 +67,7 @@ class PanelControls(Listener):
         self._started = 0.0
         self._methods = MethodControls(ui, self._set_parameter)
         self._computer = ComputerControls(ui, self._set_parameter)
-        self.results = ResultControls(ui, ui.fourthSelector.currentNode)
+        self.results = ResultControls(ui, ui.fourthSelector.currentNode, lambda: logic.running)
         self._database = DatabaseControls(ui, self._set_parameter)
         self.visits = VisitControls(ui, lambda: logic.running)
         self.loader = ResultLoader(ui, self._take_loaded)

@@ -7,7 +7,6 @@ and no node of an unfinished run stays.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -22,15 +21,13 @@ from QSMSeparationLib.mrml.load import find_results, load_steps
 from QSMSeparationLib.mrml.runs import Run, remove_run
 from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationPanel.idle_steps import IdleSteps
-from QSMSeparationPanel.later import later
+from QSMSeparationPanel.sweep import sweep_after
 from QSMSeparationPanel.worker import End, Step, Worker
 
 IDLE, INSTALLING, PREPARING, RUNNING, LOADING, CANCELLING = (
     "idle", "installing", "preparing", "running", "loading", "cancelling"
 )  # fmt: skip
 _LIST = "files.txt"
-_SWEEP_AGAIN_MS = 3000
-_SWEEPS = 4
 
 
 @dataclass(frozen=True)
@@ -185,19 +182,10 @@ class Job:
             for run in self.runs:
                 remove_run(run)
             self.runs = []
-        # A launcher that was killed may leave its Python to end by itself a moment later.
-        _sweep(self._folder, _SWEEPS if end.status == "cancelled" else 1)
+        if self._folder is not None:
+            sweep_after(end, self._folder)
         self._enter(IDLE)
         self._listener.on_end(end, self.runs)
-
-
-def _sweep(folder: Path | None, times: int) -> None:
-    """Remove a folder, and again a little later in case that it has come back."""
-    if folder is None:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    if times > 1:
-        later(lambda: _sweep(folder, times - 1), _SWEEP_AGAIN_MS)
 
 
 def _one_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ import importlib
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import slicer
@@ -26,6 +26,8 @@ NEEDED = {
     TORCH: "2.4", IMAGE: "0.22", "numpy": "1.26", "scipy": "1.11", "SimpleITK": "2.3",
     "pydicom": "3.0",
 }  # fmt: skip
+HIGHDICOM = "highdicom"
+_FOR_DICOM = ("highdicom>=0.28,<0.29", "pyjpegls>=1.5")  # as the extra "dicom" of pyproject.toml
 LEAST_APPLICATION = (5, 12)
 """Older ones lose observers of parameter nodes and bring an older pydicom."""
 Tell = Callable[[str], None]
@@ -102,6 +104,42 @@ def ensure_packages(tell: Tell = lambda text: None) -> str:
     return _restart_reason(before)
 
 
+def has_highdicom() -> bool:
+    """Return whether all kinds of DICOM objects can be made, not maps for reading alone."""
+    return is_enough(version_of(HIGHDICOM), "0.28")
+
+
+def offer_highdicom(tell: Tell = lambda text: None) -> None:
+    """Install highdicom if it is missing and the user agrees; without it less is written.
+
+    Parameters
+    ----------
+    tell : callable
+        Gets what is being installed, in words.
+    """
+    importlib.invalidate_caches()
+    if has_highdicom() or slicer.app.testingEnabled():
+        return
+    question = _(
+        "highdicom (some MB) adds exact maps, segments and the lesion report to maps for reading "
+        "and the summary. Install it into this application?"
+    )
+    if not slicer.util.confirmYesNoDisplay(question, REQUESTER):
+        return
+    tell(_("Installing {name}; this may take some minutes ...").format(name=HIGHDICOM))
+    try:
+        with slicer.util.WaitCursor():
+            _install(_FOR_DICOM)
+    except Exception as error:
+        slicer.util.errorDisplay(_not_installed(HIGHDICOM, error))
+    importlib.invalidate_caches()
+
+
+def _not_installed(name: str, error: Exception) -> str:
+    text = _("{name} could not be installed: {reason}")
+    return text.format(name=name, reason=" ".join(str(error).split())[:300])
+
+
 def _why_not_here(missing: list[str]) -> str:
     """Return why nothing can be installed, before the user is asked."""
     if slicer.app.testingEnabled():
@@ -134,10 +172,9 @@ def _attempt(name: str) -> str:
     """Install one package; return why that failed."""
     try:
         with slicer.util.WaitCursor():
-            _install_torch() if name == TORCH else _install_image_package()
+            _install_torch() if name == TORCH else _install([f"{IMAGE}>={NEEDED[IMAGE]}"])
     except Exception as error:
-        text = _("{name} could not be installed: {reason}")
-        return text.format(name=_in_words([name]), reason=" ".join(str(error).split())[:300])
+        return _not_installed(_in_words([name]), error)
     importlib.invalidate_caches()
     if name in missing_packages():
         text = _("{name} was installed but is not found; restart the application")
@@ -153,10 +190,10 @@ def _install_torch() -> None:
     )
 
 
-def _install_image_package() -> None:
+def _install(requirements: Iterable[str]) -> None:
     with _present_versions() as constraints:
         slicer.packaging.pip_ensure(
-            [f"{IMAGE}>={NEEDED[IMAGE]}"],
+            list(requirements),
             constraints=constraints,
             prompt_install=False,
             requester=REQUESTER,

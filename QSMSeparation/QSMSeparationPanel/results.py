@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -14,6 +15,7 @@ from QSMSeparationLib.mrml.legends import relabel_legends, show_legends
 from QSMSeparationLib.mrml.runs import Run, find_runs, remove_run
 from QSMSeparationLib.mrml.table import rows_of
 from QSMSeparationLib.mrml.volumes import b0_of
+from QSMSeparationPanel.dicom_export import DicomControls
 from QSMSeparationPanel.lesions import LesionControls
 from QSMSeparationPanel.results_to_disk import ResultSaver
 
@@ -31,9 +33,11 @@ class ResultControls:
         Widgets of the panel by name.
     fourth : callable
         Returns the volume that the user chose for the fourth view, or None.
+    busy : callable
+        Returns whether a run is on its way.
     """
 
-    def __init__(self, ui: Any, fourth: Any) -> None:
+    def __init__(self, ui: Any, fourth: Any, busy: Callable[[], bool]) -> None:
         self._ui, self._fourth = ui, fourth
         self._filling = False
         self._window_chosen = False
@@ -46,6 +50,7 @@ class ResultControls:
             ui.fadeComboBox.addItem(title, role)
         self.lesions = LesionControls(ui, self._narrow)
         self.saver = ResultSaver(ui)
+        self.dicom = DicomControls(ui, busy)
         ui.fadeFrame.enabled = False
         self._connect()
         self.refresh()
@@ -87,6 +92,7 @@ class ResultControls:
 
     def clear(self) -> None:
         """Forget everything of the scene, which is about to be closed."""
+        self.dicom.stop()
         self._filling = True
         self._ui.runComboBox.clear()
         self._filling = False
@@ -121,6 +127,7 @@ class ResultControls:
         ui.sdCheckBox.enabled = set(SD_OF.values()) <= set(nodes)
         self.lesions.show(run)
         self.saver.show(run)
+        self.dicom.show(run)
         self._fill_checks(nodes.get(marks.CHECKS))
         self._window_chosen = False
         self._show_preset(nodes)

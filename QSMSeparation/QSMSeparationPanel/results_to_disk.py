@@ -62,8 +62,7 @@ class ResultSaver:
         """Write maps, lesions, table and report; one file whenever the application is idle."""
         if self._run is None:
             return
-        subject = self._run.need("chi_para").GetName().split(" ")[0]
-        steps = export_steps(self._run, folder, subject)
+        steps = export_steps(self._run, folder, subject_of(self._run))
         self._export = steps
         self._ui.exportButton.enabled = False
 
@@ -96,3 +95,8 @@ class ResultSaver:
         with slicer.util.tryWithErrorDisplay(_("The report can't be opened.")):
             write_text(path, self._run.need(marks.REPORT).GetText())
             open_page(path)
+
+
+def subject_of(run: Run) -> str:
+    """Return the name that files of a run begin with."""
+    return run.need("chi_para").GetName().split(" ")[0]

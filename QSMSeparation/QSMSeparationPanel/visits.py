@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from slicer.i18n import tr as _
 
 from QSMSeparationLib.mrml import layouts, marks
 from QSMSeparationLib.mrml.annotations import date_of
-from QSMSeparationLib.mrml.export import export_steps, write_text
+from QSMSeparationLib.mrml.export import write_text
 from QSMSeparationLib.mrml.legends import show_legends
 from QSMSeparationLib.mrml.lesions import show_outlines
 from QSMSeparationLib.mrml.runs import Run, find_runs
@@ -33,13 +31,13 @@ from QSMSeparationLib.mrml.visits import (
 )
 from QSMSeparationPanel import packages, tables
 from QSMSeparationPanel.dialogs import choose_file
-from QSMSeparationPanel.idle_steps import IdleSteps
-from QSMSeparationPanel.worker import End, Step, Worker
+from QSMSeparationPanel.work_on_runs import WorkOnRuns
+from QSMSeparationPanel.worker import End, Step
 
 _NEEDED = ("chi_para", "chi_dia", "net", marks.MASK, marks.LESIONS, marks.LESION_TABLE)
 
 
-class Comparison:
+class Comparison(WorkOnRuns):
     """Compares two runs of the scene in a worker; used once.
 
     Parameters
@@ -59,64 +57,28 @@ class Comparison:
         tell: Callable[[str], None],
         ended: Callable[[End], None],
     ) -> None:
-        self._earlier, self._later, self._tell, self._ended = earlier, later, tell, ended
-        self._steps = IdleSteps()
-        self._worker: Worker | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="qsmsep-", dir=slicer.app.temporaryPath))
+        super().__init__({"earlier": earlier, "later": later}, tell, ended)
+        self._earlier, self._later = earlier, later
 
-    def start(self) -> None:
-        """Begin; the end is told in any case."""
-        self._tell(_("writing both visits"))
-        self._steps.start(self._write(), self._work, self._fail)
+    def arguments(self) -> list[str]:
+        """Return the command ``compare``."""
+        folders = [str(self.folder / name) for name in ("earlier", "later", "out")]
+        return ["compare", *folders, "--visits"]
 
-    def stop(self) -> None:
-        """Stop now."""
-        if self._steps.active:
-            self._steps.stop()
-            self._end(End("cancelled", "cancelled"))
-        elif self._worker is not None and self._worker.running:
-            self._worker.stop()
-
-    def cancel(self) -> None:
-        """Ask the worker to stop."""
-        if self._worker is not None and self._worker.running:
-            self._worker.cancel()
-        else:
-            self.stop()
-
-    def _write(self) -> Generator[str, None, None]:
-        for run, name in ((self._earlier, "earlier"), (self._later, "later")):
-            yield from export_steps(run, self._folder / name)
-
-    def _work(self, _unused: object) -> None:
-        folders = [str(self._folder / name) for name in ("earlier", "later", "out")]
-        arguments = ["compare", *folders, "--visits"]
-        self._worker = Worker(arguments, self._step, lambda text: None, self._worked)
-        self._worker.start()
-
-    def _step(self, step: Step) -> None:
-        self._tell(_("comparing: {stage}").format(stage=step.stage))
-
-    def _worked(self, end: End) -> None:
-        if end.status == "done" and not self._are_there():
-            end = End("failed", _("one of the visits was removed meanwhile"))
-        elif end.status == "done":
-            try:
-                add_visits(self._folder / "out", self._earlier, self._later)
-            except (OSError, ValueError, KeyError) as error:
-                end = End("failed", _("the comparison can't be read: {e}").format(e=error))
-        self._end(end)
-
-    def _are_there(self) -> bool:
+    def take(self, end: End) -> str:
+        """Put the table into the scene."""
         there = {run.folder for run in find_runs(self._earlier.scene)}
-        return {self._earlier.folder, self._later.folder} <= there
+        if not {self._earlier.folder, self._later.folder} <= there:
+            return _("one of the visits was removed meanwhile")
+        try:
+            add_visits(self.folder / "out", self._earlier, self._later)
+        except (OSError, ValueError, KeyError) as error:
+            return _("the comparison can't be read: {e}").format(e=error)
+        return ""
 
-    def _fail(self, error: Exception) -> None:
-        self._end(End("failed", " ".join(str(error).split())[:400] or repr(error)))
-
-    def _end(self, end: End) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._ended(end)
+    def words(self, step: Step) -> str:
+        """Return the stage."""
+        return _("comparing: {stage}").format(stage=step.stage)
 
 
 class VisitControls:

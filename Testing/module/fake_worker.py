@@ -44,8 +44,8 @@ def outlast() -> None:
 
 
 def output_folder() -> Path:
-    """Return OUT: after the command, and after what it reads: SOURCE, or A and B."""
-    return Path(sys.argv[{"run": 3, "compare": 4}.get(sys.argv[1], 2)])
+    """Return OUT: after the command, and after what it reads: SOURCE, RESULT, or A and B."""
+    return Path(sys.argv[{"run": 3, "dicom": 3, "compare": 4}.get(sys.argv[1], 2)])
 
 
 def result() -> None:

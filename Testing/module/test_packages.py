@@ -146,6 +146,28 @@ class PackagesTest(ModuleTestCase):
         for line in ("numpy==2.4.6", "scipy==1.17.1", "pydicom==3.0.2"):
             self.assertIn(line, held[0])
 
+    def test_highdicom_is_offered_and_not_needed(self):
+        self.given(torch="2.8.0", scikit_image="0.25")
+        self.answers = [False]
+        packages.offer_highdicom()
+        self.pip.assert_not_called()
+        self.assertIn("highdicom", self.questions[0])
+        self.answers = [True]
+        self.pip.side_effect = lambda *_a, **_k: self.installed.update(highdicom="0.28.1")
+        told: list[str] = []
+        packages.offer_highdicom(told.append)
+        self.assertIn("Installing highdicom", told[0])
+        self.assertIn("highdicom>=0.28,<0.29", self.pip.call_args[0][0])
+        packages.offer_highdicom()
+        self.assertEqual(len(self.questions), 2, "nothing is asked when it is there")
+
+    def test_highdicom_that_cannot_be_installed_is_told(self):
+        self.given(torch="2.8.0", scikit_image="0.25")
+        self.answers = [True]
+        self.pip.side_effect = OSError("no network")
+        packages.offer_highdicom()
+        self.assertIn("highdicom could not be installed: no network", self.errors[0])
+
     def test_a_package_that_was_replaced_while_in_use_asks_for_a_restart(self):
         def replace() -> None:
             self.installed["numpy"] = "2.5.0"
