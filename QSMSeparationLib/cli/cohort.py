@@ -179,12 +179,22 @@ def _told(left: Sequence[Todo], args: argparse.Namespace, progress: Progress) ->
 
 
 def _crew(tasks: Sequence[ScanTask], need: Need, args: argparse.Namespace) -> Crew:
-    """Return who works; the GPU of a scheduler's nodes is theirs to share, as a resource."""
+    """Return who works."""
     from QSMSeparationLib.cohort.need import crew_for
+
+    return crew_for(need, len(tasks), args.workers, args.threads, _on_gpu(args))
+
+
+def _on_gpu(args: argparse.Namespace) -> bool:
+    """Return whether a GPU of this machine is used; torch, slow to start, is asked only if it counts.
+
+    The GPUs of a scheduler's nodes are theirs to share.
+    """
+    if args.scheduler or args.device == "cpu" or (args.workers and args.device == "auto"):
+        return False
     from QSMSeparationLib.runtime.device import choose_device
 
-    on_gpu = not args.scheduler and choose_device(args.device).type != "cpu"
-    return crew_for(need, len(tasks), args.workers, args.threads, on_gpu)
+    return choose_device(args.device).type != "cpu"
 
 
 def _sbatch(tasks: Sequence[ScanTask], args: argparse.Namespace) -> dict[str, str]:

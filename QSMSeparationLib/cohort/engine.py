@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING
 
+from QSMSeparationLib.cohort.cluster import connected
+from QSMSeparationLib.cohort.gpus import GPU
 from QSMSeparationLib.cohort.need import Crew
 from QSMSeparationLib.cohort.scans import ScanTask
 from QSMSeparationLib.cohort.worker import INTERRUPTED, Job, Outcome, work
-from QSMSeparationLib.runtime.errors import InputError, QSMSeparationError
+from QSMSeparationLib.runtime.errors import QSMSeparationError
 from QSMSeparationLib.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ _GIVEN_UP = ("cancelled", "lost")
 """States of the futures of a client that has lost its scheduler."""
 _AHEAD = 2
 """Tasks handed out per worker."""
-_MEMORY_MARGIN = 2.0
-"""A worker is stopped at this many times the memory that its scan should need."""
 
 
 def run_here(tasks: Sequence[ScanTask], job: Job, heard: Heard, progress: Progress) -> None:
@@ -67,9 +67,11 @@ def run_by_workers(
     scheduler : str
         Address of a scheduler; empty to start workers on this machine.
     """
-    with _client(crew, scheduler) as client:
+    with connected(crew, scheduler) as client:
         progress.message(f"dashboard: {client.dashboard_link}")
-        resources = {"GPU": 1} if job.options.device == "cuda" and scheduler else None
+        resources = {GPU: 1} if job.options.device == "cuda" else None
+        if scheduler and (said := _said_of_gpus(client, job.options.device)):
+            progress.message(said)
         _hand_out(tasks, job, client, resources, heard, progress)
 
 
@@ -111,9 +113,26 @@ def _hand_out(
             raise QSMSeparationError(_LOST)
         answered = time.monotonic()
         name = out.pop(future.key)
-        heard(_outcome(future, name))
+        try:
+            outcome = _outcome(future, name)
+        except (OSError, CancelledError):  # lost between the end of the scan and this question
+            raise QSMSeparationError(_LOST) from None
+        heard(outcome)
         future.release()
         submit_next()
+
+
+def _said_of_gpus(client: Client, device: str) -> str:
+    """Return who has a GPU, in a line, where that matters; a scan that needs one may wait for it."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    with_gpu = sum(one["resources"].get(GPU, 0) >= 1 for one in workers)
+    if device == "cuda" and not with_gpu:
+        return "no worker announces a GPU (dask worker --resources GPU=1); the scans wait for one"
+    if device == "auto":
+        return (
+            f"{with_gpu} of {len(workers)} workers announce a GPU; the others use their processor"
+        )
+    return ""
 
 
 def _outcome(future: Future, name: str) -> Outcome:
@@ -134,52 +153,3 @@ def _still_there(client: Client, answered: float) -> float:
     if client.status == "closed" or time.monotonic() - answered > _LOST_S:
         raise QSMSeparationError(_LOST)
     return answered
-
-
-@contextmanager
-def _client(crew: Crew, scheduler: str) -> Iterator[Client]:
-    """Connect to a scheduler, or start workers on this machine."""
-    dask, distributed = _libraries()
-    quiet: dict[str, Any] = {
-        "distributed.scheduler.allowed-failures": 1,
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-        "distributed.worker.memory.terminate": 0.95,
-        "distributed.client.heartbeat": "5s",
-        "distributed.logging.distributed": "error",
-    }
-    with dask.config.set(quiet):
-        if scheduler:
-            try:
-                client = distributed.Client(scheduler, timeout="20s")
-            except (OSError, ValueError) as error:
-                reason = " ".join(str(error).split())[:160]
-                raise InputError(f"no scheduler answers at {scheduler} ({reason})") from None
-            with client:
-                yield client
-            return
-        with (
-            distributed.LocalCluster(
-                n_workers=crew.workers,
-                threads_per_worker=1,
-                memory_limit=int(_MEMORY_MARGIN * crew.memory_bytes),
-                dashboard_address="127.0.0.1:0",
-                silence_logs=50,
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            yield client
-
-
-def _libraries() -> tuple[Any, Any]:
-    """Import the optional libraries, or say how to get them."""
-    try:
-        import dask
-        import distributed
-    except ImportError:
-        raise InputError(
-            "several workers need dask.distributed: pip install 'qsm-separation[cluster]', "
-            "or choose --workers 1"
-        ) from None
-    return dask, distributed

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from QSMSeparationLib.cohort.claims import Claimed, claim
+from QSMSeparationLib.cohort.gpus import device_here
 from QSMSeparationLib.cohort.records import (
     DONE,
     FAILED,
@@ -23,7 +24,7 @@ from QSMSeparationLib.cohort.summary import summary_of
 from QSMSeparationLib.cohort.thumbnails import write_thumbnail
 from QSMSeparationLib.io.derivatives import anat_folder
 from QSMSeparationLib.io.description import describe_results
-from QSMSeparationLib.io.files import sha256
+from QSMSeparationLib.io.files import hashed_once, sha256
 from QSMSeparationLib.io.outputs import Outputs
 from QSMSeparationLib.pipeline.options import Options
 from QSMSeparationLib.runtime.errors import Cancelled
@@ -92,12 +93,14 @@ def work(task: ScanTask, job: Job, progress: Progress | None = None) -> Outcome:
     """
     out = Path(job.out)
     try:
-        with claim(out, task.name):
+        with claim(out, task.name), hashed_once():
             record = read_record(out, task.name)
             if not reason_to_run(record, task.inputs, job.recipe, Path(task.root), out, job.retry):
                 return Outcome(task.name, ELSEWHERE, "another run has done it")
             _prepare_process(job.threads)
-            return _work(task, job, record, progress or Progress())
+            with device_here(job.options.device) as device:
+                here = replace(job, options=replace(job.options, device=device))
+                return _work(task, here, record, progress or Progress())
     except (Cancelled, BrokenPipeError):
         raise
     except Claimed as other:

@@ -7,13 +7,35 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+
+_known: ContextVar[dict[Path, str] | None] = ContextVar("_known", default=None)
 
 
 def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file, for the provenance."""
+    path, known = Path(path), _known.get()
+    if known is None:
+        return _sha256(path)
+    if path not in known:
+        known[path] = _sha256(path)
+    return known[path]
+
+
+@contextmanager
+def hashed_once() -> Iterator[None]:
+    """Read every file once for its SHA-256 in a block, however often that is asked for."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 from small_cohort import small_cohort
@@ -15,9 +16,10 @@ from small_cohort import small_cohort
 from QSMSeparationLib.cli.bids_app import main as bids_app
 from QSMSeparationLib.cli.parser import main
 from QSMSeparationLib.cohort import one_scan
+from QSMSeparationLib.io import files
 
 NAMES = ["sub-01", "sub-02_ses-1", "sub-02_ses-2"]
-# One thread: two that wait for each other on busy cores take five times as long over so small a head.
+# One thread: two that wait for each other on busy cores take several times as long over a small head.
 QUICK = ("--method", "r2star-qsm", "--inversion", "tkd", "--set", "relaxivity_3t=200", "--workers", "1",
          "--threads", "1", "--progress", "json")  # fmt: skip
 DAMAGED = "sub-01/anat/sub-01_echo-2_part-mag_MEGRE.nii.gz"
@@ -70,13 +72,18 @@ def test_the_same_command_does_nothing_again(ran, monkeypatch, capsys):
     assert before == {p: p.stat().st_mtime_ns for p in (ran / "out").rglob("*") if p.is_file()}
 
 
-def test_a_scan_that_was_mended_is_run_and_only_that(ran, capsys):
+def test_a_scan_that_was_mended_is_run_and_only_that(ran, capsys, monkeypatch):
+    hashed: list[str] = []
+    sha256 = files._sha256
+    monkeypatch.setattr(files, "_sha256", lambda path: (hashed.append(path.name), sha256(path))[1])
     shutil.copy(ran / "whole.nii.gz", ran / "bids" / DAMAGED)
     assert participant(ran, "--dry-run") == 0
     told = capsys.readouterr().out
     assert "sub-01: sub-01_echo-2_part-mag_MEGRE.nii.gz has changed" in told
     assert "sub-02" not in told
+    hashed.clear()
     assert participant(ran) == 0
+    assert hashed.count(Path(DAMAGED).name) == 1  # for record and provenance
     assert set(states(ran).values()) == {"done"}
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from small_cohort import small_cohort
 
+from QSMSeparationLib.cohort.cluster import connected
+from QSMSeparationLib.cohort.need import Crew
+
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
@@ -96,6 +99,21 @@ def test_a_killed_worker_loses_nothing(dataset, undisturbed, tmp_path):
     os.kill(holder, signal.SIGKILL)
     finished(process)
     assert content(tmp_path) == undisturbed
+
+
+def ready() -> tuple[bool, str | None, int]:
+    """Return what a worker has imported, how many threads libraries have, and its parent."""
+    library = "QSMSeparationLib.cohort.one_scan"
+    return library in sys.modules, os.environ.get("OMP_NUM_THREADS"), os.getppid()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each worker imports for itself")
+def test_workers_are_copies_of_a_process_that_can_be_copied():
+    with connected(Crew(2, 1, 2**30)) as client:
+        found = client.run(ready)
+        assert {one[:2] for one in found.values()} == {(True, "1")}
+        (parent,) = {one[2] for one in found.values()}
+        assert len(os.listdir(f"/proc/{parent}/task")) == 1  # other threads would be lost in a copy
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(dataset, undisturbed, tmp_path):
