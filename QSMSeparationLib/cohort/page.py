@@ -20,6 +20,7 @@ from QSMSeparationLib.cohort.group import (
     Tables,
     check_column,
     dictionary,
+    first_columns,
     gather,
     number,
     tsv,
@@ -134,7 +135,7 @@ def render_page(
             missing=list(missing),
             charts=_charts(done, tables),
             classes=_classes(tables),
-            visits=list(visits),
+            visits=[_visit(row) for row in visits],
             done=[_shot(row, tables) for row in done],
             check_heads=heads,
             checks=checks,
@@ -162,14 +163,28 @@ def _tiles(
 def _shot(row: Row, tables: Tables) -> Row:
     """Return a scan for the pictures: its report, thumbnail, worst check and marks."""
     worst, said = _worst(row)
-    return {
-        "scan": row["scan"],
-        "report": _report_of(row["scan"]),
-        "picture": quote(f"{THUMBNAILS}/{row['scan']}.jpg"),
+    return _links(row["scan"]) | {
         "worst": worst,
         "said": said,
         "marks": "; ".join(tables.outliers.get(row["scan"], [])),
         "odd": _is_odd(row, tables),
+    }
+
+
+def _visit(row: Row) -> Row:
+    """Return a pair of visits with the links of both scans."""
+    sessions = ({"session": first_columns(scan)["session_id"]} for scan in row["scans"])
+    return row | {
+        "visits": [_links(s) | own for s, own in zip(row["scans"], sessions, strict=True)]
+    }
+
+
+def _links(scan: str) -> Row:
+    """Return where report and thumbnail of a scan lie."""
+    return {
+        "scan": scan,
+        "report": _report_of(scan),
+        "picture": quote(f"{THUMBNAILS}/{scan}.jpg"),
     }
 
 

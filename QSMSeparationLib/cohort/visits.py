@@ -30,7 +30,7 @@ FOLDER = "visits"
 
 
 def compare_all(records: Sequence[Record], out: Path, progress: Progress) -> list[Row]:
-    """Compare consecutive visits of every participant; returns a row a pair.
+    """Compare consecutive visits of every participant; returns a row a pair, with both names (``scans``).
 
     A pair that was compared before, from the same results, is not compared again. Visits that can't
     be compared are told and left out.
@@ -49,7 +49,8 @@ def compare_all(records: Sequence[Record], out: Path, progress: Progress) -> lis
     with progress.stage("visits") as report:
         for number, (first, second) in enumerate(pairs, start=1):
             try:
-                rows.append(_compared(first, second, out, progress.part()))
+                row = _compared(first, second, out, progress.part())
+                rows.append(row | {"scans": [first.name, second.name]})
             except InputError as error:
                 progress.message(f"{first.name} and {second.name} are not compared: {error}")
             report(number, len(pairs))

@@ -118,6 +118,18 @@ def test_visits_of_one_participant_are_paired_in_order(tmp_path):
     assert pairs == [("sub-01_ses-a", "sub-01_ses-b")]
 
 
+def test_a_pair_of_visits_links_to_the_reports_of_both(tmp_path):
+    found = [record(tmp_path, 1, session=name) for name in "ab"]
+    counts = dict.fromkeys(("matched", "new", "gone", "para", "dia"), 0)
+    row = {"participant": "sub-01", "scans": [one.name for one in found], **counts}
+    page = render_page(gather(found, tmp_path), found, [], "study", [row])
+    table = page[page.index("Change between visits") : page.index('id="scans"')]
+    for session in ("ses-a", "ses-b"):
+        report = f"sub-01/{session}/anat/report.html"
+        assert f'<a href="{report}">{session}</a>' in table
+        assert f'<a href="{report}"><img src="thumbnails/sub-01_{session}.jpg"' in table
+
+
 @pytest.mark.slow
 def test_two_thousand_scans_are_gathered_within_a_minute(tmp_path):
     found = [record(tmp_path, n) for n in range(2000)]
