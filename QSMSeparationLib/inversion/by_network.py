@@ -51,35 +51,36 @@ def invert_by_network(maps: Maps, context: Context, *, refinement: int) -> Tenso
     name = context.networks[0]
     loaded = load_weights(name, context.weights.get(name))
     grid = NetworkGrid(maps)
-    upright, inputs = (
-        _seen_with_tv(maps, grid)
-        if input_channels(loaded.network) == QSM_INPUTS
-        else _seen_with_linear(maps, grid)
-    )
-    (start,) = upright.need("net")
+    sees_tv = input_channels(loaded.network) == QSM_INPUTS
+    own_start = _tv_start(maps) if sees_tv else linear_start(maps)
+    upright = upright_maps(replace(maps, net=own_start), grid, "local_field", "net")
+    inputs = _inputs_with_tv(upright) if sees_tv else _inputs_with_linear(upright)
     correction, run = infer(loaded.network, inputs[0], 1, context.report)
     note_fallback(run, name, context.note)
+    (start,) = upright.need("net")
     net = (start + NET_PPM * correction[0]) * upright.mask
     if refinement:
         net = refine_net(net, upright, refinement)
-    return referenced(grid.from_network(net), maps.mask)
+    # Only the change is interpolated: the start is as sharp as the scan.
+    return referenced(own_start + grid.from_network(net - start), maps.mask)
 
 
-def _seen_with_tv(maps: Maps, grid: NetworkGrid) -> tuple[Maps, Tensor]:
-    """Return maps on the network's grid with tv's net chi, which is corrected, and the inputs."""
-    net = (find("tv", "inversion").run(maps) + BRAIN_MEAN_PPM) * maps.mask
-    upright = upright_maps(replace(maps, net=net), grid, "local_field", "net")
+def _tv_start(maps: Maps) -> Tensor:
+    """Return tv's net chi at the level of brains in training."""
+    return (find("tv", "inversion").run(maps) + BRAIN_MEAN_PPM) * maps.mask
+
+
+def _inputs_with_tv(upright: Maps) -> Tensor:
+    """Return what ``qsmnet`` sees of maps whose net chi is tv's."""
     field, start = (m[None, None] for m in upright.need("local_field", "net"))
     linear = linear_start(upright)[None, None]
     mask = upright.mask[None, None].float()
-    return upright, qsm_inputs(field, linear, start, field_misfit_ppm(upright), mask)
+    return qsm_inputs(field, linear, start, field_misfit_ppm(upright), mask)
 
 
-def _seen_with_linear(maps: Maps, grid: NetworkGrid) -> tuple[Maps, Tensor]:
-    """Return maps on the network's grid with closed-form net chi, and the inputs."""
-    upright = upright_maps(maps, grid, "local_field")
-    upright = replace(upright, net=linear_start(upright))
-    return upright, linear_inputs(*(m[None, None] for m in upright.need("local_field", "net")))
+def _inputs_with_linear(upright: Maps) -> Tensor:
+    """Return what ``cycle-qsm`` sees of maps whose net chi is the closed-form one."""
+    return linear_inputs(*(m[None, None] for m in upright.need("local_field", "net")))
 
 
 def linear_inversion(maps: Maps) -> Tensor:

@@ -33,7 +33,8 @@ def separate_with_estimated_r2prime(maps: Maps, context: Context, *, refinement:
         Steps of :func:`QSMSeparationLib.solvers.refine.refine` after the network.
     """
     estimated = replace(maps, r2prime=estimate_r2prime(maps, context))
-    return separate_by_network(estimated, context, refinement=refinement)
+    # The SDs of the network are those with a measured R2': they would promise too much.
+    return Separated(*separate_by_network(estimated, context, refinement=refinement))
 
 
 def estimate_r2prime(maps: Maps, context: Context) -> Tensor:

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 from catalogued import method
+from untrained import untrained
 
 from QSMSeparationLib import catalogue
 from QSMSeparationLib.data.maps import Maps
+from QSMSeparationLib.inversion.by_network import linear_inversion
 from QSMSeparationLib.networks import tiles
 from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.cards import FOLDER, read_card
@@ -24,6 +26,7 @@ from QSMSeparationLib.physics.dipole import DipoleOperator
 from QSMSeparationLib.physics.two_sources import guided, guided_closed_form
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.solvers.refine import refine
+from QSMSeparationLib.training import recipes
 
 NETWORKS = sorted({name for row in catalogue.methods() for name in row.networks})
 
@@ -197,6 +200,18 @@ def test_a_network_that_changes_nothing_leaves_an_oblique_scan_as_sharp_as_it_is
     assert "resampled" in notes[0]
     for source, expected in zip(found, method("closed-form-guided")(maps), strict=True):
         assert torch.allclose(source, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["qsmnet", "cycle-qsm"])
+def test_an_inversion_that_corrects_nothing_is_the_one_that_it_starts_from(tmp_path, name):
+    angle = math.radians(20)
+    maps = maps_of((36, 50, 46), (1.5, 0.9, 0.9), (math.cos(angle), math.sin(angle), 0.0))
+    size = recipes.find(name).size or ("unet", {"inputs": 2, "outputs": 1, "widths": [8, 8]})
+    weights = untrained(tmp_path, name, size, gain=0)
+    found = method(name)(maps, weights=weights, refinement=0)
+    start = method("tv")(maps) if name == "qsmnet" else linear_inversion(maps)
+    inner = (slice(4, -4),) * 3
+    assert (found - start)[inner].norm() < 1e-3 * start[inner].norm()
 
 
 def test_starting_sources_solve_both_equations():
