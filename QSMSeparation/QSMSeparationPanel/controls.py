@@ -251,7 +251,17 @@ class PanelControls(Listener):
     def _show_views(self) -> None:
         if not self._closed and self._views_wait and self._entered():
             self._views_wait = False
+            self._hide_drawn_lesions()
             self.results.show("row")
+
+    def _hide_drawn_lesions(self) -> None:
+        """Hide the lesions that were given: their outlines lie on the rims, in colors of no class."""
+        parameters = self._parameters()
+        lesions = parameters.lesions if parameters is not None else None
+        if lesions is None or not lesions.IsA("vtkMRMLSegmentationNode"):
+            return
+        if display := lesions.GetDisplayNode():
+            display.SetVisibility(False)
 
     def _show_running(self, state: str) -> None:
         ui, running = self._ui, state != IDLE

@@ -16,6 +16,7 @@ from QSMSeparationPanel import job, worker
 from small_result import small_result
 
 from QSMSeparationLib.mrml import layouts
+from QSMSeparationLib.mrml.lesions import outlines_of
 from QSMSeparationLib.mrml.runs import find_runs
 
 
@@ -111,6 +112,21 @@ class RunTest(ModuleTestCase):
         self.assertEqual(manager.layout, one_up)
         self.panel.enter()
         self.assertEqual(layouts.current(manager).name, "row")
+
+    def test_lesions_that_were_drawn_do_not_lie_on_the_outlines_of_the_result(self):
+        self.choose_maps(lesions=False)
+        drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn lesions")
+        slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(
+            self.add_lesions(), drawn
+        )
+        drawn.CreateDefaultDisplayNodes()
+        self.ui.lesionsSelector.setCurrentNode(drawn)
+        self.use_worker("result")
+        self.get_one_run()
+        hidden = lambda: not drawn.GetDisplayNode().GetVisibility()  # noqa: E731
+        self.assertTrue(wait_for(hidden, 5))
+        [run] = find_runs(slicer.mrmlScene)
+        self.assertTrue(outlines_of(run.node("lesions")).GetDisplayNode().GetVisibility())
 
     def test_stage_and_time_left_are_shown_and_the_window_stays_alive(self):
         self.choose_maps()
