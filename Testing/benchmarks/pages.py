@@ -73,10 +73,13 @@ def readme_block() -> str:
     lines += [f"| {title} | {' | '.join(cells)} |" for title, cells in rows.items()]
     time = results.row("times", matrix="256x224x176")
     measured = results.load("suite_separations")["measured"]
-    lines += ["", f"*Clean* heads obey the equations, *real* ones are as scans are measured to be: "
-              f"tissue that no relaxivity fits, fields that no source explains. {measured['cases'].capitalize()}; "
-              f"commit `{measured['commit']}`. A scan of {time['matrix']} voxels takes "
-              f"{time['seconds']:.0f} s and {time['peak_mib'] / 1024:.1f} GB on two cores."]  # fmt: skip
+    lines += [
+        "",
+        "*Clean* heads obey the equations, *real* ones are as scans are measured to be: tissue that "
+        f"no relaxivity fits, fields that no source explains. {measured['cases'].capitalize()}; "
+        f"commit `{measured['commit']}`. A scan of {time['matrix']} voxels takes "
+        f"{time['seconds']:.0f} s and {time['peak_mib'] / 1024:.1f} GB on two cores.",
+    ]
     return "\n".join(lines)
 
 
