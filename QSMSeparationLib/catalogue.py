@@ -281,7 +281,7 @@ _SEPARATION: tuple[Method, ...] = (
         citation="Kim et al., Hum Brain Mapp 2025;46:e70136 (own network and weights)",
         networks=("chi-sepnet",),
         refits_net=True,
-        calibration=Calibration(1.26, 1.16, floor=0.2, power=0.14, contrast=0.67),
+        calibration=Calibration(1.4, 1.22, floor=0.6, power=0.2, contrast=0.68),
     ),
     Method(
         name="chi-sepnet-r2star",
