@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from QSMSeparationLib.io.files import sha256
+from QSMSeparationLib.io.files import sha256, written_whole
 from QSMSeparationLib.networks.architectures import create
 from QSMSeparationLib.networks.cards import FOLDER, read_card
 from QSMSeparationLib.runtime.errors import InputError
@@ -79,9 +79,8 @@ def save_weights(network: nn.Module, file: Path, card: dict[str, Any]) -> None:
     bad = [key for key, value in state.items() if not value.isfinite().all()]
     if bad:
         raise InputError(f"{file}: {bad[0]} is not finite; the training has diverged")
-    partial = file.with_suffix(".part")
-    torch.save(state, partial)
-    partial.replace(file)
+    with written_whole(file) as partial:
+        torch.save(state, partial)
     text = json.dumps(card | {"sha256": sha256(file)}, indent=2, ensure_ascii=False)
     file.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
 

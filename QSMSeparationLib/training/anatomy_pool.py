@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from QSMSeparationLib.data.axes import Box
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.training.anatomy_images import Random, draw_picture
 from QSMSeparationLib.training.anatomy_shapes import WINDOW
-from QSMSeparationLib.training.pool import CPU, PatchPlan
+from QSMSeparationLib.training.pool import CPU, PatchPlan, wait_for
 
 
 class ShapePool:
@@ -41,11 +40,7 @@ class ShapePool:
         self.folder = folder
         self.device = device
         self._held: dict[str, dict[str, Tensor]] = {}
-        begin = time.monotonic()
-        while len(self.refresh()) < least:
-            if time.monotonic() - begin > wait_s:
-                raise InputError(f"{folder}: fewer than {least} shapes; fill the pool first")
-            time.sleep(1.0)
+        wait_for(self, least, wait_s, f"{folder}: fewer than {least} shapes")
 
     def refresh(self) -> list[str]:
         """Look which shapes are there; returns their names."""

@@ -243,9 +243,7 @@ def terms(networks: CycleNetworks, batch: UnpairedBatch, switches: Switches) -> 
     correction = correction * batch.field_mask
     error = (batch.made_l2_ppm + NET_PPM * of_made - batch.net_ppm) * batch.map_mask
     found = losses.error_terms(error, batch.map_mask)
-    rest = batch.rest_ppm - NET_PPM * losses.dipole_of(
-        tuple(correction.shape[2:]), correction.device
-    )(correction)
+    rest = batch.rest_ppm - NET_PPM * losses.field_of(correction)
     # Near the border of the patch the correction outside it would count.
     inner = functional.pad(batch.field_mask[..., _INNER, _INNER, _INNER], (_MARGIN,) * 6)
     found["cycle_field"] = (rest.abs() * inner).sum() / inner.sum().clamp(min=1) / FIELD_PPM

@@ -117,9 +117,8 @@ def train(
         Progress.
     """
     rank, world = _join_processes()
-    torch.backends.cudnn.benchmark = (
-        True  # patches have one size: the fastest kernels are worth finding
-    )
+    # Patches have one size: the fastest kernels are worth finding.
+    torch.backends.cudnn.benchmark = True
     state = _start(recipe, settings, device, start_from)
     _resume(state, folder, settings, device)
     model = state.network
@@ -229,9 +228,8 @@ def _save(state: _State, settings: Settings, recipe: Recipe, folder: Path) -> No
         "seconds": state.seconds,
         "seed": settings.seed,
     }
-    partial = folder / (CHECKPOINT + ".part")
-    torch.save(saved, partial)
-    partial.replace(folder / CHECKPOINT)
+    with written_whole(folder / CHECKPOINT) as partial:
+        torch.save(saved, partial)
     facts = asdict(settings) | {
         "recipe": recipe.name,
         "loss_weights": recipe.weights,

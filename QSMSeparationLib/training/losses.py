@@ -83,15 +83,18 @@ def model_terms(error_ppm: Tensor, batch: Batch) -> dict[str, Tensor]:
     return {
         "net": _mean(net.abs(), batch.mask),
         "rate": _mean(rate.abs(), batch.mask),
-        "field": _mean(
-            dipole_of(tuple(net.shape[2:]), net.device)(net).abs() * batch.mask, batch.mask
-        ),
+        "field": _mean(field_of(net).abs() * batch.mask, batch.mask),
     }
 
 
+def field_of(patches: Tensor) -> Tensor:
+    """Return the field of patches of susceptibility, B0 along k."""
+    return _dipole(tuple(patches.shape[2:]), patches.device)(patches)
+
+
 @lru_cache(maxsize=4)
-def dipole_of(shape: Shape, device: torch.device) -> DipoleOperator:
-    """Return the dipole of a patch, B0 along k (voxels are isotropic, so their size cancels)."""
+def _dipole(shape: Shape, device: torch.device) -> DipoleOperator:
+    """Return the dipole of a patch (voxels are isotropic, so their size cancels)."""
     return DipoleOperator(shape, (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), pad=0.5, device=device)
 
 

@@ -70,6 +70,15 @@ class PatchSource(Protocol):
         ...
 
 
+def wait_for(pool: PatchSource, least: int, wait_s: float, why: str) -> None:
+    """Wait until workers have filled a pool with so many files, or raise InputError."""
+    begin = time.monotonic()
+    while len(pool.refresh()) < least:
+        if time.monotonic() - begin > wait_s:
+            raise InputError(f"{why}; fill the pool first")
+        time.sleep(1.0)
+
+
 class Pool:
     """Patches from the heads that are on disk.
 
@@ -98,13 +107,7 @@ class Pool:
         self._held: dict[str, Tensor] = {}
         self._mean: dict[str, float] = {}
         self._blobs: dict[str, NDArray[np.int64]] = {}
-        begin = time.monotonic()
-        while len(self.refresh()) < least:
-            if time.monotonic() - begin > wait_s:
-                raise InputError(
-                    f"{folder}: fewer than {least} training heads; fill the pool first"
-                )
-            time.sleep(1.0)
+        wait_for(self, least, wait_s, f"{folder}: fewer than {least} training heads")
 
     def refresh(self) -> list[str]:
         """Look which heads are there; returns their names."""

@@ -107,7 +107,7 @@ def _qsm_terms(network: nn.Module, batch: Batch, switches: Switches) -> Terms:
     mean = error.sum((2, 3, 4), keepdim=True) / mask.sum((2, 3, 4), keepdim=True).clamp(min=1)
     error = (error - mean) * mask
     terms = losses.error_terms(error, batch.importance, switches.lesion_weight)
-    field_error = losses.dipole_of(tuple(error.shape[2:]), error.device)(error / NET_PPM)
+    field_error = losses.field_of(error / NET_PPM)
     terms["field"] = (field_error.abs() * mask).sum() / mask.sum().clamp(min=1)
     return terms
 

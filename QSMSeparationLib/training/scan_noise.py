@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -117,6 +116,36 @@ class Batch:
         return (self.dr_para - self.dr_dia) / (self.dr_para + self.dr_dia)
 
 
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """Random numbers for every patch of a batch, on the device of their generator.
+
+    Parameters
+    ----------
+    count : int
+        Patches.
+    generator : torch.Generator
+        Their source.
+    """
+
+    count: int
+    generator: torch.Generator
+
+    def places(self, *shape: int) -> Tensor:
+        """Return numbers between 0 and 1, one shape a patch."""
+        size = (self.count, *shape)
+        return torch.rand(size, generator=self.generator, device=self.generator.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return normal numbers, one shape a patch."""
+        size = (self.count, *shape)
+        return torch.randn(size, generator=self.generator, device=self.generator.device)
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """Return a number a patch, (count, 1, 1, 1, 1)."""
+        return low + (high - low) * self.places(1, 1, 1, 1)
+
+
 def measure_usual(patches: Tensor, generator: torch.Generator, know_dr: bool = True) -> Batch:
     """Measure patches with values and relaxivities as they are usual at 3 T."""
     return measure(patches, generator, know_dr, USUAL)
@@ -143,20 +172,14 @@ def measure(
     ranges : Ranges
         How widely values are drawn.
     """
-    count, device = len(patches), generator.device
-
-    def uniform(low: float, high: float) -> Tensor:
-        place = torch.rand((count, 1, 1, 1, 1), generator=generator, device=device)
-        return low + (high - low) * place
-
-    def normal(shape: Sequence[int]) -> Tensor:
-        return torch.randn(tuple(shape), generator=generator, device=device)
+    draws = _Draws(len(patches), generator)
+    uniform = draws.uniform
 
     def chance(share: float) -> Tensor:
         return (uniform(0, 1) < share).float()
 
     def smooth(knots: int = 4) -> Tensor:
-        noise = normal((count, 1, knots, knots, knots))
+        noise = draws.normal(1, knots, knots, knots)
         return functional.interpolate(noise, size=patches.shape[2:], mode="trilinear")
 
     maps = {name: patches[:, n : n + 1] for n, name in enumerate(CHANNELS)}
@@ -180,11 +203,11 @@ def measure(
     excess = chance(0.1) * uniform(0, 15) * (smooth(3) - 1).clamp(min=0)
     bias = 1 + chance(0.3) * uniform(0, 0.12) * smooth(3)
     sd = uniform(math.log(0.4), math.log(4.0)).exp() * (1 + 0.2 * smooth(4)).clamp(min=0.3)
-    noise = sd * normal(field.shape)
+    noise = sd * draws.normal(*field.shape[1:])
     blurred = sum_of_27(true + noise) / 27
     share = chance(0.15) * uniform(0, 0.7)
     r2prime = (torch.lerp(true + noise, blurred, share) * bias + excess).clamp(min=0) * mask
-    star_noise = 0.7 * sd * normal(field.shape)
+    star_noise = 0.7 * sd * draws.normal(*field.shape[1:])
     r2star = ((true + r2 + star_noise) * bias + excess).clamp(min=0) * mask
     told = (dr_para, dr_dia) if know_dr else (torch.full_like(dr_para, DR_HZ_PER_PPM),) * 2
     return Batch(
@@ -200,7 +223,7 @@ def measure(
         dr_para=told[0],
         dr_dia=told[1],
         misfit_ppm=maps["told_misfit"].amax((2, 3, 4), keepdim=True) * scale,
-        **_magnitude_at_te0(maps["water"], maps["t1"], mask, generator),
+        **_magnitude_at_te0(maps["water"], maps["t1"], mask, draws),
     )
 
 
@@ -212,32 +235,24 @@ _TR_RANGE_S, _FLIP_RANGE_DEG = (0.02, 0.06), (6.0, 25.0)
 
 
 def _magnitude_at_te0(
-    water: Tensor, t1_s: Tensor, mask: Tensor, generator: torch.Generator
+    water: Tensor, t1_s: Tensor, mask: Tensor, draws: _Draws
 ) -> dict[str, Tensor]:
     """Return the magnitude at TE 0 as a scan gives it: receive field, wrong flip angles, noise."""
-    count, device = len(water), generator.device
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand((count, *shape), generator=generator, device=device)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn((count, *shape), generator=generator, device=device)
-
     s0 = torch.ones_like(water)
-    weighting = torch.zeros((count, 1, 1, 1, 1))
-    for n, draws in enumerate(uniform(3).tolist()):
-        tr_s = math.exp(_between(draws[0], *(math.log(t) for t in _TR_RANGE_S)))
-        flip_deg = _between(draws[1], *_FLIP_RANGE_DEG)
-        real_deg = flip_deg * _between(draws[2], 0.85, 1.15)
+    weighting = torch.zeros((len(water), 1, 1, 1, 1))
+    for n, places in enumerate(draws.places(3).tolist()):
+        tr_s = math.exp(_between(places[0], *(math.log(t) for t in _TR_RANGE_S)))
+        flip_deg = _between(places[1], *_FLIP_RANGE_DEG)
+        real_deg = flip_deg * _between(places[2], 0.85, 1.15)
         s0[n] = signal_at_te0(water[n], t1_s[n].clamp(min=0.1), tr_s, real_deg)
         weighting[n] = t1_weighting(tr_s, flip_deg)
     receive = 0.15 * functional.interpolate(
-        normal(1, 3, 3, 3), size=water.shape[2:], mode="trilinear"
+        draws.normal(1, 3, 3, 3), size=water.shape[2:], mode="trilinear"
     )
-    noise = 0.03 * uniform(1, 1, 1, 1)
-    s0 = s0.clamp(min=1e-4).log() + receive + noise * normal(*water.shape[1:])
-    known = (uniform(1, 1, 1, 1) < _TE0_SHARE).float()
-    weighting = weighting.to(device)
+    noise = draws.uniform(0, 0.03)
+    s0 = s0.clamp(min=1e-4).log() + receive + noise * draws.normal(*water.shape[1:])
+    known = (draws.uniform(0, 1) < _TE0_SHARE).float()
+    weighting = weighting.to(water.device)
     # The median of a patch is not that of the brain, which the receive field hides.
     median = torch.where(mask > 0, s0, torch.nan).flatten(1).nanmedian(dim=1).values.nan_to_num()
     ratio = (s0 - median.view(-1, 1, 1, 1, 1)).clamp(*(math.log(r) for r in S0_RATIO_RANGE))

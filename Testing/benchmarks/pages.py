@@ -52,20 +52,26 @@ def table_block(name: str, above: set[str]) -> str:
 
 def readme_block() -> str:
     """Return the README's figures: the defaults from raw scans beside the closed form."""
-    null = "closed-form"
+    error = ("error of the map (NRMSE, %)", "{}_nrmse_percent", 0)
+    all_figures = (
+        error,
+        ("means of lesions, correlation with truth", "lesion_{}_r", 2),
+        ("lesion classes, kappa", "class_{}_kappa", 2),
+    )
+    methods = (
+        ("with a spin echo", "chi-sepnet-r2prime", all_figures),
+        ("without", "joint-net", all_figures),
+        ("closed form", "closed-form", (error,)),
+    )
     rows = {
-        f"{name}, {what}": [_of_heads(kind, method, key.format(source), digits)
-                            for kind in ("clean", "real") for source in ("para", "dia")]
-        for name, method in (
-            ("with a spin echo", "chi-sepnet-r2prime"), ("without", "joint-net"), ("closed form", null)
-        )
-        for what, key, digits in (
-            ("error of the map (NRMSE, %)", "{}_nrmse_percent", 0),
-            ("means of lesions, correlation with truth", "lesion_{}_r", 2),
-            ("lesion classes, kappa", "class_{}_kappa", 2),
-        )
-        if method != null or digits == 0
-    }  # fmt: skip
+        f"{name}, {what}": [
+            _of_heads(kind, method, key.format(source), digits)
+            for kind in ("clean", "real")
+            for source in ("para", "dia")
+        ]
+        for name, method, figures in methods
+        for what, key, digits in figures
+    }
     lines = [
         "| from the raw scan of a simulated head | chi+ clean | chi- clean | chi+ real | chi- real |",
         "| --- | --- | --- | --- | --- |",
