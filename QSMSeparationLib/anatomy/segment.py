@@ -217,7 +217,8 @@ def _coarse(image: Volume) -> Volume:
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     cut = Volume(upright.array[box], _cropped(upright.geometry, box), image.source)
     grid = _two_mm_grid(cut.geometry)
-    blocks = [max(1, round(GRID_MM / s)) for s in cut.geometry.spacing_kji]
+    # Odd, so that nothing moves; the interpolation averages over a voxel more.
+    blocks = [1 + 2 * max(0, int((GRID_MM / s - 1) / 2)) for s in cut.geometry.spacing_kji]
     smooth = ndimage.uniform_filter(cut.array, blocks) if max(blocks) > 1 else cut.array
     coarse = resample(cut.like(smooth), grid)
     return coarse.like(scaled(torch.from_numpy(coarse.array)).numpy())

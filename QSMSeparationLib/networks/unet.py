@@ -4,7 +4,8 @@ Kim et al., Hum Brain Mapp 2025;46:e70136: two 3x3x3 convolutions a level, max p
 transposed convolutions, skips joined with the up-sampled features first, a linear 1x1x1 head.
 Two things differ: the second convolution of a level adds to the first, and the network may work
 on folded voxels (``fold`` = 2: blocks of 2^3 voxels become channels), which makes it eight
-times cheaper at the same width, so that a laptop without a GPU can run it.
+times cheaper at the same width, so that a laptop without a GPU can run it. Where thin things must
+be told apart, a level of single voxels (``fine``) may be laid over the folded ones.
 """
 
 from __future__ import annotations
@@ -58,6 +59,41 @@ class Block(nn.Module):
         return functional.relu(self.second(x) + x)
 
 
+class FineLevel(nn.Module):
+    """A level of single voxels over a network of folded ones.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels of image and result.
+    below, width : int
+        Channels of the features of blocks, and of this level.
+    fold : int
+        Side of a block.
+    each_image : bool
+        Normalize over each image by itself.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, below: int, width: int, fold: int, each_image: bool
+    ) -> None:
+        super().__init__()
+        self.fold = fold
+        self.up = nn.ConvTranspose3d(below, width, fold, stride=fold)
+        self.join = Block(width + inputs, width, each_image)
+        self.head = nn.Conv3d(width, outputs, 1)
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        """Return what the head works on."""
+        return self.join(torch.cat([self.up(features), image], dim=1))
+
+    def head_of_parts(self, x: Tensor, parts: Sequence[int]) -> Tensor:
+        """Return what the head makes of some voxels of every block."""
+        chosen = folded(x, self.fold).unflatten(1, (-1, self.fold**3))[:, :, list(parts)]
+        found = self.head(chosen.flatten(2, 3))
+        return found.unflatten(2, (len(parts), -1))
+
+
 class UNet(nn.Module):
     """A 3D U-net on optionally folded voxels.
 
@@ -71,6 +107,9 @@ class UNet(nn.Module):
         Blocks of ``fold``^3 voxels are one position of the network.
     each_image : bool
         Normalize over each image by itself instead of over batches.
+    fine : int
+        Channels of a last level at the resolution of the image, which sees the image again and
+        adds to the outputs; 0 for none. Only of use where voxels are folded.
 
     Notes
     -----
@@ -79,7 +118,7 @@ class UNet(nn.Module):
 
     def __init__(
         self, inputs: int, outputs: int, widths: Sequence[int] = (32, 64, 128, 256, 512),
-        fold: int = 1, each_image: bool = False,
+        fold: int = 1, each_image: bool = False, fine: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.fold = fold
@@ -93,9 +132,12 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in above)
         self.join = nn.ModuleList(Block(2 * a, a, each_image) for a, _ in above)
         self.head = nn.Conv3d(widths[0], outputs * fold**3, 1)
+        self.fine = FineLevel(inputs, outputs, widths[0], fine, fold, each_image) if fine else None
         self.apply(initialize)
         # Starts near "no correction".
         nn.init.normal_(self.head.weight, std=HEAD_SD)
+        if self.fine is not None:
+            nn.init.normal_(self.fine.head.weight, std=HEAD_SD)
 
     def forward(self, x: Tensor, parts: Sequence[int] | None = None) -> Tensor:
         """Map (batch, inputs, k, j, i) to (batch, outputs, k, j, i).
@@ -104,13 +146,16 @@ class UNet(nn.Module):
         (batch, outputs, part, k, j, i) over the blocks: a loss on some voxels of each block
         costs so much less.
         """
-        x = self._features(folded(x, self.fold))
+        features = self._features(folded(x, self.fold))
+        finer = None if self.fine is None else self.fine(features, x)
         if parts is None:
-            return unfolded(self.head(x), self.fold)
+            scores = unfolded(self.head(features), self.fold)
+            return scores if finer is None else scores + self.fine.head(finer)
         rows = torch.arange(len(self.head.weight)).view(-1, self.fold**3)[:, list(parts)].flatten()
         bias = None if self.head.bias is None else self.head.bias[rows]
-        found = functional.conv3d(x, self.head.weight[rows], bias)
-        return found.unflatten(1, (-1, len(parts)))
+        scores = functional.conv3d(features, self.head.weight[rows], bias)
+        scores = scores.unflatten(1, (-1, len(parts)))
+        return scores if finer is None else scores + self.fine.head_of_parts(finer, parts)
 
     def _features(self, x: Tensor) -> Tensor:
         """Return what the head works on."""

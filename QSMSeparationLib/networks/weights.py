@@ -86,15 +86,16 @@ def save_weights(network: nn.Module, file: Path, card: dict[str, Any]) -> None:
 
 
 def start_with(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Give a network the weights of one that has fewer inputs or outputs, or as many.
+    """Give a network the weights of one that has fewer inputs or outputs, or no fine level.
 
-    What is new of an input counts nothing at first; what is new of an output stays as it was drawn.
+    What is new of an input counts nothing at first; what is new of an output, and a fine level
+    that is new, stay as they were drawn.
     """
     own = network.state_dict()
-    if own.keys() != state.keys():
+    if {name for name in own if not name.startswith("fine.")} - state.keys() or state.keys() - own.keys():
         raise InputError("these weights are of a network of another depth; start without them")
-    for name, mine in own.items():
-        given = state[name]
+    for name, given in state.items():
+        mine = own[name]
         if given.shape == mine.shape:
             mine.copy_(given)
             continue

@@ -171,3 +171,16 @@ def test_every_label_has_one_name() -> None:
     names = [name for _, name in label_table()]
     assert len(set(numbers)) == len(numbers)
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("side_mm", [0.5, 0.7, 1.0, 1.5])
+def test_nothing_moves_where_the_image_is_averaged_to_the_voxels_of_the_network(side_mm) -> None:
+    shape = tuple(round(60 / side_mm) for _ in range(3))
+    geometry = Geometry(shape, (side_mm,) * 3, (5.0, -3.0, 2.0))
+    world = geometry.world(np.stack(np.indices(shape), axis=-1).reshape(-1, 3).astype(float))
+    center = world.mean(axis=0) + (2.3, -1.1, 0.7)
+    blob = np.exp(-(((world - center) / 6.0) ** 2).sum(axis=1)).reshape(shape)
+    coarse = segmentation._coarse(Volume(blob.astype(np.float32), geometry, "blob"))
+    places = np.stack(np.indices(coarse.array.shape), axis=-1).reshape(-1, 3).astype(float)
+    found = np.average(coarse.geometry.world(places), axis=0, weights=coarse.array.ravel())
+    assert found == pytest.approx(center, abs=0.05)

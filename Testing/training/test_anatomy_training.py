@@ -8,6 +8,7 @@ import torch
 
 from QSMSeparationLib.data.structures import FIRST_OF_BRAIN, INDEX, OUTPUTS
 from QSMSeparationLib.networks.unet import UNet
+from QSMSeparationLib.networks.weights import start_with
 from QSMSeparationLib.runtime.errors import InputError
 from QSMSeparationLib.simulation.tissues import TISSUES
 from QSMSeparationLib.training import (
@@ -172,12 +173,26 @@ def test_losses_fall_with_certainty_of_what_is_right(shape) -> None:
         assert high[name] < 0.02
 
 
-def test_parts_of_a_block_are_those_of_the_whole_image() -> None:
-    network = UNet(1, 3, [8, 8], fold=2, each_image=True).eval()
+@pytest.mark.parametrize("fine", [0, 4])
+def test_parts_of_a_block_are_those_of_the_whole_image(fine) -> None:
+    network = UNet(1, 3, [8, 8], fold=2, each_image=True, fine=fine).eval()
     image = torch.rand(1, 1, 16, 16, 16)
     with torch.no_grad():
         whole, parts = network(image), network(image, [5])
     assert torch.allclose(whole[:, :, 1::2, 0::2, 1::2], parts[:, :, 0], atol=1e-5)
+
+
+def test_a_fine_level_starts_where_the_network_without_it_stood() -> None:
+    without = UNet(1, 3, [8, 8], fold=2).eval()
+    torch.nn.init.normal_(without.head.weight)
+    with_level = UNet(1, 3, [8, 8], fold=2, fine=4).eval()
+    start_with(with_level, without.state_dict())
+    image = torch.rand(1, 1, 16, 16, 16)
+    with torch.no_grad():
+        before, after = without(image), with_level(image)
+    assert (after - before).abs().mean() < 0.05 * before.std()
+    with pytest.raises(InputError, match="depth"):
+        start_with(without, with_level.state_dict())
 
 
 def test_network_is_small_and_keeps_the_grid() -> None:
