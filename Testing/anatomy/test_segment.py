@@ -178,7 +178,7 @@ def test_nothing_moves_where_the_image_is_averaged_to_the_voxels_of_the_network(
     shape = tuple(round(60 / side_mm) for _ in range(3))
     geometry = Geometry(shape, (side_mm,) * 3, (5.0, -3.0, 2.0))
     world = geometry.world(np.stack(np.indices(shape), axis=-1).reshape(-1, 3).astype(float))
-    center = world.mean(axis=0) + (2.3, -1.1, 0.7)
+    center = world.mean(axis=0) + np.array([2.3, -1.1, 0.7])
     blob = np.exp(-(((world - center) / 6.0) ** 2).sum(axis=1)).reshape(shape)
     coarse = segmentation._coarse(Volume(blob.astype(np.float32), geometry, "blob"))
     places = np.stack(np.indices(coarse.array.shape), axis=-1).reshape(-1, 3).astype(float)
