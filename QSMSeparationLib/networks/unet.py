@@ -147,15 +147,22 @@ class UNet(nn.Module):
         costs so much less.
         """
         features = self._features(folded(x, self.fold))
-        finer = None if self.fine is None else self.fine(features, x)
+        scores = self._scores(features, parts)
+        if self.fine is None:
+            return scores
+        finer = self.fine(features, x)
         if parts is None:
-            scores = unfolded(self.head(features), self.fold)
-            return scores if finer is None else scores + self.fine.head(finer)
+            return scores + self.fine.head(finer)
+        return scores + self.fine.head_of_parts(finer, parts)
+
+    def _scores(self, features: Tensor, parts: Sequence[int] | None) -> Tensor:
+        """Return what the head makes of the features of blocks, or of some voxels of them."""
+        if parts is None:
+            return unfolded(self.head(features), self.fold)
         rows = torch.arange(len(self.head.weight)).view(-1, self.fold**3)[:, list(parts)].flatten()
         bias = None if self.head.bias is None else self.head.bias[rows]
-        scores = functional.conv3d(features, self.head.weight[rows], bias)
-        scores = scores.unflatten(1, (-1, len(parts)))
-        return scores if finer is None else scores + self.fine.head_of_parts(finer, parts)
+        found = functional.conv3d(features, self.head.weight[rows], bias)
+        return found.unflatten(1, (-1, len(parts)))
 
     def _features(self, x: Tensor) -> Tensor:
         """Return what the head works on."""
