@@ -83,15 +83,13 @@ class FineLevel(nn.Module):
         self.join = Block(width + inputs, width, each_image)
         self.head = nn.Conv3d(width, outputs, 1)
 
-    def forward(self, features: Tensor, image: Tensor) -> Tensor:
-        """Return what the head works on."""
-        return self.join(torch.cat([self.up(features), image], dim=1))
-
-    def head_of_parts(self, x: Tensor, parts: Sequence[int]) -> Tensor:
-        """Return what the head makes of some voxels of every block."""
+    def forward(self, features: Tensor, image: Tensor, parts: Sequence[int] | None) -> Tensor:
+        """Return what is added to the outputs, as :meth:`UNet.forward` returns them."""
+        x = self.join(torch.cat([self.up(features), image], dim=1))
+        if parts is None:
+            return self.head(x)
         chosen = folded(x, self.fold).unflatten(1, (-1, self.fold**3))[:, :, list(parts)]
-        found = self.head(chosen.flatten(2, 3))
-        return found.unflatten(2, (len(parts), -1))
+        return self.head(chosen.flatten(2, 3)).unflatten(2, (len(parts), -1))
 
 
 class UNet(nn.Module):
@@ -148,12 +146,7 @@ class UNet(nn.Module):
         """
         features = self._features(folded(x, self.fold))
         scores = self._scores(features, parts)
-        if self.fine is None:
-            return scores
-        finer = self.fine(features, x)
-        if parts is None:
-            return scores + self.fine.head(finer)
-        return scores + self.fine.head_of_parts(finer, parts)
+        return scores if self.fine is None else scores + self.fine(features, x, parts)
 
     def _scores(self, features: Tensor, parts: Sequence[int] | None) -> Tensor:
         """Return what the head makes of the features of blocks, or of some voxels of them."""

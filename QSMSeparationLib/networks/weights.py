@@ -92,9 +92,8 @@ def start_with(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
     that is new, stay as they were drawn.
     """
     own = network.state_dict()
-    if {
-        name for name in own if not name.startswith("fine.")
-    } - state.keys() or state.keys() - own.keys():
+    needed = {name for name in own if not name.startswith("fine.")}
+    if not needed <= state.keys() <= own.keys():
         raise InputError("these weights are of a network of another depth; start without them")
     for name, given in state.items():
         mine = own[name]

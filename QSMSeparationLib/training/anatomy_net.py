@@ -20,7 +20,7 @@ SIZE = (
     },
 )  # fmt: skip
 """Architecture and size: 1.7 million weights, 3.4 MB in half precision. Voxels are folded, so that
-most of the layers work at 4 mm; cortex and sulci are thinner and need the fine level, of 2 mm."""
+most of the layers work at 4 mm; the fine level works at 2 mm, that of the images."""
 
 WEIGHTS = {"cross_entropy": 1.0, "overlap": 1.0, "brain": 1.0, "side": 0.3}
 """Weight of each term; the scores of the side are easy, so they need little."""
